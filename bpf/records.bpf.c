@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Carries the BTF of records.h to Python; never loaded into a kernel. */
+#include "records.h"
+
+struct hw_schema {
+	struct hw_packet packet;
+	struct hw_rate rate;
+	struct hw_counters counters;
+	enum hw_has has;
+	enum hw_ip_option ip_option;
+	enum hw_drop drop;
+} hw_schema;

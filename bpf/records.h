@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What crosses the line between C and Python, declared once.
+ *
+ * Python never retypes this file: headwater.records reads the BTF of records.bpf.o and makes numpy dtypes and Arrow schemas from it.
+ * So names carry meaning:
+ *
+ *   typedefs      hw_ktime, hw_addr, hw_port ... say how a number is read and shown (records/schema.py has one line for each)
+ *   enum hw_x     its enumerators HW_X_name are the values' names, in every output
+ *   HW_IF(layer)  the column is absent (null) unless the row's `has` holds HW_HAS_layer
+ *
+ * The comment behind a member is its description in docs/records.md.
+ */
+#ifndef HW_RECORDS_H
+#define HW_RECORDS_H
+
+#include <linux/types.h>
+
+#if defined(__clang__) && defined(__bpf__)
+#define HW_TAG(text) __attribute__((btf_decl_tag(text)))
+#else
+#define HW_TAG(text)
+#endif
+#define HW_IF(layer) HW_TAG("if:" #layer)
+#define HW_PACKED __attribute__((packed))
+
+typedef __u64 hw_ktime;	  /* nanoseconds: CLOCK_BOOTTIME in the kernel's ring, UTC everywhere else */
+typedef __u8 hw_addr[16]; /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
+typedef __u8 hw_mac[6];	  /* link-layer address */
+typedef __u16 hw_port;	  /* host order */
+typedef __u32 hw_ifindex; /* named by the batch that carries the row */
+typedef __u8 hw_flag;	  /* 0 or 1 */
+typedef __u16 hw_ethertype;
+typedef __u8 hw_ipproto;
+typedef __u16 hw_tcp_flags;  /* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
+typedef __u16 hw_ip_options; /* bits of enum hw_ip_option */
+
+/* Where a packet was seen. */
+enum hw_hook {
+	HW_HOOK_none,
+	HW_HOOK_xdp,
+	HW_HOOK_tcx,
+	HW_HOOK_af_packet,
+	HW_HOOK_capture,
+} HW_PACKED;
+
+enum hw_direction {
+	HW_DIRECTION_unknown,
+	HW_DIRECTION_in,
+	HW_DIRECTION_out,
+} HW_PACKED;
+
+/* Which layers a row has; each column names the one that it needs. */
+enum hw_has {
+	HW_HAS_l2 = 1 << 0,
+	HW_HAS_ethertype = 1 << 1,
+	HW_HAS_vlan = 1 << 2,
+	HW_HAS_vlan_inner = 1 << 3,
+	HW_HAS_addr = 1 << 4, /* IP, or ARP for IPv4 */
+	HW_HAS_ip = 1 << 5,
+	HW_HAS_ipv4 = 1 << 6,
+	HW_HAS_ipv6 = 1 << 7,
+	HW_HAS_ip_id = 1 << 8, /* IPv4, or an IPv6 fragment header */
+	HW_HAS_fragment = 1 << 9,
+	HW_HAS_proto = 1 << 10,
+	HW_HAS_ports = 1 << 11,
+	HW_HAS_tcp = 1 << 12,
+	HW_HAS_mss = 1 << 13,
+	HW_HAS_window_scale = 1 << 14,
+	HW_HAS_timestamps = 1 << 15,
+	HW_HAS_icmp = 1 << 16,
+	HW_HAS_payload = 1 << 17,
+	HW_HAS_interface = 1 << 18,
+};
+
+/* IPv4 options and IPv6 extension headers that a packet carried, as bits of ip_options. */
+enum hw_ip_option {
+	HW_IP_OPTION_record_route = 1 << 0,
+	HW_IP_OPTION_timestamp = 1 << 1,
+	HW_IP_OPTION_loose_source_route = 1 << 2,
+	HW_IP_OPTION_strict_source_route = 1 << 3,
+	HW_IP_OPTION_router_alert = 1 << 4,
+	HW_IP_OPTION_security = 1 << 5,
+	HW_IP_OPTION_hop_by_hop = 1 << 6,
+	HW_IP_OPTION_destination = 1 << 7,
+	HW_IP_OPTION_routing = 1 << 8,
+	HW_IP_OPTION_fragment = 1 << 9,
+	HW_IP_OPTION_authentication = 1 << 10,
+	HW_IP_OPTION_mobility = 1 << 11,
+	HW_IP_OPTION_hip = 1 << 12,
+	HW_IP_OPTION_shim6 = 1 << 13,
+	HW_IP_OPTION_other = 1 << 15,
+};
+
+/*
+ * Malformations, with Zeek's name where Zeek has one (src/packet_analysis). A row keeps what was read before its weird.
+ * The last group is ours.
+ */
+enum hw_weird {
+	HW_WEIRD_none,
+	HW_WEIRD_truncated_ethernet_frame,
+	HW_WEIRD_undefined_ether_type,
+	HW_WEIRD_truncated_VLAN_header,
+	HW_WEIRD_triple_tagged_vlan_unsupported,
+	HW_WEIRD_undefined_vlan_protocol,
+	HW_WEIRD_truncated_ARP,
+	HW_WEIRD_corrupt_arp_header,
+	HW_WEIRD_unknown_arp_hw_address,
+	HW_WEIRD_unknown_arp_proto_address,
+	HW_WEIRD_truncated_IP,
+	HW_WEIRD_unknown_ip_version,
+	HW_WEIRD_ip_hdr_len_zero,
+	HW_WEIRD_truncated_IP_len,
+	HW_WEIRD_invalid_IP_header_size,
+	HW_WEIRD_IPv4_min_header_size,
+	HW_WEIRD_internally_truncated_header,
+	HW_WEIRD_fragment_with_DF,
+	HW_WEIRD_ipv6_no_next,
+	HW_WEIRD_truncated_header,
+	HW_WEIRD_bad_TCP_header_len,
+	HW_WEIRD_UDP_datagram_length_mismatch,
+
+	HW_WEIRD_truncated_tcp_option,
+	HW_WEIRD_bad_tcp_option_length,
+	HW_WEIRD_truncated_ip_option,
+	HW_WEIRD_too_many_ipv6_extension_headers,
+	HW_WEIRD_headers_beyond_window,
+} HW_PACKED;
+
+/* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
+enum hw_drop {
+	HW_DROP_ringbuf__full,
+	HW_DROP_xdp__unreadable, /* the frame could not be copied into the parser's window */
+	HW_DROP_tcx__unreadable,
+	HW_DROP_af_packet__ring_full,  /* tp_drops */
+	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
+	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
+	HW_DROP_capture__no_interface, /* a pcapng packet of an interface that was never described */
+	HW_DROP_user_queue__full,
+	HW_DROP_sink_queue__full,
+	HW_DROP_sink__rejected,	   /* the other side refused this row for good */
+	HW_DROP_sink__unsampled,   /* above the rate that the sink is configured for */
+	HW_DROP_sink__unreachable, /* given up at the end of the run */
+	HW_DROP_sink__disk_full,
+	HW_DROP_MAX,
+} HW_PACKED;
+
+/* One packet's header elements. src and dst are the sender and the target for ARP. */
+struct hw_packet {
+	hw_ktime ts; /* when the packet was seen */
+	hw_addr src HW_IF(addr);
+	hw_addr dst HW_IF(addr);
+	__u32 has; /* enum hw_has */
+	hw_ifindex interface;
+	__u32 length;		   /* octets on the wire, a VLAN tag that the kernel took out included */
+	__u32 captured;		   /* octets there were to read */
+	__u32 ip_length HW_IF(ip); /* octets of the IP packet, header included; of the frame's part if the header says 0 */
+	__u32 ip_id HW_IF(ip_id);
+	__u32 flow_label HW_IF(ipv6);
+	__u32 seq HW_IF(tcp);
+	__u32 ack HW_IF(tcp);
+	__u32 tsval HW_IF(timestamps);
+	__u32 tsecr HW_IF(timestamps);
+	__u32 payload_length HW_IF(payload); /* octets after the transport header, as the IP header tells */
+	hw_mac l2_src HW_IF(l2);
+	hw_mac l2_dst HW_IF(l2);
+	hw_ethertype ethertype HW_IF(ethertype); /* of the innermost tag */
+	__u16 vlan HW_IF(vlan);			 /* outermost VLAN id */
+	__u16 vlan_inner HW_IF(vlan_inner);
+	__u16 fragment_offset HW_IF(fragment); /* octets */
+	hw_port sport HW_IF(ports);
+	hw_port dport HW_IF(ports);
+	hw_tcp_flags tcp_flags HW_IF(tcp);
+	__u16 window HW_IF(tcp); /* as sent, not scaled */
+	__u16 mss HW_IF(mss);
+	hw_ip_options ip_options HW_IF(ip);
+	__u16 segments; /* packets on the wire that this one stands for (GSO, GRO), else 1 */
+	enum hw_hook hook;
+	enum hw_direction direction;
+	hw_ipproto proto HW_IF(proto); /* the transport's, after IPv6 extension headers */
+	__u8 ip_version HW_IF(ip);
+	__u8 ttl HW_IF(ip); /* or hop limit */
+	__u8 dscp HW_IF(ip);
+	__u8 ecn HW_IF(ip);
+	hw_flag df HW_IF(ipv4);
+	hw_flag mf HW_IF(fragment);
+	__u8 window_scale HW_IF(window_scale); /* the shift */
+	hw_flag sack_permitted HW_IF(tcp);
+	__u8 icmp_type HW_IF(icmp);
+	__u8 icmp_code HW_IF(icmp);
+	enum hw_weird weird; /* the first malformation met; null if none */
+};
+
+/* One second of an interface, direction, protocol and service port. What found no room in the table has none of these but the second. */
+struct hw_rate {
+	hw_ktime ts;   /* the second's begin */
+	__u64 packets; /* on the wire: segments, where one packet stands for several */
+	__u64 bytes;   /* octets of frames */
+	__u32 has;     /* enum hw_has */
+	hw_ifindex interface HW_IF(interface);
+	__u16 port HW_IF(ports);		 /* the service's: a TCP handshake's responder, else the lower one */
+	hw_ethertype ethertype HW_IF(ethertype); /* where there is no IP */
+	hw_ipproto proto HW_IF(proto);
+	enum hw_direction direction;
+	__u8 unused[2];
+};
+
+/* What the kernel counts for an interface, per CPU. Each packet adds one to seen and one to one other term. */
+struct hw_counters {
+	__u64 seen;
+	__u64 octets;
+	__u64 segments;
+	__u64 as_row;
+	__u64 consumed; /* of them, dropped on the mirror port after they were recorded */
+	__u64 dropped[HW_DROP_MAX];
+};
+
+#endif

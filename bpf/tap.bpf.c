@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The tap: each packet of an interface becomes a row in the ring buffer of its CPU, or a counted drop.
+ * It observes: tcx programs leave the verdict to whoever comes next; XDP passes, unless it was asked to consume (mirror ports).
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+
+#include "packet.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_parser);
+} hw_parsers SEC(".maps");
+
+/* A counter set for each interface; user space makes the entry before it attaches. Entry 0 takes what has none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct hw_counters);
+} hw_counts SEC(".maps");
+
+struct hw_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+
+/* A ring for each possible CPU, set by user space; all records of a ring have one size, so that it reads as an array. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct hw_ring);
+} hw_packet_rings SEC(".maps");
+
+HW_INLINE struct hw_counters *hw_counters_of(__u32 ifindex)
+{
+	struct hw_counters *counters = bpf_map_lookup_elem(&hw_counts, &ifindex);
+	__u32 other = 0;
+
+	return counters ? counters : bpf_map_lookup_elem(&hw_counts, &other);
+}
+
+HW_INLINE void hw_emit(struct hw_parser *p, struct hw_counters *counters)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct hw_packet *slot = 0;
+	void *ring;
+
+	ring = bpf_map_lookup_elem(&hw_packet_rings, &cpu);
+	if (ring)
+		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
+	if (!slot) {
+		counters->dropped[HW_DROP_ringbuf__full]++;
+		return;
+	}
+	*slot = p->row;
+	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP); /* the reader polls: a busy line costs no wake-ups */
+	counters->as_row++;
+}
+
+/* Returns 1 if the frame was seen whole, row or not: on a mirror port it has no other use on this host. */
+HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
+{
+	struct hw_counters *counters = hw_counters_of(ctx->ingress_ifindex);
+	__u32 zero = 0, length;
+	__u64 have;
+	struct hw_parser *p;
+
+	p = bpf_map_lookup_elem(&hw_parsers, &zero);
+	if (!p || !counters)
+		return 0;
+	length = bpf_xdp_get_buff_len(ctx);
+	counters->seen++;
+	counters->octets += length;
+	counters->segments++;
+	have = length < HW_WINDOW ? length : HW_WINDOW;
+	HW_OPAQUE(have);
+	if (!have || have > HW_WINDOW || bpf_xdp_load_bytes(ctx, 0, p->window, have)) {
+		counters->dropped[HW_DROP_xdp__unreadable]++;
+		return 0;
+	}
+	hw_begin(p);
+	p->have = have;
+	p->row.ts = bpf_ktime_get_boot_ns();
+	p->row.interface = ctx->ingress_ifindex;
+	p->row.length = length;
+	p->row.captured = length;
+	p->row.hook = HW_HOOK_xdp;
+	p->row.direction = HW_DIRECTION_in;
+	hw_parse(p, HW_START_ethernet);
+	hw_emit(p, counters);
+	counters->consumed += consume;
+	return 1;
+}
+
+SEC("xdp.frags")
+int hw_xdp(struct xdp_md *ctx)
+{
+	hw_xdp_frame(ctx, 0);
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int hw_xdp_consume(struct xdp_md *ctx)
+{
+	return hw_xdp_frame(ctx, 1) ? XDP_DROP : XDP_PASS;
+}
+
+HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_start start, enum hw_direction direction)
+{
+	struct hw_counters *counters = hw_counters_of(skb->ifindex);
+	__u32 zero = 0, length, tag = 0, segments;
+	__u64 have;
+	struct hw_parser *p;
+
+	p = bpf_map_lookup_elem(&hw_parsers, &zero);
+	if (!p || !counters)
+		return TC_ACT_UNSPEC;
+	length = skb->len;
+	segments = skb->gso_segs ? skb->gso_segs : 1;
+	if (skb->vlan_present)
+		tag = 4;
+	counters->seen++;
+	counters->octets += length + tag;
+	counters->segments += segments;
+	have = length < HW_WINDOW ? length : HW_WINDOW;
+	HW_OPAQUE(have);
+	if (!have || have > HW_WINDOW || bpf_skb_load_bytes(skb, 0, p->window, have)) {
+		counters->dropped[HW_DROP_tcx__unreadable]++;
+		return TC_ACT_UNSPEC;
+	}
+	hw_begin(p);
+	p->have = have;
+	p->row.ts = bpf_ktime_get_boot_ns();
+	p->row.interface = skb->ifindex;
+	p->row.length = length;
+	p->row.captured = length;
+	p->row.segments = segments;
+	p->row.hook = HW_HOOK_tcx;
+	p->row.direction = direction;
+	if (tag)
+		hw_vlan(&p->row, skb->vlan_tci);
+	hw_parse(p, start);
+	p->row.length += tag; /* after the parser, whose offsets are those of the frame without the tag */
+	p->row.captured += tag;
+	hw_emit(p, counters);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int hw_tcx_in(struct __sk_buff *skb)
+{
+	return hw_tcx_frame(skb, HW_START_ethernet, HW_DIRECTION_in);
+}
+
+SEC("tc")
+int hw_tcx_out(struct __sk_buff *skb)
+{
+	return hw_tcx_frame(skb, HW_START_ethernet, HW_DIRECTION_out);
+}
+
+/* Devices without a link-layer header: tun, WireGuard, ppp. */
+SEC("tc")
+int hw_tcx_in_ip(struct __sk_buff *skb)
+{
+	return hw_tcx_frame(skb, HW_START_ip, HW_DIRECTION_in);
+}
+
+SEC("tc")
+int hw_tcx_out_ip(struct __sk_buff *skb)
+{
+	return hw_tcx_frame(skb, HW_START_ip, HW_DIRECTION_out);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the native module offers to Python. native/build.py hands these declarations to cffi as they stand. */
+#ifndef HEADWATER_H
+#define HEADWATER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bpf/records.h"
+
+/*cffi*/
+/* -- rows.c: what numpy would need an object per row for ------------------------------------------------------------------ */
+
+/* Text of `count` addresses that lie `stride` octets apart, one after another in `text` (46 octets each at most); offsets[i] is
+ * where the i-th begins, offsets[count] the end. Where `has` (same stride) holds none of `wanted`, the text is empty. */
+void hw_format_addresses(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+/* The same for link-layer addresses (17 octets each). */
+void hw_format_macs(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+
+/* -- rollup.c: packets and octets by group, over rows of struct hw_packet `stride` octets apart ---------------------------- */
+
+struct hw_talker {
+	uint8_t addr[16];
+	uint64_t packets;
+	uint64_t octets;
+};
+struct hw_rollup;
+/* `groups` at most of each kind; what finds no room is counted in a last row that has no key. NULL without memory. */
+struct hw_rollup *hw_rollup_new(uint32_t groups);
+void hw_rollup_free(struct hw_rollup *);
+void hw_rollup_add(struct hw_rollup *, const void *rows, size_t stride, size_t count);
+/* Hands out the groups since the last call, up to `groups` + 1, and begins anew. Returns how many. `into` holds struct hw_rate. */
+uint32_t hw_rollup_take_rates(struct hw_rollup *, void *into, uint64_t ts);
+uint32_t hw_rollup_take_talkers(struct hw_rollup *, struct hw_talker *into);
+
+/* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
+
+/* How many whole records of `record` octets (8 octets of header included) can be read from `position`; at most `most`. */
+size_t hw_ring_ready(const void *producer, const void *data, uint64_t mask, uint64_t position, size_t record, size_t most);
+uint64_t hw_ring_position(const void *consumer);
+void hw_ring_release(void *consumer, uint64_t position);
+
+/* -- capture.c: pcap and pcapng to rows ------------------------------------------------------------------------------------ */
+
+enum hw_capture_status {
+	HW_CAPTURE_more, /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
+	HW_CAPTURE_full, /* rows is full: call again with what follows `consumed` */
+	HW_CAPTURE_bad,	 /* not a capture, or broken here: hw_capture_problem says how. Rows before it are good */
+};
+struct hw_capture_counts {
+	uint64_t seen;
+	uint64_t as_row;
+	uint64_t octets;
+	uint64_t unknown_link_type;
+	uint64_t no_interface;
+	uint64_t lost_before; /* what the capturing side says that it lost: not part of seen */
+};
+struct hw_capture;
+struct hw_capture *hw_capture_new(void);
+void hw_capture_free(struct hw_capture *);
+enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
+					 size_t *made, size_t *consumed);
+/* No more input: 0 if the capture ended at a block's end, -1 (and a problem) if `left` octets remain of a block or nothing was there. */
+int hw_capture_finish(struct hw_capture *, size_t left);
+const char *hw_capture_problem(const struct hw_capture *);
+uint32_t hw_capture_interfaces(const struct hw_capture *);
+const char *hw_capture_interface_name(const struct hw_capture *, uint32_t index);
+uint32_t hw_capture_link_type(const struct hw_capture *, uint32_t index);
+void hw_capture_counts_of(const struct hw_capture *, uint32_t index, struct hw_capture_counts *into);
+
+/* -- af_packet.c: a TPACKET_V3 ring to rows --------------------------------------------------------------------------------- */
+
+struct hw_af_packet_counts {
+	uint64_t seen; /* tp_packets: what the kernel offered, dropped ones included */
+	uint64_t as_row;
+	uint64_t octets;
+	uint64_t segments;
+	uint64_t ring_full;
+};
+struct hw_af_packet;
+/* Open, map and bind. Returns NULL and sets errno. `ip` is 1 for a device without a link-layer header. */
+struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only);
+void hw_af_packet_close(struct hw_af_packet *);
+int hw_af_packet_fd(const struct hw_af_packet *);
+/* Rows of what has arrived, up to capacity; never waits. */
+size_t hw_af_packet_read(struct hw_af_packet *, void *rows, size_t stride, size_t capacity);
+void hw_af_packet_counts_of(struct hw_af_packet *, struct hw_af_packet_counts *into);
+
+/* -- system.c: calls that Python 3.11 has no name for ------------------------------------------------------------------------ */
+
+/* Reserve room behind the end of a file without changing its length, so that a full disk is met before a write, not in it. -1, errno. */
+int hw_reserve(int fd, int64_t offset, int64_t length);
+int hw_unshare_net(void);
+int hw_enter_net(int fd);
+int hw_die_with_parent(void);
+/*end*/
+
+#endif

@@ -1,0 +1,1 @@
+"""The compiled BPF objects: records (the schema) and tap. setup.py puts them here."""

@@ -1,0 +1,71 @@
+"""Every error that Headwater raises for its own sake. Traffic is never one: a malformed packet is a weird.
+
+Each message is one line that ends with what to do next; the commands print it and leave with `exit_code`.
+"""
+
+
+class HeadwaterError(Exception):
+    """What the commands catch."""
+
+    exit_code = 1
+
+
+class ConfigError(HeadwaterError):
+    """A setting that cannot be: `where` is a file and key, a command-line option or a variable."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+
+
+class KernelError(HeadwaterError):
+    """The kernel refused something."""
+
+    exit_code = 3
+
+
+class Unsupported(KernelError):
+    """This kernel or device lacks `feature`; `needs` says what would have it."""
+
+    def __init__(self, feature: str, needs: str) -> None:
+        super().__init__(f"{feature} is not possible here: it needs {needs}")
+
+
+class PermissionDenied(KernelError):
+    """A capability is missing."""
+
+    exit_code = 4
+
+    def __init__(self, action: str, capability: str) -> None:
+        super().__init__(f"{action} needs {capability}: run as root (sudo), or read a capture file, which needs no privilege")
+
+
+class VerifierRejected(KernelError):
+    """The verifier refused a program; `lines` are the last of its log."""
+
+    def __init__(self, program: str, lines: list[str]) -> None:
+        super().__init__(f"the kernel's verifier refused {program}; please report this with the kernel's version: {' / '.join(lines)}")
+
+
+class LayoutMismatch(KernelError):
+    """A BPF object and the schema disagree about a struct: files of two versions are mixed."""
+
+    def __init__(self, struct: str, expected: int, found: int) -> None:
+        super().__init__(f"struct {struct} has {found} octets in the BPF object and {expected} in the schema: install Headwater again")
+
+
+class SourceError(HeadwaterError):
+    """A source cannot be read, or not further. What was read before is kept."""
+
+    exit_code = 5
+
+
+class SinkError(HeadwaterError):
+    """A sink did not take a batch. A retryable one is tried again; the other is counted as dropped{sink, rejected}."""
+
+    exit_code = 6
+
+    def __init__(self, problem: str, *, retryable: bool) -> None:
+        super().__init__(problem)
+        self.retryable = retryable

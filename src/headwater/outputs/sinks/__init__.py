@@ -1,0 +1,1 @@
+"""One file a sink; the registry is the tuple of this module."""

@@ -1,0 +1,56 @@
+"""A batch: rows of one record. The unit in which everything moves; a row is never a Python object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headwater.records.schema import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one record, as a numpy structured array (`rows`, of record.dtype; its stride may be larger than its size).
+
+    `interfaces` names the indices in `interface` columns. Rows that are a view of borrowed memory (a ring, a decoder's buffer)
+    have `borrowed` set, and are good only until the source is read again; who keeps them calls copy().
+    """
+
+    record: Record
+    rows: np.ndarray[Any, np.dtype[Any]]
+    interfaces: Mapping[int, str] = field(default_factory=dict)
+    borrowed: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def copy(self) -> "Batch":
+        """The same rows in memory of their own."""
+        if not self.borrowed:
+            return self
+        return Batch(self.record, np.array(self.rows, dtype=self.record.dtype), dict(self.interfaces))
+
+    def where(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> "Batch":
+        """The rows that `mask` (a bool for each) keeps, in memory of their own."""
+        return Batch(self.record, self.rows[mask], self.interfaces)
+
+    def present(self, column: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """A bool for each row: whether it has that column."""
+        described = self.record.column(column)
+        if described.needs:
+            present: np.ndarray[Any, np.dtype[np.bool_]] = (self.rows["has"] & described.needs) != 0
+            return present
+        if described.names is not None and 0 not in described.names:
+            nonzero: np.ndarray[Any, np.dtype[np.bool_]] = self.rows[column] != 0
+            return nonzero
+        return np.ones(len(self.rows), dtype=np.bool_)
+
+    def to_arrow(self) -> "pa.RecordBatch":
+        """The rows as Arrow columns: addresses and enumerations as text, absent values as null (records/columns.py)."""
+        from headwater.records.columns import to_arrow  # noqa: PLC0415 - pyarrow takes 0.1 s to import; a live view never needs it
+
+        return to_arrow(self)

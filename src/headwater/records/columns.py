@@ -1,0 +1,83 @@
+"""From rows to Arrow columns, once, at the edge."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headwater._native import ffi, lib
+from headwater.records.batch import Batch
+from headwater.records.schema import Column, Kind, Record
+
+_TEXT_OCTETS = {Kind.ADDRESS: 46, Kind.MAC: 17}
+_PLAIN = {Kind.TIME: pa.timestamp("ns", "UTC"), Kind.FLAG: pa.bool_()}
+
+
+def arrow_type(record: Record, column: Column) -> pa.DataType:
+    """The type that `column` has in Arrow and Parquet."""
+    if column.kind in _PLAIN:
+        return _PLAIN[column.kind]
+    if column.kind is Kind.NUMBER:
+        return pa.from_numpy_dtype(record.dtype[column.name])
+    return pa.string()
+
+
+def arrow_schema(record: Record) -> pa.Schema:
+    """The columns of `record` in the order of files."""
+    return pa.schema([pa.field(column.name, arrow_type(record, column)) for column in record.columns])
+
+
+def to_arrow(batch: Batch) -> pa.RecordBatch:
+    """The rows of `batch` in the schema of its record."""
+    return pa.RecordBatch.from_arrays([_array(batch, column) for column in batch.record.columns], schema=arrow_schema(batch.record))
+
+
+def _array(batch: Batch, column: Column) -> pa.Array:
+    if column.kind in _TEXT_OCTETS:
+        return _formatted(batch, column)
+    values, absent = batch.rows[column.name], ~batch.present(column.name)
+    mask = absent if absent.any() else None
+    match column.kind:
+        case Kind.TIME:
+            return pa.array(values.astype("datetime64[ns]"), type=_PLAIN[Kind.TIME], mask=mask)
+        case Kind.FLAG:
+            return pa.array(values != 0, mask=mask)
+        case Kind.NAME:
+            assert column.names is not None  # noqa: S101 - schema.py gives each NAME column its names
+            return _named(values, column.names, mask)
+        case Kind.TEXT:
+            return pa.array([value or None for value in values], pa.string())
+        case Kind.INTERFACE:
+            return _named(values, batch.interfaces, mask)
+    return pa.array(np.ascontiguousarray(values), mask=mask)
+
+
+def _named(values: np.ndarray[Any, Any], names: Any, mask: Any) -> pa.Array:
+    """Text by value; a value without a name shows as its number."""
+    distinct, places = np.unique(values, return_inverse=True)
+    words = pa.array([names.get(int(value), str(value)) for value in distinct], pa.string())
+    return words.take(pa.array(places.astype(np.int32), mask=mask))
+
+
+def _formatted(batch: Batch, column: Column) -> pa.Array:
+    """Addresses as text, written by C into Arrow's own layout."""
+    rows, count = batch.rows, len(batch.rows)
+    text = np.empty(count * _TEXT_OCTETS[column.kind] + 1, dtype=np.uint8)
+    offsets = np.empty(count + 1, dtype=np.int32)
+    base = ffi.cast("char *", rows.__array_interface__["data"][0])
+    stride = rows.strides[0] if count else 0
+    fields = batch.record.dtype.fields
+    assert fields is not None  # noqa: S101 - a record's dtype is structured
+    put = lib.hw_format_addresses if column.kind is Kind.ADDRESS else lib.hw_format_macs
+    put(
+        base + fields[column.name][1],
+        base + fields["has"][1],
+        stride,
+        count,
+        column.needs,
+        ffi.cast("char *", text.ctypes.data),
+        ffi.cast("int32_t *", offsets.ctypes.data),
+    )
+    absent = offsets[1:] == offsets[:-1]
+    validity = pa.array(~absent).buffers()[1] if absent.any() else None
+    return pa.Array.from_buffers(pa.string(), count, [validity, pa.py_buffer(offsets), pa.py_buffer(text[: offsets[-1]])])

@@ -1,0 +1,81 @@
+"""The layouts of records.h as numpy dtypes, from the BTF of records.bpf.o: the C struct is the schema (docs/adr/0002)."""
+
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwater.records import btf
+from headwater.records.schema import Column, Kind, Record, record
+
+OBJECTS = Path(__file__).parent.parent / "bpf"
+SCHEMA = btf.read(OBJECTS / "records.bpf.o")
+
+
+def _scalar(kind: btf.Type) -> Any:
+    match kind:
+        case btf.Typedef(target=target):
+            return _scalar(target)
+        case btf.Int(size=size, signed=signed):
+            return f"<{'i' if signed else 'u'}{size}"
+        case btf.Enum(size=size):
+            return f"<u{size}"
+        case btf.Array(element=element, count=count):
+            inner = _scalar(element)
+            return f"V{count}" if inner == "<u1" else (inner, (count,))
+    raise ValueError(f"no numpy type for {kind}")
+
+
+def dtype(struct: btf.Struct) -> np.dtype[Any]:
+    """The struct as a numpy dtype of the same size, offsets and names. Octet arrays are void (V16), which may hold zeros."""
+    return np.dtype(
+        {
+            "names": [m.name for m in struct.members],
+            "formats": [_scalar(m.type) for m in struct.members],
+            "offsets": [m.offset for m in struct.members],
+            "itemsize": struct.size,
+        }
+    )
+
+
+def _names(enum: btf.Enum) -> dict[int, str]:
+    """Value to name as outputs show it: HW_HOOK_xdp of enum hw_hook is `xdp`."""
+    prefix = enum.name.upper() + "_"
+    return {value: name.removeprefix(prefix) for name, value in enum.values.items()}
+
+
+ENUMS: dict[str, dict[int, str]] = {name: _names(enum) for name, enum in SCHEMA.enums.items()}
+HAS: dict[str, int] = {name: bit for bit, name in ENUMS["hw_has"].items()}
+
+PACKET: Record = record("packet", SCHEMA.structs["hw_packet"], dtype(SCHEMA.structs["hw_packet"]), ENUMS, HAS)
+RATE: Record = record("rate", SCHEMA.structs["hw_rate"], dtype(SCHEMA.structs["hw_rate"]), ENUMS, HAS)
+COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
+
+# The one record that no C makes: a count of one term in one interval (design: the two ledgers).
+LEDGER = Record(
+    "ledger",
+    (
+        Column("ts", Kind.TIME, "end of the interval"),
+        Column("interval_s", Kind.NUMBER, "seconds"),
+        *(Column(name, Kind.TEXT, "text") for name in ("ledger", "subject", "term", "place", "reason")),
+        Column("count", Kind.NUMBER, "in this interval"),
+    ),
+    np.dtype(
+        [
+            ("ts", "<u8"),
+            ("interval_s", "<f8"),
+            *((name, "O") for name in ("ledger", "subject", "term", "place", "reason")),
+            ("count", "<u8"),
+        ]
+    ),
+)
+
+Drop = IntEnum("Drop", {name: value for value, name in ENUMS["hw_drop"].items() if name != "MAX"})  # type: ignore[misc]  # made from BTF
+"""Place and reason of a loss: Drop.ringbuf__full. `place_reason` splits it."""
+
+
+def place_reason(drop: int) -> tuple[str, str]:
+    """('ringbuf', 'full') for Drop.ringbuf__full."""
+    place, _, reason = ENUMS["hw_drop"][drop].partition("__")
+    return place, reason

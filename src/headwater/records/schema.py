@@ -1,0 +1,92 @@
+"""What each column means: from a member's C type to how it is read, shown and written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from headwater.records import btf
+
+
+class Kind(Enum):
+    """How a column's numbers are to be understood at the edge."""
+
+    NUMBER = "number"
+    TIME = "time"  # timestamp[ns, UTC]
+    ADDRESS = "address"  # text
+    MAC = "mac"  # text
+    FLAG = "flag"  # bool
+    NAME = "name"  # an enumerator's name
+    INTERFACE = "interface"  # the name that the batch knows
+    TEXT = "text"  # of records that Python makes
+
+
+TYPEDEFS = {
+    "hw_ktime": Kind.TIME,
+    "hw_addr": Kind.ADDRESS,
+    "hw_mac": Kind.MAC,
+    "hw_flag": Kind.FLAG,
+    "hw_ifindex": Kind.INTERFACE,
+}
+ABSENT_WHEN_ZERO = {"hw_weird", "hw_hook", "hw_direction"}  # enumerations whose 0 says that there is none
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a record.
+
+    `needs` is the bit of the row's `has` without which the value is absent, 0 if it is always there. `names` are the enumerators
+    of a NAME column. `ctype` is the C type as records.h spells it.
+    """
+
+    name: str
+    kind: Kind
+    ctype: str
+    needs: int = 0
+    names: Mapping[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A type of row: its name, its columns in the order of files, and its layout in memory."""
+
+    name: str
+    columns: tuple[Column, ...]
+    dtype: np.dtype[Any]
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+# The order of files is the reader's: when and where, then the layers outwards in. Members of the struct that are not here follow.
+FILE_ORDER = (
+    "ts interface hook direction length captured l2_src l2_dst ethertype vlan vlan_inner src dst proto ip_version ttl dscp ecn ip_id "
+    "ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window window_scale mss sack_permitted tsval "
+    "tsecr icmp_type icmp_code payload_length segments weird port packets bytes"
+).split()
+INTERNAL = {"has", "unused"}
+
+
+def record(name: str, struct: btf.Struct, dtype: np.dtype[Any], enums: Mapping[str, Mapping[int, str]], has: Mapping[str, int]) -> Record:
+    """The record that `struct` describes."""
+    columns = [_column(member, enums, has) for member in struct.members if member.name not in INTERNAL]
+    order = {column: place for place, column in enumerate(FILE_ORDER)}
+    columns.sort(key=lambda column: order.get(column.name, len(order)))
+    return Record(name, tuple(columns), dtype)
+
+
+def _column(member: btf.Member, enums: Mapping[str, Mapping[int, str]], has: Mapping[str, int]) -> Column:
+    needs = next((has[tag.removeprefix("if:")] for tag in member.tags if tag.startswith("if:")), 0)
+    match member.type:
+        case btf.Enum(name=enum):
+            names = {value: text for value, text in enums[enum].items() if value or enum not in ABSENT_WHEN_ZERO}
+            return Column(member.name, Kind.NAME, f"enum {enum}", needs, names)
+        case btf.Typedef(name=typedef):
+            return Column(member.name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs)
+    raise ValueError(f"records.h: {member.name} has no named type")

@@ -1,0 +1,1 @@
+"""Where records come from. A new source is one file with the shape of interfaces.Source."""
