@@ -1,31 +1,54 @@
-# A few verbs; each installs what it needs. `make run` and `make test` work on a machine that has only git, make and Python 3.11.
+# A few verbs; each installs what it needs, so that `make run` and `make test` work on a machine with only git, make and Python 3.11.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := $(wildcard native/*) $(wildcard bpf/*) setup.py pyproject.toml src/headwater/records/btf.py
+PYTHONS := src tests bench dashboards docs native setup.py
+C := $(wildcard bpf/*.[ch] native/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
-.PHONY: run test check fmt build bench golden docs wheel soak clean
+.PHONY: run build test check fmt bench docs wheel soak clean
 
 run: build
 	@$(BIN)/headwater run
 
-build: $(VENV)/.built
+build:
+	@./setup-machine.sh build "$(PYTHON)" $(VENV)
 
-$(VENV)/.built: $(NATIVE)
-	@./setup.sh "$(PYTHON)" "$(VENV)"
-	@touch $@
+tools:
+	@./setup-machine.sh test "$(PYTHON)" $(VENV)
 
-test: build
-	@$(BIN)/pytest tests
+test: tools
+	@$(BIN)/pytest
 
-check: build
-	@$(BIN)/ruff format --check src tests bench native setup.py
-	@$(BIN)/ruff check src tests bench native setup.py
+check: tools
+	@$(BIN)/ruff format --check $(PYTHONS)
+	@$(BIN)/ruff check $(PYTHONS)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@clang-format --dry-run -Werror bpf/*.[ch] native/*.[ch]
+	@clang-format --dry-run -Werror $(C)
+	@$(BIN)/python docs/make.py --check
+	@$(BIN)/python dashboards/make.py --check
 
-fmt: build
-	@$(BIN)/ruff format src tests bench native setup.py
-	@$(BIN)/ruff check --fix src tests bench native setup.py
-	@clang-format -i bpf/*.[ch] native/*.[ch]
+fmt: tools
+	@$(BIN)/ruff format $(PYTHONS)
+	@$(BIN)/ruff check --fix $(PYTHONS)
+	@clang-format -i $(C)
+
+bench: tools
+	@$(BIN)/python -m bench
+
+soak: tools
+	@$(BIN)/python tests/soak.py
+
+docs: tools
+	@$(BIN)/python docs/make.py
+	@$(BIN)/python dashboards/make.py
+
+# A wheel that carries its shared libraries: what installs it needs no compiler, no headers and no libbpf.
+wheel: build
+	@rm -rf build/wheel && mkdir -p dist build/wheel
+	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel >build/wheel/log 2>&1 || { tail -30 build/wheel/log; exit 1; }
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl >build/wheel/repair.log 2>&1 || { cat build/wheel/repair.log; exit 1; }
+	@ls dist/*.whl
+
+clean:
+	@rm -rf build dist $(VENV) src/headwater/_native*.so src/headwater/bpf/*.o

@@ -12,6 +12,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 CLANG = os.environ.get("CLANG", "clang")
+STRIP = os.environ.get("LLVM_STRIP", "llvm-strip")
 BPF_FLAGS = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror", f"-ffile-prefix-map={ROOT}=."]
 MULTIARCH = Path("/usr/include") / f"{os.uname().machine}-linux-gnu"  # where Debian keeps asm/types.h
 
@@ -31,6 +32,7 @@ def compile_bpf(into: Path) -> None:
     for source in sorted((ROOT / "bpf").glob("*.bpf.c")):
         target = into / source.name.replace(".bpf.c", ".bpf.o")
         subprocess.run([CLANG, *BPF_FLAGS, f"-I{MULTIARCH}", "-c", f"bpf/{source.name}", "-o", str(target)], cwd=ROOT, check=True)
+        subprocess.run([STRIP, "-g", str(target)], check=True)  # DWARF goes, BTF stays
 
 
 def write_layout_check(objects: Path) -> None:

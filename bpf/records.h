@@ -24,7 +24,7 @@
 #define HW_IF(layer) HW_TAG("if:" #layer)
 #define HW_PACKED __attribute__((packed))
 
-typedef __u64 hw_ktime;	  /* nanoseconds: CLOCK_BOOTTIME in the kernel's ring, UTC everywhere else */
+typedef __u64 hw_ktime;	  /* UTC, nanoseconds since 1970 */
 typedef __u8 hw_addr[16]; /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
 typedef __u8 hw_mac[6];	  /* link-layer address */
 typedef __u16 hw_port;	  /* host order */

@@ -38,6 +38,14 @@ struct {
 	__array(values, struct hw_ring);
 } hw_packet_rings SEC(".maps");
 
+/* UTC less CLOCK_BOOTTIME. User space sets it, and again when the clock is stepped; so a row keeps the time of its moment. */
+volatile __s64 hw_utc_offset;
+
+HW_INLINE __u64 hw_now(void)
+{
+	return bpf_ktime_get_boot_ns() + hw_utc_offset;
+}
+
 HW_INLINE struct hw_counters *hw_counters_of(__u32 ifindex)
 {
 	struct hw_counters *counters = bpf_map_lookup_elem(&hw_counts, &ifindex);
@@ -87,7 +95,7 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	}
 	hw_begin(p);
 	p->have = have;
-	p->row.ts = bpf_ktime_get_boot_ns();
+	p->row.ts = hw_now();
 	p->row.interface = ctx->ingress_ifindex;
 	p->row.length = length;
 	p->row.captured = length;
@@ -137,7 +145,7 @@ HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_start start, enum hw_d
 	}
 	hw_begin(p);
 	p->have = have;
-	p->row.ts = bpf_ktime_get_boot_ns();
+	p->row.ts = hw_now();
 	p->row.interface = skb->ifindex;
 	p->row.length = length;
 	p->row.captured = length;

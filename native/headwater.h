@@ -40,17 +40,18 @@ size_t hw_ring_ready(const void *producer, const void *data, uint64_t mask, uint
 uint64_t hw_ring_position(const void *consumer);
 void hw_ring_release(void *consumer, uint64_t position);
 
-/* -- capture.c: pcap and pcapng to rows ------------------------------------------------------------------------------------ */
+/* -- capture.c, pcap.c, pcapng.c: captures to rows -------------------------------------------------------------------------- */
+
+enum { HW_CAPTURE_LARGEST = 2097152 }; /* octets: what is decoded lies in one piece, and no piece is larger than this */
 
 enum hw_capture_status {
 	HW_CAPTURE_more, /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
 	HW_CAPTURE_full, /* rows is full: call again with what follows `consumed` */
 	HW_CAPTURE_bad,	 /* not a capture, or broken here: hw_capture_problem says how. Rows before it are good */
 };
-struct hw_capture_counts {
+struct hw_capture_counts { /* seen = as_row + unknown_link_type + no_interface */
 	uint64_t seen;
 	uint64_t as_row;
-	uint64_t octets;
 	uint64_t unknown_link_type;
 	uint64_t no_interface;
 	uint64_t lost_before; /* what the capturing side says that it lost: not part of seen */
@@ -60,13 +61,14 @@ struct hw_capture *hw_capture_new(void);
 void hw_capture_free(struct hw_capture *);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
-/* No more input: 0 if the capture ended at a block's end, -1 (and a problem) if `left` octets remain of a block or nothing was there. */
-int hw_capture_finish(struct hw_capture *, size_t left);
+/* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end, else -1 and a problem. */
+int hw_capture_finish(struct hw_capture *, const void *data, size_t left);
+/* What is wrong, to be read behind the capture's name: "is cut off after packet 7 (byte 812)". */
 const char *hw_capture_problem(const struct hw_capture *);
 uint32_t hw_capture_interfaces(const struct hw_capture *);
+/* As the file has it, at most 63 octets of any kind; empty in pcap, which has no names. */
 const char *hw_capture_interface_name(const struct hw_capture *, uint32_t index);
-uint32_t hw_capture_link_type(const struct hw_capture *, uint32_t index);
-void hw_capture_counts_of(const struct hw_capture *, uint32_t index, struct hw_capture_counts *into);
+void hw_capture_counts_of(const struct hw_capture *, struct hw_capture_counts *into);
 
 /* -- af_packet.c: a TPACKET_V3 ring to rows --------------------------------------------------------------------------------- */
 

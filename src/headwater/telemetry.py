@@ -1,23 +1,26 @@
 """The ledger: what became of each packet and each record, counted where it happens. Two sums that must come out exactly.
 
 packets: seen = duplicate_hook + filtered + in_flow + as_row + sampled_out + counted_only + Σ dropped{place, reason}
-records: made = acked + spooled + Σ dropped{place, reason}, up to the ring and for each sink
+records: made = acked + spooled + queued + Σ dropped{place, reason}, up to the ring and for each sink
+
+`queued` are rows that wait in memory: none at the end. Other terms (octets, segments, consumed) are told beside a sum and belong to none.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+LedgerName = Literal["packets", "records"]
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "as_row", "sampled_out", "counted_only", "dropped")
-RECORD_TERMS = ("acked", "spooled", "dropped")
+RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
     """What a count is of. `subject` is an interface or capture (packets), a sink (records); place and reason belong to `dropped`."""
 
-    ledger: Literal["packets", "records"]
+    ledger: LedgerName
     subject: str
     term: str
     place: str = ""
@@ -53,31 +56,43 @@ class Ledger:
             return self._counts.get(entry, 0)
 
 
-def imbalances(totals: Mapping[Entry, int]) -> Iterator[tuple[str, str, int]]:
+def imbalances(totals: Mapping[Entry, int]) -> list[tuple[LedgerName, str, int]]:
     """(ledger, subject, difference) for each sum that does not come out; empty is as it should be."""
-    sums: dict[tuple[str, str], int] = {}
+    sums: dict[tuple[LedgerName, str], int] = {}
     for entry, count in totals.items():
-        whole = entry.term == ("seen" if entry.ledger == "packets" else "made")
-        part = entry.term in (PACKET_TERMS if entry.ledger == "packets" else RECORD_TERMS)
         key = (entry.ledger, entry.subject)
-        sums[key] = sums.get(key, 0) + count * (whole - part)
-    return ((ledger, subject, difference) for (ledger, subject), difference in sums.items() if difference)
+        sums[key] = sums.get(key, 0) + count * (_is_whole(entry) - _is_part(entry))
+    return [(ledger, subject, difference) for (ledger, subject), difference in sums.items() if difference]
 
 
-def lines(totals: Mapping[Entry, int]) -> Iterator[str]:
-    """The ledger for a person: a line a subject, and one that says whether it adds up."""
-    subjects = sorted({(entry.ledger, entry.subject) for entry in totals})
-    for ledger, subject in subjects:
-        whole = "seen" if ledger == "packets" else "made"
-        parts = {
-            f"{e.place} {e.reason}".replace("_", " ").strip() + (" dropped" if e.term == "dropped" else e.term): count
-            for e, count in sorted(totals.items())
-            if (e.ledger, e.subject) == (ledger, subject) and e.term != whole and count
-        }
-        head = totals.get(Entry(ledger, subject, whole), 0)  # type: ignore[arg-type]  # the ledgers are those of the entries
-        yield f"{ledger:<8}{subject}: {head:,} {whole} = " + (" + ".join(f"{count:,} {name}" for name, count in parts.items()) or "0")
-    off = list(imbalances(totals))
-    for ledger, subject, difference in off:
-        yield f"ledger   {subject}: {ledger} are off by {difference:+,}; please report this"
-    if subjects and not off:
-        yield "ledger   adds up exactly"
+def lines(totals: Mapping[Entry, int]) -> list[str]:
+    """The ledger for a person: a line a subject, and one that says whether it all adds up."""
+    subjects: dict[tuple[LedgerName, str], list[tuple[Entry, int]]] = {}
+    for entry, count in sorted(totals.items()):
+        subjects.setdefault((entry.ledger, entry.subject), []).append((entry, count))
+    told = []
+    for (ledger, subject), entries in subjects.items():
+        whole = sum(count for entry, count in entries if _is_whole(entry))
+        if not whole and subject == "other":
+            continue
+        parts = [f"{count:,} {_words(entry)}" for entry, count in entries if _is_part(entry) and count]
+        told.append(f"{ledger:<8} {subject}: {whole:,} {'seen' if ledger == 'packets' else 'made'} = {' + '.join(parts) or '0'}")
+    off = imbalances(totals)
+    told += [f"ledger   {subject}: {ledger} are off by {difference:+,}; please report this" for ledger, subject, difference in off]
+    if told and not off:
+        told.append("ledger   adds up exactly")
+    return told
+
+
+def _is_whole(entry: Entry) -> bool:
+    return entry.term == ("seen" if entry.ledger == "packets" else "made")
+
+
+def _is_part(entry: Entry) -> bool:
+    return entry.term in (PACKET_TERMS if entry.ledger == "packets" else RECORD_TERMS)
+
+
+def _words(entry: Entry) -> str:
+    if entry.term != "dropped":
+        return entry.term
+    return f"dropped ({entry.place}: {entry.reason})".replace("_", " ")

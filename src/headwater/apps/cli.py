@@ -1,0 +1,211 @@
+"""The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headwater import __version__
+from headwater.errors import ConfigError, HeadwaterError
+
+if TYPE_CHECKING:
+    from headwater.config import Settings
+    from headwater.telemetry import Ledger
+
+FORMATS = ["jsonl", "csv", "parquet", "arrow"]
+_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 10s, 5m, 1h, 500ms or 10."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a time; write 10s, 5m or 1h", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+def _example(text: str) -> Callable[[click.Command], click.Command]:
+    """Put an example under a command's help."""
+
+    def add(command: click.Command) -> click.Command:
+        command.epilog = "\b\n" + text
+        return command
+
+    return add
+
+
+config_option = click.option("-c", "--config", "config_file", type=click.Path(path_type=Path), help="A TOML file with settings.")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog="\b\nExamples:\n  sudo headwater run\n  headwater read trace.pcap"
+)
+@click.version_option(__version__, prog_name="headwater")
+def cli() -> None:
+    """Show what happens on this host's network, from the first packet header."""
+
+
+@_example("Examples:\n  sudo headwater run\n  sudo headwater run -i eth0 -o rows --format parquet --for 10s")
+@cli.command()
+@click.option("-i", "--interface", "interfaces", multiple=True, metavar="IF", help='Listen here; again for more; "any" for all.')
+@config_option
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Write one file a record into DIR.")
+@click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate"]), help="What to write (default: packet).")
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
+@click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
+@click.option("--hook", type=click.Choice(["auto", "tcx", "xdp", "af_packet"]), help="Where to see packets (default: auto).")
+@click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
+@click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
+def run(
+    interfaces: tuple[str, ...], config_file: Path | None, output: str | None, format_: str | None, seconds: float | None, **flags: Any
+) -> None:
+    """Watch this host's packets as they come."""
+    from headwater import config  # noqa: PLC0415 - see the module's docstring
+    from headwater.apps import live  # noqa: PLC0415
+
+    settings = config.load(config_file, os.environ)
+    files = {"directory": output, "format": format_}
+    changes = {key: value for key, value in files.items() if value is not None}
+    settings = config.override(
+        settings,
+        "the command line",
+        interfaces=list(interfaces) or None,
+        records=list(flags.pop("records")) or None,
+        output={**_builtins(settings.output), **changes} if changes else None,
+        **flags,
+    )
+    live.run(settings, seconds)
+
+
+@_example(
+    "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -w - | headwater read -"
+)
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Write one file a record into DIR.")
+@click.option("--record", "records", multiple=True, type=click.Choice(["packet"]), help="What to write (default: packet).")
+@click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
+def read(files: tuple[str, ...], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
+    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input) into the rows that a live run gives."""
+    from headwater.apps import offline  # noqa: PLC0415
+
+    offline.read(files, output, records or ("packet",), format_)
+
+
+@_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(as_json: bool) -> None:
+    """Say what will work on this machine, what will not, why, and what to do about it."""
+    from headwater.apps import doctor as checks  # noqa: PLC0415
+
+    sys.exit(checks.run(as_json))
+
+
+@_example("Example:\n  sudo headwater demo --for 20s")
+@cli.command()
+@click.option("--for", "seconds", type=Duration(), help="Stop after this time.")
+def demo(seconds: float | None) -> None:
+    """Make two network namespaces with traffic of many kinds, watch it, and take everything away again."""
+    from headwater import config  # noqa: PLC0415
+    from headwater.apps import demo as show  # noqa: PLC0415
+    from headwater.apps import live  # noqa: PLC0415
+
+    def watch(names: list[str]) -> int:
+        live.run(config.Settings(interfaces=tuple(names)), seconds)
+        return 0
+
+    sys.exit(show.run(watch, seconds))
+
+
+@cli.group("config")
+def config_group() -> None:
+    """Check or show the configuration."""
+
+
+@_example("Example:\n  headwater config check headwater.toml")
+@config_group.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+def config_check(file: Path) -> None:
+    """Check a configuration file; nothing is started."""
+    from headwater import config  # noqa: PLC0415
+
+    config.load(file, os.environ)
+    click.echo(f"{file}: ok")
+
+
+@_example("Example:\n  headwater config show -c headwater.toml")
+@config_group.command("show")
+@config_option
+def config_show(config_file: Path | None) -> None:
+    """Show all settings as they would apply: defaults, file and environment."""
+    from headwater import config  # noqa: PLC0415
+
+    click.echo(config.show(config.load(config_file, os.environ)), nl=False)
+
+
+@_example('Example:\n  eval "$(headwater completion bash)"')
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell's completion code."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101 - the choices are click's own
+    click.echo(found(cli, {}, "headwater", "_HEADWATER_COMPLETE").source())
+
+
+def _builtins(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+def tell(message: str) -> None:
+    """A line for the person at the terminal, beside the output."""
+    click.echo(f"headwater: {message}", err=True)
+
+
+def tell_ledger(ledger: "Ledger") -> None:
+    """The ledger, at the end."""
+    from headwater import telemetry  # noqa: PLC0415
+
+    for line in telemetry.lines(ledger.totals()):
+        click.echo(line, err=True)
+
+
+def main() -> None:
+    """Run the command; each failure is one line and an exit code, never a traceback."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a closed pipe is an error of the write, handled there
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except HeadwaterError as error:
+        tell(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("HEADWATER_DEBUG"):
+            raise
+        tell(f"internal error ({type(error).__name__}: {error}); please report it with HEADWATER_DEBUG=1 set")
+        sys.exit(70)
+
+
+__all__ = ["ConfigError", "Settings", "cli", "main", "tell", "tell_ledger"]

@@ -1,0 +1,135 @@
+"""BPF objects, maps and links through libbpf: open, load, attach, close. Errors become ours, with what to do."""
+
+import errno
+import mmap
+import os
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.errors import KernelError, LayoutMismatch, PermissionDenied, Unsupported, VerifierRejected
+from headwater.records import btf
+from headwater.records.layouts import OBJECTS, SCHEMA
+
+LOAD_CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+MAP_TYPE_RINGBUF = 27
+_LOG_OCTETS = 1 << 20
+_NO_LOG_LINE = "no log"
+
+lib.hw_libbpf_quiet()
+
+
+def possible_cpus() -> int:
+    """How many CPUs the kernel could ever have: the length of a per-CPU map's value."""
+    return int(lib.libbpf_num_possible_cpus())
+
+
+class Object:
+    """One of our BPF objects: `programs` names those of its programs that are to be loaded."""
+
+    def __init__(self, name: str, programs: Collection[str], entries: dict[str, int] | None = None) -> None:
+        self._path = OBJECTS / f"{name}.bpf.o"
+        self._programs = programs
+        self._entries = entries or {}
+        self._object: Any = ffi.NULL
+
+    def open(self) -> None:
+        """Load it into the kernel. Raises PermissionDenied, VerifierRejected, LayoutMismatch or KernelError."""
+        check_layouts(self._path)
+        self._object = lib.bpf_object__open_file(str(self._path).encode(), ffi.NULL)
+        if self._object == ffi.NULL:
+            raise KernelError(f"{self._path} cannot be opened ({os.strerror(ffi.errno)}): install Headwater again")
+        logs = {}
+        program = lib.bpf_object__next_program(self._object, ffi.NULL)
+        while program != ffi.NULL:
+            name = ffi.string(lib.bpf_program__name(program)).decode()
+            lib.bpf_program__set_autoload(program, name in self._programs)
+            if name in self._programs:
+                logs[name] = ffi.new("char[]", _LOG_OCTETS)
+                lib.bpf_program__set_log_buf(program, logs[name], _LOG_OCTETS)
+            program = lib.bpf_object__next_program(self._object, program)
+        for name, count in self._entries.items():
+            lib.bpf_map__set_max_entries(lib.bpf_object__find_map_by_name(self._object, name.encode()), count)
+        failed = -lib.bpf_object__load(self._object)
+        if failed:
+            self.close()
+            _raise_load_error(failed, {name: ffi.string(log).decode(errors="replace") for name, log in logs.items()})
+
+    def close(self) -> None:
+        """Give programs and maps back; what is attached or mapped elsewhere keeps them."""
+        if self._object != ffi.NULL:
+            lib.bpf_object__close(self._object)
+            self._object = ffi.NULL
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def program(self, name: str) -> int:
+        """The file descriptor of a loaded program. It belongs to the object."""
+        return int(lib.bpf_program__fd(lib.bpf_object__find_program_by_name(self._object, name.encode())))
+
+    def map(self, name: str) -> int:
+        """The file descriptor of a map. It belongs to the object."""
+        return int(lib.bpf_map__fd(lib.bpf_object__find_map_by_name(self._object, name.encode())))
+
+
+def check_layouts(path: Path) -> None:
+    """Raise LayoutMismatch if a struct of the object at `path` differs from the schema's."""
+    for name, struct in btf.read(path).structs.items():
+        schema = SCHEMA.structs.get(name)
+        if schema is not None and struct != schema:
+            raise LayoutMismatch(name, schema.size, struct.size)
+
+
+def _raise_load_error(failed: int, logs: dict[str, str]) -> None:
+    if failed == errno.EPERM:
+        raise PermissionDenied("loading eBPF programs", LOAD_CAPABILITIES)
+    for name, log in logs.items():
+        lines = [line for line in log.splitlines() if line and not line.startswith("processed")]
+        if lines:
+            raise VerifierRejected(name, lines[-2:])
+    if failed in (errno.ENOSYS, errno.EINVAL):
+        raise Unsupported("loading eBPF programs", 'kernel 5.18 or newer (see `headwater doctor`); hook = "af_packet" works without')
+    raise KernelError(f"the kernel did not load the eBPF programs ({os.strerror(failed)}): see `headwater doctor`")
+
+
+def create_ring(name: str, octets: int) -> int:
+    """A ring buffer map of `octets` (a power of two, at least a page). Returns its file descriptor; the caller closes it."""
+    fd = int(lib.bpf_map_create(MAP_TYPE_RINGBUF, name.encode(), 0, 0, octets, ffi.NULL))
+    if fd >= 0:
+        return fd
+    if fd == -errno.EPERM:
+        raise PermissionDenied("making a ring buffer", LOAD_CAPABILITIES)
+    if fd == -errno.ENOMEM:
+        raise KernelError(f"no memory for a ring buffer of {octets:,} octets: make ring_bytes smaller")
+    raise Unsupported("the BPF ring buffer", 'kernel 5.8 or newer, and ring_bytes a power of two; hook = "af_packet" works without')
+
+
+def put(map_fd: int, key: int, value: bytes) -> None:
+    """Set one element of a map with 32-bit keys. Raises KernelError."""
+    failed = lib.bpf_map_update_elem(map_fd, ffi.new("__u32 *", key), ffi.from_buffer(value), 0)
+    if failed:
+        raise KernelError(f"a BPF map took no further entry ({os.strerror(-failed)})")
+
+
+def get(map_fd: int, key: int, into: np.ndarray[Any, np.dtype[Any]]) -> bool:
+    """Read one element into `into`, which has the value's size; False if there is none."""
+    return not lib.bpf_map_lookup_elem(map_fd, ffi.new("__u32 *", key), ffi.cast("void *", into.ctypes.data))
+
+
+def remove(map_fd: int, key: int) -> None:
+    """Delete one element, if it is there."""
+    lib.bpf_map_delete_elem(map_fd, ffi.new("__u32 *", key))
+
+
+def variable(map_fd: int, offset: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A 64-bit global variable of a loaded object, by its data section's map: writing to it is seen by the programs at once."""
+    return np.frombuffer(mmap.mmap(map_fd, mmap.PAGESIZE), np.int64, 1, offset)

@@ -1,0 +1,47 @@
+"""A BPF ring buffer mapped into Python and read as a numpy array, without a copy.
+
+Layout: kernel/bpf/ringbuf.c. The consumer's position is a page that we may write; behind it the producer's position, then the data
+twice in a row, so that a run of records never wraps. Each record has 8 octets before it.
+"""
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.records import Batch, Record
+
+HEADER = 8
+
+
+class Ring:
+    """The records of one ring, all of `record`'s size, rounded up to 8 as the kernel does. `fd` is the ring's map; it is not closed here."""
+
+    def __init__(self, fd: int, octets: int, record: Record) -> None:
+        self._record = record
+        self._slot = HEADER + (record.dtype.itemsize + 7) // 8 * 8
+        self._mask = octets - 1
+        self._consumer = mmap.mmap(fd, mmap.PAGESIZE)
+        self._data = mmap.mmap(fd, mmap.PAGESIZE + 2 * octets, prot=mmap.PROT_READ, offset=mmap.PAGESIZE)
+        self._consumer_address = ffi.from_buffer(self._consumer)
+        self._producer_address = ffi.from_buffer(self._data)
+        self._data_address = self._producer_address + mmap.PAGESIZE
+        self._position = int(lib.hw_ring_position(self._consumer_address))
+
+    def borrow(self, most: int) -> np.ndarray[Any, np.dtype[Any]]:
+        """Up to `most` rows in the ring's own memory, good until release(). Records that a program is still writing end it."""
+        ready = lib.hw_ring_ready(self._producer_address, self._data_address, self._mask, self._position, self._slot, most)
+        start = mmap.PAGESIZE + (self._position & self._mask) + HEADER
+        return np.ndarray((ready,), self._record.dtype, self._data, start, (self._slot,))
+
+    def release(self, rows: int) -> None:
+        """Give `rows` borrowed rows back to the kernel, oldest first."""
+        self._position += rows * self._slot
+        lib.hw_ring_release(self._consumer_address, self._position)
+
+
+def merge(record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str]) -> Batch:
+    """The rows of several CPUs' rings in the order of time, in memory of their own."""
+    rows = np.concatenate(parts)
+    return Batch(record, rows[np.argsort(rows["ts"], kind="stable")], interfaces)

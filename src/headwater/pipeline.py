@@ -1,0 +1,152 @@
+"""From sources to outlets: who reads, who counts, who is told, and a stop that loses nothing.
+
+One thread reads each source and hands its batches on while they are borrowed: to the roll-up, which is C, to the outlets, which copy,
+and to whoever watches. The calling thread ticks once a second: the ledger, the rates, the view.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from headwater.analysis.rollup import Rollup
+from headwater.errors import HeadwaterError
+from headwater.interfaces import Source
+from headwater.outputs.outlet import Outlet
+from headwater.records import LEDGER, Batch
+from headwater.telemetry import Entry, Ledger
+
+TICK_S = 1.0
+FRAME_S = 0.1  # how often a watcher is asked to draw
+
+
+class Watcher(Protocol):
+    """Who looks on: the live view."""
+
+    def update(self, batch: Batch) -> None:
+        """Rows, in the source's thread; what is kept must be copied."""
+
+    def tick(self, rates: Batch, talkers: np.ndarray, totals: dict[Entry, int]) -> None:  # type: ignore[type-arg]  # a table of talkers
+        """A second's sums."""
+
+    def draw(self) -> None:
+        """Show what has changed; called about ten times a second."""
+
+
+class Pipeline:
+    """Runs `sources` into `outlets` until they end, `seconds` have gone by, or stop()."""
+
+    def __init__(
+        self, sources: Sequence[Source], outlets: Sequence[Outlet], ledger: Ledger, watcher: Watcher | None = None, *, rates: bool = True
+    ) -> None:
+        self._sources = sources
+        self._outlets = outlets
+        self._ledger = ledger
+        self._watcher = watcher
+        self._rollup = Rollup() if rates else None
+        self._rollup_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._errors: list[BaseException] = []
+        self._told: dict[Entry, int] = {}
+        self._last_tick = self._told_at = time.time_ns()
+
+    def stop(self) -> None:
+        """End soon, in good order; callable from a signal handler."""
+        self._stopping.set()
+
+    def run(self, seconds: float | None = None) -> None:
+        """Open, run, close. Raises the first error of a source or outlet, after everything that was read is delivered or counted."""
+        opened: list[Source] = []
+        try:
+            for outlet in self._outlets:
+                outlet.open()
+            for source in self._sources:
+                source.open()
+                opened.append(source)
+            self._run(seconds)
+        finally:
+            for source in opened:
+                source.close()
+            for outlet in self._outlets:
+                outlet.close()
+        if self._errors:
+            raise self._errors[0]
+
+    def _run(self, seconds: float | None) -> None:
+        threads = [threading.Thread(target=self._read, args=(source,), name=source.name) for source in self._sources]
+        deadline = time.monotonic() + seconds if seconds is not None else None
+        for thread in threads:
+            thread.start()
+        next_tick = time.monotonic() + TICK_S
+        while any(thread.is_alive() for thread in threads):
+            if self._stopping.wait(FRAME_S) or (deadline is not None and time.monotonic() >= deadline):
+                break
+            if time.monotonic() >= next_tick:
+                next_tick += TICK_S
+                self._tick()
+            if self._watcher:
+                self._watcher.draw()
+        for source in self._sources:
+            source.stop()
+        for thread in threads:
+            thread.join()
+        self._tick()
+        for outlet in self._outlets:  # so that the last ledger, which goes out after all else, has nothing under way
+            outlet.flush()
+        self._put_ledger()
+        if self._watcher:
+            self._watcher.draw()
+
+    def _read(self, source: Source) -> None:
+        try:
+            for batch in source.read():
+                if not len(batch):
+                    continue
+                if self._rollup:
+                    with self._rollup_lock:
+                        self._rollup.add(batch)
+                for outlet in self._outlets:
+                    outlet.put(batch)
+                if self._watcher:
+                    self._watcher.update(batch)
+        except HeadwaterError as error:
+            self._errors.append(error)
+        except BaseException as error:  # noqa: BLE001 - whatever ends a source ends the run, and is raised again in run()
+            self._errors.append(error)
+            self._stopping.set()
+
+    def _tick(self) -> None:
+        now = time.time_ns()
+        for source in self._sources:
+            source.account()
+        if self._rollup:
+            with self._rollup_lock:
+                rates, talkers = self._rollup.take(self._last_tick)
+            for outlet in self._outlets:
+                outlet.put(rates)
+            if self._watcher:
+                self._watcher.tick(rates, talkers, self._ledger.totals())
+        self._last_tick = now
+        self._put_ledger()
+
+    def _put_ledger(self) -> None:
+        batch = self.ledger_batch()
+        if len(batch):
+            for outlet in self._outlets:
+                outlet.put(batch)
+
+    def ledger_batch(self) -> Batch:
+        """What was counted since the last one, a row a term."""
+        totals, now = self._ledger.totals(), time.time_ns()
+        interval = (now - self._told_at) / 1e9
+        grown = [(e, count - self._told.get(e, 0)) for e, count in totals.items() if e.term != "queued"]  # a level, not a count
+        rows = np.array([(now, interval, e.ledger, e.subject, e.term, e.place, e.reason, more) for e, more in grown if more], LEDGER.dtype)
+        self._told, self._told_at = totals, now
+        return Batch(LEDGER, rows)
+
+
+def until(stop: Callable[[], None]) -> Callable[[int, object], None]:
+    """A signal handler that calls `stop`."""
+    return lambda _signal, _frame: stop()

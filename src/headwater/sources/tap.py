@@ -1,0 +1,294 @@
+"""The tap: packets of live interfaces through XDP or tcx programs and a ring buffer for each CPU (bpf/tap.bpf.c)."""
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from headwater.errors import ConfigError
+from headwater.kernel import hooks, libbpf
+from headwater.kernel.clock import WallClock
+from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
+from headwater.kernel.ringbuf import Ring, merge
+from headwater.records import PACKET, Batch
+from headwater.records.layouts import COUNTERS, place_reason
+from headwater.telemetry import Entry, Ledger
+
+PROGRAMS = {
+    "tcx": ("hw_tcx_in", "hw_tcx_out", "hw_tcx_in_ip", "hw_tcx_out_ip"),
+    "xdp": ("hw_xdp",),
+    "xdp_consume": ("hw_xdp_consume",),
+}
+BATCH_ROWS = 65_536
+SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in order of time
+QUIET_S, BUSY_S = 0.02, 0.001  # pauses between polls: a quiet line is seen within 20 ms, a busy one is not woken at all
+OTHER = 0  # the entry of hw_counts for packets of an interface that has none
+RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
+_LOOPBACK = 772  # ARPHRD_LOOPBACK
+_ETHERNET = (1, _LOOPBACK)
+_SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
+
+
+class _Attached:
+    """One interface: its links, and the counts of entries that went before under the same name."""
+
+    def __init__(self, interface: Interface, links: list[int], promiscuous: socket.socket | None) -> None:
+        self.name = interface.name
+        self.links = links
+        self.promiscuous = promiscuous
+
+    def detach(self) -> None:
+        for link in self.links:
+            hooks.detach(link)
+        self.links = []
+        if self.promiscuous is not None:
+            self.promiscuous.close()
+            self.promiscuous = None
+
+
+class Tap:
+    """Live packets of `names` (none: the interfaces that kernel.interfaces.choose finds), followed as they come, go and are renamed.
+
+    `hook` is "tcx" (both directions, beside others' programs) or "xdp" (what arrives); `consume` drops at XDP what was seen, for
+    mirror ports; `generic` takes XDP's slow path where a driver has no other; `promiscuous` asks the card for everybody's frames.
+    `ring_bytes`, a power of two, is the room for rows of each CPU.
+    """
+
+    name = "tap"
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        names: Sequence[str] = (),
+        *,
+        hook: Literal["tcx", "xdp"] = "tcx",
+        consume: bool = False,
+        generic: bool = False,
+        promiscuous: bool = False,
+        ring_bytes: int = 16 << 20,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._names = tuple(names)
+        self._hook = hook
+        self._generic = generic
+        self._promiscuous = promiscuous
+        self._ring_bytes = ring_bytes
+        self._report = report
+        self._programs = PROGRAMS["xdp_consume" if hook == "xdp" and consume else hook]
+        self._object = libbpf.Object("tap", self._programs, {"hw_packet_rings": libbpf.possible_cpus()})
+        self._rings: list[Ring] = []
+        self._attached: dict[int, _Attached] = {}
+        self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
+        self._retired: list[tuple[str, dict[str, Any]]] = []  # counts of interfaces whose entry was taken out of the kernel
+        self._interfaces: dict[int, str] = {}
+        self._rows_read = 0
+        self._stopping = threading.Event()
+        self._clock: WallClock | None = None
+        self._watcher = Watcher()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Load the programs and attach them. Raises ConfigError for an unknown interface, or a KernelError."""
+        chosen = choose(self._names)
+        try:
+            self._load()
+            for interface in chosen:
+                self._attach(interface)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self) -> None:
+        self._object.open()
+        self._clock = WallClock(libbpf.variable(self._object.map(".bss")))
+        self._clock.open()
+        rings = self._object.map("hw_packet_rings")
+        for cpu in range(libbpf.possible_cpus()):
+            fd = libbpf.create_ring("hw_packets", self._ring_bytes)
+            libbpf.put(rings, cpu, struct.pack("=I", fd))
+            self._rings.append(Ring(fd, self._ring_bytes, PACKET))
+            os.close(fd)
+        self._make_counters(OTHER)
+        self._watcher.open()
+
+    def close(self) -> None:
+        """Detach and give everything back."""
+        for attached in self._attached.values():
+            attached.detach()
+        self._watcher.close()
+        if self._clock is not None:
+            self._clock.close()
+            self._clock = None
+        self._object.close()
+
+    def stop(self) -> None:
+        """Make read() detach, hand out what the rings still hold, and end."""
+        self._stopping.set()
+
+    def listening(self) -> list[tuple[str, str]]:
+        """(interface, hook) for each that is attached now."""
+        return [(attached.name, self._hook) for attached in self._attached.values()]
+
+    def read(self) -> Iterator[Batch]:
+        """Batches as the rings fill; those of one busy ring are `borrowed`, good until the next is asked for."""
+        poll = select.poll()
+        poll.register(self._watcher.fileno(), select.POLLIN)
+        pause, last = BUSY_S, time.monotonic()
+        while not self._stopping.is_set():
+            got = 0
+            for batch in self._poll_rings():
+                got += len(batch)
+                last = time.monotonic()
+                yield batch
+            pause = BUSY_S if got else min(QUIET_S, pause * 1.5)
+            if poll.poll(pause * 1000):
+                self._watcher.drain()
+                self._follow()
+            if not got and time.monotonic() - last > 0.1:
+                last = time.monotonic()
+                yield Batch(PACKET, np.empty(0, PACKET.dtype), self._interfaces)
+        yield from self._drain()
+
+    def _poll_rings(self) -> Iterator[Batch]:
+        borrowed = [(ring, ring.borrow(BATCH_ROWS)) for ring in self._rings]
+        total = sum(len(rows) for _, rows in borrowed)
+        self._rows_read += total
+        busy = [(ring, rows) for ring, rows in borrowed if len(rows)]
+        if len(busy) > 1 and total <= SORTED_ROWS:
+            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces)
+            for ring, rows in busy:
+                ring.release(len(rows))
+            yield batch
+            return
+        for ring, rows in busy:
+            yield Batch(PACKET, rows, self._interfaces, borrowed=True)
+            ring.release(len(rows))
+
+    def _drain(self) -> Iterator[Batch]:
+        """After detaching, a program may still be at its end on another CPU: read until the rows are those that it counted."""
+        for attached in self._attached.values():
+            attached.detach()
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            time.sleep(BUSY_S)  # longer than any program runs: each that was begun before has ended
+            yield from self._poll_rings()
+            if sum(int(counters["as_row"]) for _, counters in self._all_counters()) == self._rows_read:
+                return
+
+    # -- interfaces -----------------------------------------------------------------------------------------------------
+
+    def _attach(self, interface: Interface) -> None:
+        self._make_counters(interface.index)
+        links: list[int] = []
+        index, name = interface.index, interface.name
+        try:
+            if self._hook == "xdp":
+                links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
+            else:
+                suffix = "" if interface.hardware in _ETHERNET else "_ip"
+                links.append(hooks.attach_tcx(self._object.program(f"hw_tcx_in{suffix}"), index, name, egress=False))
+                if interface.hardware != _LOOPBACK:  # loopback shows each packet twice; what arrives is all there is
+                    links.append(hooks.attach_tcx(self._object.program(f"hw_tcx_out{suffix}"), index, name, egress=True))
+        except BaseException:
+            for link in links:
+                hooks.detach(link)
+            raise
+        promiscuous = _promiscuous(index) if self._promiscuous else None
+        self._attached[index] = _Attached(interface, links, promiscuous)
+        self._gone.pop(index, None)
+        self._interfaces[index] = name
+
+    def _follow(self) -> None:
+        """Bring what is attached to what is there: new ones, renamed ones, and those that are gone."""
+        there = interfaces()
+        for index in [index for index in self._attached if index not in there]:
+            attached = self._attached.pop(index)
+            attached.detach()
+            self._gone[index] = attached.name, time.monotonic()
+            self._report(f"{attached.name} is gone; waiting for it to come back")
+        for index, attached in self._attached.items():
+            if there[index].name != attached.name:
+                self._report(f"{attached.name} is called {there[index].name} now")
+                attached.name = self._interfaces[index] = there[index].name
+        for interface in self._wanted():
+            if interface.index not in self._attached:
+                with contextlib.suppress(hooks.InterfaceGone):
+                    self._attach(interface)
+                    self._report(f"listening on {interface.name}")
+
+    def _wanted(self) -> list[Interface]:
+        wanted = []
+        for names in [(name,) for name in self._names] or [()]:
+            with contextlib.suppress(ConfigError):  # it was there at the start, or choose() had refused it; it may come back
+                wanted += choose(names)
+        return wanted
+
+    # -- the ledger ---------------------------------------------------------------------------------------------------------
+
+    def account(self) -> None:
+        """Counts by interface name. While packets come, `seen` is of those whose fate is known; after the end it is the programs' own."""
+        totals: dict[Entry, int] = {}
+
+        def count(entry: Entry, number: int) -> None:
+            totals[entry] = totals.get(entry, 0) + number
+
+        made = lost = 0
+        for name, counters in self._all_counters():
+            dropped = {drop: int(number) for drop, number in enumerate(counters["dropped"]) if number}
+            known = int(counters["as_row"]) + sum(dropped.values())
+            count(Entry("packets", name, "seen"), int(counters["seen"]) if self._stopping.is_set() else known)
+            count(Entry("packets", name, "as_row"), int(counters["as_row"]))
+            for term in ("octets", "segments", "consumed"):
+                count(Entry("packets", name, term), int(counters[term]))
+            for drop, number in dropped.items():
+                count(Entry("packets", name, "dropped", *place_reason(drop)), number)
+                lost += number if place_reason(drop)[0] == "ringbuf" else 0
+            made += int(counters["as_row"])
+        count(Entry("records", self.name, "made"), made + lost)
+        count(Entry("records", self.name, "acked"), self._rows_read)
+        count(Entry("records", self.name, "queued"), made - self._rows_read)
+        count(Entry("records", self.name, "dropped", "ringbuf", "full"), lost)
+        self._ledger.replace(totals)
+
+    def _all_counters(self) -> list[tuple[str, dict[str, Any]]]:
+        """(interface, counts) for each interface that was ever attached."""
+        for index in [index for index, (_, since) in self._gone.items() if time.monotonic() - since > RETIRE_S]:
+            name, _ = self._gone.pop(index)
+            self._retired.append((name, self._counters(index)))
+            libbpf.remove(self._object.map("hw_counts"), index)
+        live = {OTHER: "other"} | {index: attached.name for index, attached in self._attached.items()}
+        live |= {index: name for index, (name, _) in self._gone.items()}
+        return self._retired + [(name, self._counters(index)) for index, name in live.items()]
+
+    def _make_counters(self, index: int) -> None:
+        fresh = np.zeros(libbpf.possible_cpus(), COUNTERS)
+        if not libbpf.get(self._object.map("hw_counts"), index, fresh):
+            libbpf.put(self._object.map("hw_counts"), index, fresh.tobytes())
+
+    def _counters(self, index: int) -> dict[str, Any]:
+        """The counts of one interface over all CPUs."""
+        each = np.zeros(libbpf.possible_cpus(), COUNTERS)
+        libbpf.get(self._object.map("hw_counts"), index, each)
+        return {name: each[name].sum(axis=0) for name in COUNTERS.names or ()}
+
+
+def _promiscuous(ifindex: int) -> socket.socket:
+    """Ask the card for everybody's frames, until the socket is closed."""
+    asking = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    asking.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8s", ifindex, _MR_PROMISC, 0, b""))
+    return asking
