@@ -7,7 +7,7 @@ and to whoever watches. The calling thread ticks once a second: the ledger, the 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Watcher(Protocol):
     def update(self, batch: Batch) -> None:
         """Rows, in the source's thread; what is kept must be copied."""
 
-    def tick(self, rates: Batch, talkers: np.ndarray, totals: dict[Entry, int]) -> None:  # type: ignore[type-arg]  # a table of talkers
+    def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: dict[Entry, int]) -> None:
         """A second's sums."""
 
     def draw(self) -> None:

@@ -16,7 +16,7 @@ HEADER = 8
 
 
 class Ring:
-    """The records of one ring, all of `record`'s size, rounded up to 8 as the kernel does. `fd` is the ring's map; it is not closed here."""
+    """The records of one ring, all of `record`'s size rounded up to 8. `fd` is the ring's map; it is not closed here."""
 
     def __init__(self, fd: int, octets: int, record: Record) -> None:
         self._record = record

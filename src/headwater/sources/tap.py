@@ -232,8 +232,9 @@ class Tap:
                     self._report(f"listening on {interface.name}")
 
     def _wanted(self) -> list[Interface]:
-        wanted = []
-        for names in [(name,) for name in self._names] or [()]:
+        wanted: list[Interface] = []
+        apart: list[tuple[str, ...]] = [(name,) for name in self._names]
+        for names in apart or [()]:
             with contextlib.suppress(ConfigError):  # it was there at the start, or choose() had refused it; it may come back
                 wanted += choose(names)
         return wanted
