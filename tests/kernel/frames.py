@@ -41,7 +41,7 @@ def udp(src: str, dst: str, sport: int, dport: int, payload: bytes = b"", *, ttl
     return ip(_transport(datagram, socket.IPPROTO_UDP, src, dst, 6), socket.IPPROTO_UDP, src, dst, ttl=ttl)
 
 
-def tcp(src: str, dst: str, sport: int, dport: int, flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = 0) -> bytes:
+def tcp(src: str, dst: str, sport: int, dport: int, flags: int, *, payload: bytes = b"", seq: int = 0, ack: int = 0) -> bytes:
     """An IP packet with a TCP segment without options."""
     segment = struct.pack("!HHIIHHHH", sport, dport, seq, ack, 5 << 12 | flags, 512, 0, 0) + payload
     return ip(_transport(segment, socket.IPPROTO_TCP, src, dst, 16), socket.IPPROTO_TCP, src, dst)
