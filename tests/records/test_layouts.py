@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from headwater.errors import LayoutMismatch
 from headwater.kernel.libbpf import check_layouts
 from headwater.records import ENUMS, LEDGER, PACKET, RATE, Batch, Drop, btf

@@ -32,8 +32,6 @@ SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in o
 QUIET_S, BUSY_S = 0.02, 0.001  # pauses between polls: a quiet line is seen within 20 ms, a busy one is not woken at all
 OTHER = 0  # the entry of hw_counts for packets of an interface that has none
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
-_LOOPBACK = 772  # ARPHRD_LOOPBACK
-_ETHERNET = (1, _LOOPBACK)
 _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
 
 
@@ -200,9 +198,9 @@ class Tap:
             if self._hook == "xdp":
                 links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
             else:
-                suffix = "" if interface.hardware in _ETHERNET else "_ip"
+                suffix = "" if interface.starts_with_ethernet else "_ip"
                 links.append(hooks.attach_tcx(self._object.program(f"hw_tcx_in{suffix}"), index, name, egress=False))
-                if interface.hardware != _LOOPBACK:  # loopback shows each packet twice; what arrives is all there is
+                if not interface.loopback:  # loopback shows each packet twice; what arrives is all there is
                     links.append(hooks.attach_tcx(self._object.program(f"hw_tcx_out{suffix}"), index, name, egress=True))
         except BaseException:
             for link in links:
