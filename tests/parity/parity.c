@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The same frames through the kernel's programs (BPF_PROG_TEST_RUN) and through the native build of packet.h: every octet of every
+ * row equal, but the time, which must not run backwards.
+ *
+ *   parity OBJECT PART PARTS CUTS MUTATIONS GENERATED SEED STOP   < names of capture files, one a line
+ *
+ * Each distinct frame (by its first 256 octets and its length) runs whole, cut at every octet up to CUTS, and in MUTATIONS random
+ * variations; and so do GENERATED frames. SEED makes the same again. STOP: end after so many differences. PART of PARTS: which frames, and which CPU, are ours.
+ * Prints a JSON object a line: differences, then one that sums up. Leaves with 1 if there was a difference.
+ *
+ * Limits of the kernel's test run: XDP takes frames from 14 octets, tc as well, but 34 where the type says IPv4 and 54 where it says
+ * IPv6; both up to a page less head and tail room (XDP programs that know fragments take longer ones). No VLAN tag beside the frame.
+ */
+#define _GNU_SOURCE
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <sched.h>
+
+#include "frames.h"
+#include "generate.h"
+#include "packet.h"
+
+#define LINEAR 3500 /* octets that a test run takes in one piece */
+#define LONGEST 9216
+#define POOL 256 /* frames that mutations borrow from */
+#define LOOPBACK 1
+
+enum program { XDP, XDP_CONSUME, TCX_IN, TCX_OUT, TCX_IN_IP, TCX_OUT_IP, PROGRAMS };
+static const struct {
+	const char *name;
+	enum hw_start start;
+	enum hw_hook hook;
+	enum hw_direction direction;
+	__u32 verdict;
+} programs[PROGRAMS] = {
+	{"hw_xdp", HW_START_ethernet, HW_HOOK_xdp, HW_DIRECTION_in, XDP_PASS},
+	{"hw_xdp_consume", HW_START_ethernet, HW_HOOK_xdp, HW_DIRECTION_in, XDP_DROP},
+	{"hw_tcx_in", HW_START_ethernet, HW_HOOK_tcx, HW_DIRECTION_in, (__u32)TC_ACT_UNSPEC},
+	{"hw_tcx_out", HW_START_ethernet, HW_HOOK_tcx, HW_DIRECTION_out, (__u32)TC_ACT_UNSPEC},
+	{"hw_tcx_in_ip", HW_START_ip, HW_HOOK_tcx, HW_DIRECTION_in, (__u32)TC_ACT_UNSPEC},
+	{"hw_tcx_out_ip", HW_START_ip, HW_HOOK_tcx, HW_DIRECTION_out, (__u32)TC_ACT_UNSPEC},
+};
+
+static int fds[PROGRAMS];
+static unsigned long runs[PROGRAMS], refused, differences, weirds[64], layers[32], distinct;
+static unsigned long stop_after;
+static __u64 last_time;
+static struct hw_packet from_kernel;
+static int rows_read;
+static struct ring_buffer *ring;
+static int counts_fd;
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "parity: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+static int take_row(void *context, void *data, size_t size)
+{
+	(void)context;
+	if (size != sizeof(from_kernel))
+		fail("a record of another size");
+	memcpy(&from_kernel, data, size);
+	rows_read++;
+	return 0;
+}
+
+static void open_object(const char *path, int cpu)
+{
+	struct hw_counters zeros[256] = {0};
+	struct bpf_object *object;
+	struct bpf_map *rings;
+	__u32 key = 0;
+	int i, fd;
+
+	if (libbpf_num_possible_cpus() > 256)
+		fail("too many CPUs");
+	object = bpf_object__open_file(path, NULL);
+	if (!object)
+		fail(path);
+	rings = bpf_object__find_map_by_name(object, "hw_packet_rings");
+	if (!rings || bpf_map__set_max_entries(rings, libbpf_num_possible_cpus()))
+		fail("hw_packet_rings");
+	if (bpf_object__load(object))
+		fail("load");
+	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "parity", 0, 0, 1 << 16, NULL);
+	key = (__u32)cpu;
+	if (fd < 0 || bpf_map_update_elem(bpf_map__fd(rings), &key, &fd, BPF_ANY))
+		fail("ring");
+	ring = ring_buffer__new(fd, take_row, NULL, NULL);
+	if (!ring)
+		fail("ring_buffer__new");
+	counts_fd = bpf_object__find_map_fd_by_name(object, "hw_counts");
+	key = 0;
+	if (counts_fd < 0 || bpf_map_update_elem(counts_fd, &key, zeros, BPF_ANY))
+		fail("hw_counts");
+	for (i = 0; i < PROGRAMS; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(object, programs[i].name);
+
+		if (!program)
+			fail(programs[i].name);
+		fds[i] = bpf_program__fd(program);
+	}
+}
+
+/* The kernel's own ledger of these runs: each was seen, and each became a row. */
+static int ledger_is_off(int cpu)
+{
+	struct hw_counters counts[256];
+	unsigned long expected = 0;
+	__u32 key = 0;
+	int i;
+
+	if (bpf_map_lookup_elem(counts_fd, &key, counts))
+		fail("hw_counts");
+	for (i = 0; i < PROGRAMS; i++)
+		expected += runs[i];
+	return counts[cpu].seen != expected || counts[cpu].as_row != expected || counts[cpu].consumed != runs[XDP_CONSUME];
+}
+
+static void native(struct hw_packet *row, const __u8 *octets, __u32 size, enum program program, __u8 junk)
+{
+	static struct hw_parser p;
+
+	memset(p.window, junk, sizeof(p.window)); /* what no parser may look at */
+	p.have = size < HW_WINDOW ? size : HW_WINDOW;
+	memcpy(p.window, octets, p.have);
+	hw_begin(&p);
+	p.row.length = size;
+	p.row.captured = size;
+	p.row.interface = LOOPBACK;
+	p.row.hook = programs[program].hook;
+	p.row.direction = programs[program].direction;
+	hw_parse(&p, programs[program].start);
+	*row = p.row;
+}
+
+static void print_hex(const char *name, const void *data, size_t size)
+{
+	const __u8 *octets = data;
+	size_t i;
+
+	printf("\"%s\": \"", name);
+	for (i = 0; i < size; i++)
+		printf("%02x", octets[i]);
+	printf("\"");
+}
+
+static void difference(const char *problem, enum program program, const __u8 *octets, __u32 size, const struct hw_packet *expected)
+{
+	printf("{\"problem\": \"%s\", \"program\": \"%s\", \"size\": %u, ", problem, programs[program].name, size);
+	print_hex("frame", octets, size < HW_WINDOW ? size : HW_WINDOW);
+	printf(", ");
+	print_hex("kernel", &from_kernel, sizeof(from_kernel));
+	printf(", ");
+	print_hex("native", expected, sizeof(*expected));
+	printf("}\n");
+	differences++;
+}
+
+/* Whether the kernel's test run is known to refuse such a frame. */
+static int refusal_known(const __u8 *octets, __u32 size, enum program program)
+{
+	__u32 type;
+
+	if (size < 14)
+		return 1;
+	if (program == XDP || program == XDP_CONSUME)
+		return 0;
+	type = octets[12] << 8 | octets[13];
+	return size > LINEAR || (type == 0x0800 && size < 34) || (type == 0x86dd && size < 54);
+}
+
+static void compare(const __u8 *octets, __u32 size, enum program program)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = octets, .data_size_in = size);
+	struct hw_packet expected, again;
+	int i;
+
+	if (differences >= stop_after)
+		return;
+	if (refusal_known(octets, size, program)) {
+		refused++;
+		return;
+	}
+	native(&expected, octets, size, program, 0xa5);
+	native(&again, octets, size, program, 0x00);
+	if (memcmp(&expected, &again, sizeof(again)))
+		difference("what lies behind the frame is looked at", program, octets, size, &expected);
+	rows_read = 0;
+	if (bpf_prog_test_run_opts(fds[program], &run)) {
+		difference("refused by the test run", program, octets, size, &expected);
+		return;
+	}
+	runs[program]++;
+	ring_buffer__consume(ring);
+	expected.ts = from_kernel.ts;
+	if (rows_read != 1)
+		difference("no row, or several", program, octets, size, &expected);
+	else if (memcmp(&expected, &from_kernel, sizeof(expected)))
+		difference("rows differ", program, octets, size, &expected);
+	else if (run.retval != programs[program].verdict)
+		difference("another verdict", program, octets, size, &expected);
+	else if (from_kernel.ts < last_time)
+		difference("time runs backwards", program, octets, size, &expected);
+	last_time = from_kernel.ts;
+	weirds[expected.weird & 63]++;
+	for (i = 0; i < 32; i++)
+		layers[i] += expected.has >> i & 1;
+}
+
+/* One frame through all programs that start as it does; those that share their text with another get a part of the frames. */
+static void run_frame(const __u8 *octets, __u32 size, int start)
+{
+	static unsigned long turn;
+
+	turn++;
+	if (start == 1) {
+		compare(octets, size, XDP);
+		compare(octets, size, TCX_IN);
+		if (turn % 16 == 0)
+			compare(octets, size, TCX_OUT);
+		if (turn % 16 == 8)
+			compare(octets, size, XDP_CONSUME);
+		if (turn % 16 != 4 || size <= 14) /* what Ethernet carries, as a device without Ethernet has it */
+			return;
+		octets += 14;
+		size -= 14;
+	}
+	compare(octets, size, TCX_IN_IP);
+	if (turn % 16 == 4)
+		compare(octets, size, TCX_OUT_IP);
+}
+
+static struct {
+	__u8 octets[HW_WINDOW];
+	__u32 size;
+} pool[POOL];
+
+/* One to four changes in the first 128 octets: a random octet, a bit, an edge value, a tag put in, or a piece of another frame. */
+static void mutate(const __u8 *octets, __u32 size, int start)
+{
+	static const __u8 edges[] = {0, 1, 2, 4, 6, 17, 43, 44, 51, 58, 60, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0x81, 0xff};
+	static __u8 copy[LONGEST + 4];
+	__u32 changes = 1 + random_below(4), at, from, count;
+
+	memcpy(copy, octets, size);
+	while (changes--) {
+		at = random_below(size < 128 ? size : 128);
+		switch (random_below(6)) {
+		case 0:
+			copy[at] = (__u8)random_below(256);
+			break;
+		case 1:
+			copy[at] ^= (__u8)(1 << random_below(8));
+			break;
+		case 2:
+		case 3:
+			copy[at] = edges[random_below(sizeof(edges))];
+			break;
+		case 4:
+			if (start != 1 || size < 14 || size >= LINEAR)
+				break;
+			memmove(copy + 16, copy + 12, size - 12);
+			memcpy(copy + 12, random_below(2) ? "\x81\x00" : "\x88\xa8", 2);
+			size += 4;
+			break;
+		case 5:
+			from = random_below(POOL);
+			count = 1 + random_below(40);
+			if (at + count <= size && at + count <= pool[from].size)
+				memcpy(copy + at, pool[from].octets + at, count);
+		}
+	}
+	run_frame(copy, random_below(4) ? size : 1 + random_below(size), start);
+}
+
+/* A set of hashes that only grows. Returns 1 if `hash` is new. */
+struct seen {
+	__u64 *hashes;
+	size_t size, used;
+};
+
+static int is_new(struct seen *seen, __u64 hash)
+{
+	struct seen old = *seen;
+	size_t i;
+
+	hash += !hash;
+	if (seen->used * 2 >= seen->size) {
+		seen->size = old.size ? old.size * 2 : 1 << 16;
+		seen->hashes = calloc(seen->size, sizeof(*seen->hashes));
+		if (!seen->hashes)
+			fail("memory");
+		seen->used = 0;
+		for (i = 0; i < old.size; i++)
+			if (old.hashes[i])
+				is_new(seen, old.hashes[i]);
+		free(old.hashes);
+	}
+	for (i = hash % seen->size; seen->hashes[i]; i = (i + 1) % seen->size)
+		if (seen->hashes[i] == hash)
+			return 0;
+	seen->hashes[i] = hash;
+	seen->used++;
+	return 1;
+}
+
+static __u64 fnv(const void *data, size_t size, __u64 hash)
+{
+	const __u8 *octets = data;
+
+	while (size--)
+		hash = (hash ^ *octets++) * 0x100000001b3;
+	return hash ^ hash >> 29;
+}
+
+struct plan {
+	unsigned long part, parts, cuts, mutations, generated, seed;
+};
+
+static void frame(const struct plan *plan, const __u8 *octets, __u32 size, int start)
+{
+	unsigned long i;
+
+	run_frame(octets, size, start);
+	for (i = 1; i < size && i <= plan->cuts; i++)
+		run_frame(octets, (__u32)i, start);
+	random_state = fnv(octets, size < HW_WINDOW ? size : HW_WINDOW, plan->seed + 1) | 1;
+	for (i = 0; i < plan->mutations; i++)
+		mutate(octets, size, start);
+	i = distinct++ % POOL;
+	pool[i].size = size < HW_WINDOW ? size : HW_WINDOW;
+	memcpy(pool[i].octets, octets, pool[i].size);
+}
+
+static void read_file(const struct plan *plan, const char *path)
+{
+	static struct seen seen_frames;
+	struct frames file;
+	struct frame found;
+
+	if (frames_open(&file, path)) {
+		while (differences < stop_after && frames_next(&file, &found)) {
+			__u32 size = found.captured < LONGEST ? found.captured : LONGEST;
+			int start = frames_start(&found);
+			__u64 hash;
+
+			if (!start || !size)
+				continue;
+			hash = fnv(found.octets, size < HW_WINDOW ? size : HW_WINDOW, (__u64)size << 2 | (__u64)start);
+			if (hash % plan->parts == plan->part && is_new(&seen_frames, hash))
+				frame(plan, found.octets, size, start);
+		}
+	}
+	frames_close(&file);
+}
+
+static void generate_frames(const struct plan *plan)
+{
+	__u8 made[GENERATE_ROOM];
+	unsigned long i, state;
+
+	random_state = fnv("generated", 9, plan->seed * plan->parts + plan->part + 1) | 1;
+	for (i = 0; i < plan->generated && differences < stop_after; i++) {
+		__u32 size = generate(made);
+
+		state = random_state;
+		frame(plan, made, size, 1);
+		random_state = state;
+	}
+}
+
+/* Stay on one CPU, whose ring and counters are then ours: the PARTth of those that we may use. */
+static int pin(unsigned long part)
+{
+	cpu_set_t allowed, one;
+	int cpu, nth;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		fail("sched_getaffinity");
+	nth = (int)part % CPU_COUNT(&allowed);
+	for (cpu = 0; !CPU_ISSET(cpu, &allowed) || nth--; cpu++)
+		;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		fail("sched_setaffinity");
+	return cpu;
+}
+
+static void print_counts(const char *name, const unsigned long *counts, int count)
+{
+	int i;
+
+	printf("\"%s\": [", name);
+	for (i = 0; i < count; i++)
+		printf("%s%lu", i ? ", " : "", counts[i]);
+	printf("], ");
+}
+
+int main(int argc, char **argv)
+{
+	struct plan plan;
+	char path[4096];
+	int cpu;
+
+	if (argc != 9) {
+		fprintf(stderr, "usage: parity OBJECT PART PARTS CUTS MUTATIONS GENERATED SEED STOP < capture-file-names\n");
+		return 2;
+	}
+	plan.part = strtoul(argv[2], NULL, 10);
+	plan.parts = strtoul(argv[3], NULL, 10);
+	plan.cuts = strtoul(argv[4], NULL, 10);
+	plan.mutations = strtoul(argv[5], NULL, 10);
+	plan.generated = strtoul(argv[6], NULL, 10);
+	plan.seed = strtoul(argv[7], NULL, 10);
+	stop_after = strtoul(argv[8], NULL, 10);
+	cpu = pin(plan.part);
+	open_object(argv[1], cpu);
+	while (differences < stop_after && fgets(path, sizeof(path), stdin)) {
+		path[strcspn(path, "\n")] = 0;
+		read_file(&plan, path);
+	}
+	generate_frames(&plan);
+	if (ledger_is_off(cpu)) {
+		printf("{\"problem\": \"the kernel's ledger does not add up\"}\n");
+		differences++;
+	}
+	printf("{");
+	print_counts("runs", runs, PROGRAMS);
+	print_counts("weirds", weirds, 64);
+	print_counts("layers", layers, 32);
+	printf("\"distinct\": %lu, \"refused\": %lu, \"differences\": %lu}\n", distinct, refused, differences);
+	return differences != 0;
+}

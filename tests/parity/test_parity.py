@@ -1,0 +1,67 @@
+"""One parser, compiled twice: the kernel and the native build make equal rows of the same frames, and a wrong copy is found."""
+
+from pathlib import Path
+
+import parity
+import pytest
+from parity import ROOT, Plan
+
+pytestmark = pytest.mark.kernel
+
+CORPORA = ROOT.parent / "shared/corpora"
+UNREACHABLE = {"truncated_ethernet_frame"}  # a test run takes no frame under 14 octets
+NOT_OF_PACKETS = {"interface"}
+
+ALTERATIONS = {
+    "dscp by one bit": ("row->dscp = ip[1] >> 2;", "row->dscp = ip[1] >> 1;"),
+    "ecn of IPv6 from the wrong half": ("row->ecn = ip[1] >> 4 & 3;", "row->ecn = ip[1] & 3;"),
+    "flow label a bit too wide": ("hw_be32(ip) & 0xfffff;", "hw_be32(ip) & 0x1fffff;"),
+    "fragment offset in units of 4": ("(hw_be16(ip + 6) & 0x1fff) << 3", "(hw_be16(ip + 6) & 0x1fff) << 2"),
+    "fragment offset of IPv6 with the flags": ("hw_be16(header + 2) & 0xfff8", "hw_be16(header + 2) & 0xffff"),
+    "more fragments ignored": ("row->mf = !!more;", "row->mf = 0;"),
+    "the layer's end not checked": ("if (at + size > p->have || at + size > p->end)", "if (at + size > p->have)"),
+    "an octet too many allowed": (
+        "if (at + size > p->have || at + size > p->end)",
+        "if (at + size > p->have + 1 || at + size > p->end + 1)",
+    ),
+    "padding taken for payload": ("if (stated < p->end - start)", "if (0)"),
+    "window scale under a wrong kind": ("kind == 3 && size == 3 && ", "kind == 5 && size == 3 && "),
+    "an IPv4 option under a wrong kind": ("case 131:", "case 132:"),
+    "a list of options that runs on": (
+        "if (size < 2 || at + size > stop) {\n\t\thw_weird(p, HW_WEIRD_truncated_ip_option);",
+        "if (size < 2) {",
+    ),
+    "the authentication header in units of 8": ("size = (header[1] + 2) * 4;", "size = (header[1] + 1) * 8;"),
+    "a tag fewer": ("#define HW_MAX_VLAN_TAGS 4", "#define HW_MAX_VLAN_TAGS 3"),
+    "an extension header fewer": ("#define HW_MAX_EXTENSIONS 10", "#define HW_MAX_EXTENSIONS 9"),
+    "octets swapped": ("return (__u16)(b[0] << 8 | b[1]);", "return (__u16)(b[1] << 8 | b[0]);"),
+    "a later weird over the first": ("if (p->row.weird == HW_WEIRD_none)", "if (1)"),
+}
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return parity.build(ROOT / "bpf", tmp_path_factory.mktemp("parity") / "parity")
+
+
+def test_every_frame_cut_at_every_octet_and_changed(binary: Path) -> None:
+    outcome = parity.run(binary, parity.captures(CORPORA), Plan(cuts=200, mutations=40, generated=200_000))
+    assert not outcome.differences, "\n".join(outcome.differences)
+    assert outcome.distinct > 50_000 + 200_000
+    assert min(outcome.runs) > 0
+    assert {name for name, count in outcome.weirds.items() if not count} == UNREACHABLE
+    assert {name for name, count in outcome.layers.items() if not count} == NOT_OF_PACKETS
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_a_wrong_native_copy_is_found(name: str, tmp_path: Path) -> None:
+    wrong = parity.build(parity.altered(*ALTERATIONS[name], tmp_path / "bpf"), tmp_path / "parity")
+    outcome = parity.run(wrong, parity.captures(CORPORA), Plan(cuts=20, mutations=2, generated=50_000, stop=1))
+    assert outcome.differences
+
+
+@pytest.mark.parametrize("name", ["dscp by one bit", "an IPv4 option under a wrong kind"])
+def test_a_wrong_kernel_copy_is_found(binary: Path, name: str, tmp_path: Path) -> None:
+    wrong = parity.build_tap(parity.altered(*ALTERATIONS[name], tmp_path / "bpf"), tmp_path / "tap.bpf.o")
+    outcome = parity.run(binary, parity.captures(CORPORA), Plan(generated=50_000, stop=1), tap=wrong)
+    assert any("rows differ" in difference for difference in outcome.differences)
