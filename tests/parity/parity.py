@@ -13,6 +13,7 @@ from headwater.records.layouts import ENUMS, OBJECTS, PACKET
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TAP = OBJECTS / "tap.bpf.o"
+FAILED = 2  # the exit code that says that nothing was compared
 MULTIARCH = Path("/usr/include") / f"{os.uname().machine}-linux-gnu"
 
 
@@ -79,8 +80,9 @@ def run(binary: Path, captures: list[Path], plan: Plan, tap: Path = TAP, timeout
             for process in processes:
                 process.kill()
     for process in processes:
-        assert process.returncode in (0, 1), f"parity ended with {process.returncode}"
-    lines = [json.loads(line) for output in outputs for line in output.splitlines()]
+        assert process.returncode != FAILED, "parity could not run: see standard error"
+    lines = [json.loads(line) for output in outputs for line in output.splitlines(keepends=True) if line.endswith("\n")]
+    lines += [{"problem": f"ended by signal {-process.returncode}"} for process in processes if process.returncode < 0]
     sums = [line for line in lines if "runs" in line]
     weirds = [sum(s["weirds"][i] for s in sums) for i in range(len(ENUMS["hw_weird"]))]
     layers = [sum(s["layers"][i] for s in sums) for i in range(32)]

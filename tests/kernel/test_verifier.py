@@ -1,0 +1,47 @@
+"""What the verifier says that each program costs to check. The kernel's limit is a million instructions looked at; other versions look at
+the branches in another order, so a program must stay far below."""
+
+import re
+
+import pytest
+from headwater._native import ffi, lib
+
+from headwater.records.layouts import OBJECTS
+
+pytestmark = pytest.mark.kernel
+
+CEILING = 250_000  # instructions looked at, a program
+STATISTICS = 4  # log level: the last lines only
+LOADED = [path for path in sorted(OBJECTS.glob("*.bpf.o")) if path.name != "records.bpf.o"]
+
+
+def processed(path: str) -> dict[str, int]:
+    """Instructions that the verifier looked at, by program."""
+    opened = lib.bpf_object__open_file(path.encode(), ffi.NULL)
+    assert opened != ffi.NULL
+    logs = {}
+    program = lib.bpf_object__next_program(opened, ffi.NULL)
+    while program != ffi.NULL:
+        log = ffi.new("char[]", 1 << 20)
+        logs[ffi.string(lib.bpf_program__name(program)).decode()] = log
+        lib.bpf_program__set_autoload(program, True)
+        lib.bpf_program__set_log_level(program, STATISTICS)
+        lib.bpf_program__set_log_buf(program, log, len(log))
+        program = lib.bpf_object__next_program(opened, program)
+    try:
+        assert not lib.bpf_object__load(opened), "\n".join(ffi.string(log).decode()[-2000:] for log in logs.values())
+    finally:
+        lib.bpf_object__close(opened)
+    counts = {name: re.findall(r"^processed (\d+) insns", ffi.string(log).decode(), re.MULTILINE) for name, log in logs.items()}
+    return {name: int(count) for name, (count,) in counts.items()}
+
+
+@pytest.mark.parametrize("path", LOADED, ids=lambda path: path.stem)
+def test_every_program_stays_under_the_ceiling(path, capsys) -> None:
+    counts = processed(str(path))
+    assert counts
+    with capsys.disabled():
+        for name, count in sorted(counts.items()):
+            print(f"\n  {path.stem} {name}: {count:,} instructions looked at", end="")  # noqa: T201 - the figure is the point
+    assert max(counts.values()) <= CEILING
+    assert min(counts.values()) > 100, "statistics of programs that were not looked at"
