@@ -38,39 +38,39 @@ typedef __u16 hw_ip_options; /* bits of enum hw_ip_option */
 /* Where a packet was seen. */
 enum hw_hook {
 	HW_HOOK_none,
-	HW_HOOK_xdp,
-	HW_HOOK_tcx,
-	HW_HOOK_af_packet,
-	HW_HOOK_capture,
+	HW_HOOK_xdp,	   /* before the network stack */
+	HW_HOOK_tcx,	   /* at the network stack's edge, in both directions */
+	HW_HOOK_af_packet, /* a packet socket */
+	HW_HOOK_capture,   /* a file */
 } HW_PACKED;
 
 enum hw_direction {
 	HW_DIRECTION_unknown,
-	HW_DIRECTION_in,
-	HW_DIRECTION_out,
+	HW_DIRECTION_in,  /* arrived at the interface */
+	HW_DIRECTION_out, /* left through it */
 } HW_PACKED;
 
 /* Which layers a row has; each column names the one that it needs. */
 enum hw_has {
-	HW_HAS_l2 = 1 << 0,
-	HW_HAS_ethertype = 1 << 1,
-	HW_HAS_vlan = 1 << 2,
-	HW_HAS_vlan_inner = 1 << 3,
-	HW_HAS_addr = 1 << 4, /* IP, or ARP for IPv4 */
-	HW_HAS_ip = 1 << 5,
-	HW_HAS_ipv4 = 1 << 6,
-	HW_HAS_ipv6 = 1 << 7,
-	HW_HAS_ip_id = 1 << 8, /* IPv4, or an IPv6 fragment header */
-	HW_HAS_fragment = 1 << 9,
-	HW_HAS_proto = 1 << 10,
-	HW_HAS_ports = 1 << 11,
-	HW_HAS_tcp = 1 << 12,
-	HW_HAS_mss = 1 << 13,
-	HW_HAS_window_scale = 1 << 14,
-	HW_HAS_timestamps = 1 << 15,
-	HW_HAS_icmp = 1 << 16,
-	HW_HAS_payload = 1 << 17,
-	HW_HAS_interface = 1 << 18,
+	HW_HAS_l2 = 1 << 0,	       /* a link-layer header */
+	HW_HAS_ethertype = 1 << 1,     /* a type behind it, not a length */
+	HW_HAS_vlan = 1 << 2,	       /* a VLAN tag */
+	HW_HAS_vlan_inner = 1 << 3,    /* a second VLAN tag */
+	HW_HAS_addr = 1 << 4,	       /* IP, or ARP for IPv4 */
+	HW_HAS_ip = 1 << 5,	       /* an IP header */
+	HW_HAS_ipv4 = 1 << 6,	       /* IPv4 */
+	HW_HAS_ipv6 = 1 << 7,	       /* IPv6 */
+	HW_HAS_ip_id = 1 << 8,	       /* IPv4, or an IPv6 fragment header */
+	HW_HAS_fragment = 1 << 9,      /* IPv4, or an IPv6 fragment header */
+	HW_HAS_proto = 1 << 10,	       /* an IP header */
+	HW_HAS_ports = 1 << 11,	       /* TCP or UDP */
+	HW_HAS_tcp = 1 << 12,	       /* a whole TCP header */
+	HW_HAS_mss = 1 << 13,	       /* the TCP option */
+	HW_HAS_window_scale = 1 << 14, /* the TCP option */
+	HW_HAS_timestamps = 1 << 15,   /* the TCP option */
+	HW_HAS_icmp = 1 << 16,	       /* ICMP or ICMPv6 */
+	HW_HAS_payload = 1 << 17,      /* the headers were read to their end */
+	HW_HAS_interface = 1 << 18,    /* room in the table of rates */
 };
 
 /* IPv4 options and IPv6 extension headers that a packet carried, as bits of ip_options. */
@@ -98,110 +98,110 @@ enum hw_ip_option {
  */
 enum hw_weird {
 	HW_WEIRD_none,
-	HW_WEIRD_truncated_ethernet_frame,
-	HW_WEIRD_undefined_ether_type,
-	HW_WEIRD_truncated_VLAN_header,
-	HW_WEIRD_triple_tagged_vlan_unsupported,
-	HW_WEIRD_undefined_vlan_protocol,
-	HW_WEIRD_truncated_ARP,
-	HW_WEIRD_corrupt_arp_header,
-	HW_WEIRD_unknown_arp_hw_address,
-	HW_WEIRD_unknown_arp_proto_address,
-	HW_WEIRD_truncated_IP,
-	HW_WEIRD_unknown_ip_version,
-	HW_WEIRD_ip_hdr_len_zero,
-	HW_WEIRD_truncated_IP_len,
-	HW_WEIRD_invalid_IP_header_size,
-	HW_WEIRD_IPv4_min_header_size,
-	HW_WEIRD_internally_truncated_header,
-	HW_WEIRD_fragment_with_DF,
-	HW_WEIRD_ipv6_no_next,
-	HW_WEIRD_truncated_header,
-	HW_WEIRD_bad_TCP_header_len,
-	HW_WEIRD_UDP_datagram_length_mismatch,
+	HW_WEIRD_truncated_ethernet_frame,	 /* fewer than 14 octets */
+	HW_WEIRD_undefined_ether_type,		 /* neither a type (1536 and up) nor a length (1500 and down) */
+	HW_WEIRD_truncated_VLAN_header,		 /* the frame ends within a tag */
+	HW_WEIRD_triple_tagged_vlan_unsupported, /* a third tag; vlan and vlan_inner are the outermost and the innermost */
+	HW_WEIRD_undefined_vlan_protocol,	 /* undefined_ether_type, behind a tag */
+	HW_WEIRD_truncated_ARP,			 /* the frame ends within the ARP packet */
+	HW_WEIRD_corrupt_arp_header,		 /* addresses of other sizes than Ethernet's and IPv4's */
+	HW_WEIRD_unknown_arp_hw_address,	 /* not for Ethernet */
+	HW_WEIRD_unknown_arp_proto_address,	 /* not for IPv4 */
+	HW_WEIRD_truncated_IP,			 /* the frame ends within the fixed IP header */
+	HW_WEIRD_unknown_ip_version,		 /* neither 4 nor 6 */
+	HW_WEIRD_ip_hdr_len_zero,		 /* the IP length is 0, and it is not offload's doing */
+	HW_WEIRD_truncated_IP_len,		 /* the IP length says more than the frame holds */
+	HW_WEIRD_invalid_IP_header_size,	 /* the IPv4 header is longer than its packet */
+	HW_WEIRD_IPv4_min_header_size,		 /* the IPv4 header says that it is shorter than 20 octets */
+	HW_WEIRD_internally_truncated_header,	 /* the packet ends within IPv4 options or IPv6 extension headers */
+	HW_WEIRD_fragment_with_DF,		 /* a fragment that says not to fragment */
+	HW_WEIRD_ipv6_no_next,			 /* the last IPv6 header says that nothing follows (59) */
+	HW_WEIRD_truncated_header,		 /* the packet ends within the TCP, UDP or ICMP header */
+	HW_WEIRD_bad_TCP_header_len,		 /* shorter than 20 octets, or longer than the segment */
+	HW_WEIRD_UDP_datagram_length_mismatch,	 /* UDP's length is not what the IP packet carries */
 
-	HW_WEIRD_truncated_tcp_option,
-	HW_WEIRD_bad_tcp_option_length,
-	HW_WEIRD_truncated_ip_option,
-	HW_WEIRD_too_many_ipv6_extension_headers,
-	HW_WEIRD_headers_beyond_window,
+	HW_WEIRD_truncated_tcp_option,		  /* the packet ends within the TCP options */
+	HW_WEIRD_bad_tcp_option_length,		  /* shorter than 2, beyond the header, or not that option's length */
+	HW_WEIRD_truncated_ip_option,		  /* an IPv4 option shorter than 2, or beyond the header */
+	HW_WEIRD_too_many_ipv6_extension_headers, /* more than 10 */
+	HW_WEIRD_headers_beyond_window,		  /* a header that ends behind the frame's first 256 octets */
 } HW_PACKED;
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
 enum hw_drop {
-	HW_DROP_ringbuf__full,
-	HW_DROP_xdp__unreadable, /* the frame could not be copied into the parser's window */
-	HW_DROP_tcx__unreadable,
+	HW_DROP_ringbuf__full,	       /* the ring between kernel and user space had no room: make ring_bytes larger */
+	HW_DROP_xdp__unreadable,       /* the frame could not be copied into the parser's window */
+	HW_DROP_tcx__unreadable,       /* likewise */
 	HW_DROP_af_packet__ring_full,  /* tp_drops */
 	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
 	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
 	HW_DROP_capture__no_interface, /* a pcapng packet of an interface that was never described */
-	HW_DROP_user_queue__full,
-	HW_DROP_sink_queue__full,
-	HW_DROP_sink__rejected,	   /* the other side refused this row for good */
-	HW_DROP_sink__unsampled,   /* above the rate that the sink is configured for */
-	HW_DROP_sink__unreachable, /* given up at the end of the run */
-	HW_DROP_sink__disk_full,
+	HW_DROP_user_queue__full,      /* a file's queue had no room */
+	HW_DROP_sink_queue__full,      /* a sink's queue had no room, and its oldest rows went */
+	HW_DROP_sink__rejected,	       /* the other side refused this row for good */
+	HW_DROP_sink__unsampled,       /* above the rate that the sink is configured for */
+	HW_DROP_sink__unreachable,     /* given up at the end of the run */
+	HW_DROP_sink__disk_full,       /* no room to write a file */
 	HW_DROP_MAX,
 } HW_PACKED;
 
 /* One packet's header elements. src and dst are the sender and the target for ARP. */
 struct hw_packet {
-	hw_ktime ts; /* when the packet was seen */
-	hw_addr src HW_IF(addr);
-	hw_addr dst HW_IF(addr);
-	__u32 has; /* enum hw_has */
-	hw_ifindex interface;
-	__u32 length;		   /* octets on the wire, a VLAN tag that the kernel took out included */
-	__u32 captured;		   /* octets there were to read */
-	__u32 ip_length HW_IF(ip); /* octets of the IP packet, header included; of the frame's part if the header says 0 */
-	__u32 ip_id HW_IF(ip_id);
-	__u32 flow_label HW_IF(ipv6);
-	__u32 seq HW_IF(tcp);
-	__u32 ack HW_IF(tcp);
-	__u32 tsval HW_IF(timestamps);
-	__u32 tsecr HW_IF(timestamps);
-	__u32 payload_length HW_IF(payload); /* octets after the transport header, as the IP header tells */
-	hw_mac l2_src HW_IF(l2);
-	hw_mac l2_dst HW_IF(l2);
+	hw_ktime ts;				 /* when the packet was seen */
+	hw_addr src HW_IF(addr);		 /* sender */
+	hw_addr dst HW_IF(addr);		 /* receiver */
+	__u32 has;				 /* enum hw_has */
+	hw_ifindex interface;			 /* where it was seen */
+	__u32 length;				 /* octets on the wire, a VLAN tag that the kernel took out included */
+	__u32 captured;				 /* octets there were to read */
+	__u32 ip_length HW_IF(ip);		 /* octets of the IP packet, header included; of the frame's part if the header says 0 */
+	__u32 ip_id HW_IF(ip_id);		 /* identification, by which fragments belong together */
+	__u32 flow_label HW_IF(ipv6);		 /* IPv6 flow label */
+	__u32 seq HW_IF(tcp);			 /* sequence number */
+	__u32 ack HW_IF(tcp);			 /* acknowledgement number, as sent, also where the flag is not set */
+	__u32 tsval HW_IF(timestamps);		 /* the sender's time stamp, in its own unit */
+	__u32 tsecr HW_IF(timestamps);		 /* the receiver's time stamp, echoed */
+	__u32 payload_length HW_IF(payload);	 /* octets after the transport header, as the IP header tells */
+	hw_mac l2_src HW_IF(l2);		 /* link-layer sender */
+	hw_mac l2_dst HW_IF(l2);		 /* link-layer receiver */
 	hw_ethertype ethertype HW_IF(ethertype); /* of the innermost tag */
 	__u16 vlan HW_IF(vlan);			 /* outermost VLAN id */
-	__u16 vlan_inner HW_IF(vlan_inner);
-	__u16 fragment_offset HW_IF(fragment); /* octets */
-	hw_port sport HW_IF(ports);
-	hw_port dport HW_IF(ports);
+	__u16 vlan_inner HW_IF(vlan_inner);	 /* innermost VLAN id, where there are two tags or more */
+	__u16 fragment_offset HW_IF(fragment);	 /* octets */
+	hw_port sport HW_IF(ports);		 /* source port */
+	hw_port dport HW_IF(ports);		 /* destination port */
 	hw_tcp_flags tcp_flags HW_IF(tcp);
 	__u16 window HW_IF(tcp); /* as sent, not scaled */
-	__u16 mss HW_IF(mss);
+	__u16 mss HW_IF(mss);	 /* largest segment that the sender takes */
 	hw_ip_options ip_options HW_IF(ip);
-	__u16 segments; /* packets on the wire that this one stands for (GSO, GRO), else 1 */
-	enum hw_hook hook;
-	enum hw_direction direction;
-	hw_ipproto proto HW_IF(proto); /* the transport's, after IPv6 extension headers */
-	__u8 ip_version HW_IF(ip);
-	__u8 ttl HW_IF(ip); /* or hop limit */
-	__u8 dscp HW_IF(ip);
-	__u8 ecn HW_IF(ip);
-	hw_flag df HW_IF(ipv4);
-	hw_flag mf HW_IF(fragment);
+	__u16 segments;			       /* packets on the wire that this one stands for (GSO, GRO), else 1 */
+	enum hw_hook hook;		       /* by which means it was seen */
+	enum hw_direction direction;	       /* as seen from the interface */
+	hw_ipproto proto HW_IF(proto);	       /* the transport's, after IPv6 extension headers */
+	__u8 ip_version HW_IF(ip);	       /* 4 or 6 */
+	__u8 ttl HW_IF(ip);		       /* or hop limit */
+	__u8 dscp HW_IF(ip);		       /* differentiated services code point */
+	__u8 ecn HW_IF(ip);		       /* explicit congestion notification, two bits */
+	hw_flag df HW_IF(ipv4);		       /* do not fragment */
+	hw_flag mf HW_IF(fragment);	       /* more fragments follow */
 	__u8 window_scale HW_IF(window_scale); /* the shift */
-	hw_flag sack_permitted HW_IF(tcp);
-	__u8 icmp_type HW_IF(icmp);
-	__u8 icmp_code HW_IF(icmp);
-	enum hw_weird weird; /* the first malformation met; null if none */
+	hw_flag sack_permitted HW_IF(tcp);     /* whether the TCP option is there */
+	__u8 icmp_type HW_IF(icmp);	       /* ICMP or ICMPv6 type */
+	__u8 icmp_code HW_IF(icmp);	       /* ICMP or ICMPv6 code */
+	enum hw_weird weird;		       /* the first malformation met; null if none */
 };
 
 /* One second of an interface, direction, protocol and service port. What found no room in the table has none of these but the second. */
 struct hw_rate {
-	hw_ktime ts;   /* the second's begin */
-	__u64 packets; /* on the wire: segments, where one packet stands for several */
-	__u64 bytes;   /* octets of frames */
-	__u32 has;     /* enum hw_has */
-	hw_ifindex interface HW_IF(interface);
+	hw_ktime ts;				 /* the second's begin */
+	__u64 packets;				 /* on the wire: segments, where one packet stands for several */
+	__u64 bytes;				 /* octets of frames */
+	__u32 has;				 /* enum hw_has */
+	hw_ifindex interface HW_IF(interface);	 /* where they were seen */
 	__u16 port HW_IF(ports);		 /* the service's: a TCP handshake's responder, else the lower one */
 	hw_ethertype ethertype HW_IF(ethertype); /* where there is no IP */
-	hw_ipproto proto HW_IF(proto);
-	enum hw_direction direction;
+	hw_ipproto proto HW_IF(proto);		 /* transport protocol */
+	enum hw_direction direction;		 /* as seen from the interface */
 	__u8 unused[2];
 };
 
