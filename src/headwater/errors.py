@@ -62,10 +62,23 @@ class SourceError(HeadwaterError):
 
 
 class SinkError(HeadwaterError):
-    """A sink did not take a batch. A retryable one is tried again; the other is counted as dropped{sink, rejected}."""
+    """A sink did not take a batch. A retryable one is offered again, the other is counted as dropped{sink, rejected}.
+
+    `after_s` is how long to leave the other side alone: its own wish (Retry-After), or where nothing changes until somebody acts.
+    """
 
     exit_code = 6
 
-    def __init__(self, problem: str, *, retryable: bool) -> None:
+    def __init__(self, problem: str, *, retryable: bool, after_s: float = 0.0) -> None:
         super().__init__(problem)
         self.retryable = retryable
+        self.after_s = after_s
+
+
+class OutputClosed(SinkError):
+    """Whoever read our output has gone (`| head`): the end of the run, and no error. The commands print nothing and leave with 0."""
+
+    exit_code = 0
+
+    def __init__(self) -> None:
+        super().__init__("the reader of the output has gone", retryable=False)

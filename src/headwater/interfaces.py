@@ -43,25 +43,38 @@ class Source(Resource, Protocol):
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of the rows of one send(): durable at the other side, or lost for a reason. Together they are all of them."""
+    """What became of rows: durable at the other side, or lost for a reason.
 
-    acked: int
+    Rows of a send() that are in neither are still on the way (a file's, before its fsync); a later send() or flush() tells of them.
+    `problem`, if rows were lost for a reason that lasts, is what the user should know and do.
+    """
+
+    acked: int = 0
     dropped: Mapping[Drop, int] = field(default_factory=dict)
+    problem: str = ""
 
 
 class Sink(Resource, Protocol):
-    """Takes batches. Its queue, its retries and its record ledger are the pipeline's (pipeline.py); a sink only sends.
+    """Takes batches. Its queue, its sampling, its retries and its record ledger are the outlet's (outputs/outlet.py); a sink only sends.
 
-    `linger_s` is how long the pipeline may gather batches before one send(). `records` are the names that it takes, None for all.
+    `linger_s` is how long the outlet may gather batches before one send(). `records` are the names that it takes, None for all.
+    `sample` holds, for a record that may be thinned out, the rows a second at most.
     """
 
     name: str
     linger_s: float
     records: frozenset[str] | None
+    sample: Mapping[str, int]
 
     def send(self, batches: Sequence[Batch]) -> Sent:
-        """Deliver all rows of `batches`.
+        """Deliver the rows of `batches`.
 
-        Raises SinkError: with retryable=True none was taken, and the pipeline offers the same batches again after a pause;
-        otherwise all are counted as dropped{sink, rejected}.
+        Raises SinkError: with retryable=True, the outlet offers the same sequence again after a pause; otherwise all of its rows are
+        counted as dropped{sink, rejected}. OutputClosed ends the run.
+        """
+
+    def flush(self, last: bool) -> Sent:
+        """Make durable what can be, and tell what became of rows that were still on the way: all of them if this is the last call.
+
+        Called about once a second while there are such rows, and once before close().
         """

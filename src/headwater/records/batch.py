@@ -1,6 +1,6 @@
 """A batch: rows of one record. The unit in which everything moves; a row is never a Python object."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,11 @@ class Batch:
         """The same rows in memory of their own."""
         if not self.borrowed:
             return self
-        return Batch(self.record, np.array(self.rows, dtype=self.record.dtype), dict(self.interfaces))
+        return Batch(self.record, np.array(_octets(self.rows)).view(self.record.dtype), dict(self.interfaces))
 
-    def where(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> "Batch":
-        """The rows that `mask` (a bool for each) keeps, in memory of their own."""
-        return Batch(self.record, self.rows[mask], self.interfaces)
+    def where(self, mask: np.ndarray[Any, np.dtype[np.bool_ | np.intp]]) -> "Batch":
+        """The rows that `mask` (a bool for each, or their indices) keeps, in memory of their own."""
+        return Batch(self.record, _octets(self.rows)[mask].view(self.record.dtype), self.interfaces)
 
     def present(self, column: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """A bool for each row: whether it has that column."""
@@ -54,3 +54,24 @@ class Batch:
         from headwater.records.columns import to_arrow  # noqa: PLC0415 - pyarrow takes 0.1 s to import; a live view never needs it
 
         return to_arrow(self)
+
+
+def joined(batches: Sequence[Batch]) -> list[Batch]:
+    """The same rows in the same order in as few batches as can be: one for each run of one record and set of interfaces."""
+    runs: list[list[Batch]] = []
+    for batch in batches:
+        if runs and runs[-1][0].record is batch.record and runs[-1][0].interfaces == batch.interfaces:
+            runs[-1].append(batch)
+        else:
+            runs.append([batch])
+    return [
+        run[0]
+        if len(run) == 1
+        else Batch(run[0].record, np.concatenate([_octets(b.rows) for b in run]).view(run[0].record.dtype), run[0].interfaces)
+        for run in runs
+    ]
+
+
+def _octets(rows: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+    """The rows as opaque octets: numpy copies structs field by field (130 ns a row), octets at once (4 ns)."""
+    return rows if rows.dtype.hasobject else rows.view(f"V{rows.dtype.itemsize}")
