@@ -1,37 +1,317 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "headwater.h"
+/*
+ * Captures to rows: pcap (pcap.c) and pcapng (pcapng.c) as a stream of octets, decoded block by block with the kernel's parser. Nothing
+ * is allocated per packet, and nothing of the input is kept between calls but what a further block needs.
+ *
+ * Link types: https://www.tcpdump.org/linktypes.html. A new one is a line in LINK_TYPES and a function that parses its header.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../bpf/packet.h"
+#include "capture.h"
+
+static void parse_ethernet(struct hw_parser *parser)
+{
+	hw_parse(parser, HW_START_ethernet);
+}
+
+static void parse_ip(struct hw_parser *parser)
+{
+	hw_parse(parser, HW_START_ip);
+}
+
+static const struct hw_link_type LINK_TYPES[] = {
+	{0, "NULL"},
+	{1, "ETHERNET", parse_ethernet},
+	{3, "AX25"},
+	{6, "IEEE802_5"},
+	{7, "ARCNET_BSD"},
+	{8, "SLIP"},
+	{9, "PPP"},
+	{10, "FDDI"},
+	{12, "RAW", parse_ip}, /* LINKTYPE_RAW is 101; BSD systems wrote their own numbers into files */
+	{14, "RAW", parse_ip},
+	{50, "PPP_HDLC"},
+	{51, "PPP_ETHER"},
+	{99, "SYMANTEC_FIREWALL"},
+	{100, "ATM_RFC1483"},
+	{101, "RAW", parse_ip},
+	{104, "C_HDLC"},
+	{105, "IEEE802_11"},
+	{106, "ATM_CLIP"},
+	{107, "FRELAY"},
+	{108, "LOOP"},
+	{113, "LINUX_SLL"},
+	{114, "LTALK"},
+	{117, "PFLOG"},
+	{119, "IEEE802_11_PRISM"},
+	{122, "IP_OVER_FC"},
+	{123, "SUNATM"},
+	{127, "IEEE802_11_RADIOTAP"},
+	{129, "ARCNET_LINUX"},
+	{132, "JUNIPER_ES"},
+	{137, "JUNIPER_ATM1"},
+	{138, "APPLE_IP_OVER_IEEE1394"},
+	{139, "MTP2_WITH_PHDR"},
+	{140, "MTP2"},
+	{141, "MTP3"},
+	{142, "SCCP"},
+	{143, "DOCSIS"},
+	{144, "LINUX_IRDA"},
+	{147, "USER0"},
+	{163, "IEEE802_11_AVS"},
+	{164, "JUNIPER_MONITOR"},
+	{166, "PPP_PPPD"},
+	{169, "GPRS_LLC"},
+	{177, "LINUX_LAPD"},
+	{178, "JUNIPER_ETHER"},
+	{182, "MFR"},
+	{187, "BLUETOOTH_HCI_H4"},
+	{189, "USB_LINUX"},
+	{192, "PPI"},
+	{195, "IEEE802_15_4_WITHFCS"},
+	{197, "ERF"},
+	{201, "BLUETOOTH_HCI_H4_WITH_PHDR"},
+	{203, "LAPD"},
+	{204, "PPP_WITH_DIR"},
+	{209, "IPMB_LINUX"},
+	{219, "MPLS"},
+	{220, "USB_LINUX_MMAPPED"},
+	{226, "IPNET"},
+	{227, "CAN_SOCKETCAN"},
+	{228, "IPV4", parse_ip},
+	{229, "IPV6", parse_ip},
+	{230, "IEEE802_15_4_NOFCS"},
+	{231, "DBUS"},
+	{239, "NFLOG"},
+	{240, "NETANALYZER"},
+	{242, "IPOIB"},
+	{243, "MPEG_2_TS"},
+	{247, "INFINIBAND"},
+	{248, "SCTP"},
+	{249, "USBPCAP"},
+	{251, "BLUETOOTH_LE_LL"},
+	{252, "WIRESHARK_UPPER_PDU"},
+	{253, "NETLINK"},
+	{254, "BLUETOOTH_LINUX_MONITOR"},
+	{256, "BLUETOOTH_LE_LL_WITH_PHDR"},
+	{258, "PKTAP"},
+	{264, "ISO_14443"},
+	{271, "VSOCK"},
+	{272, "NORDIC_BLE"},
+	{276, "LINUX_SLL2"},
+	{281, "DSA_TAG_BRCM"},
+	{282, "DSA_TAG_BRCM_PREPEND"},
+	{283, "IEEE802_15_4_TAP"},
+	{284, "DSA_TAG_DSA"},
+	{285, "DSA_TAG_EDSA"},
+	{288, "USB_2_0"},
+};
+
+const struct hw_link_type *hw_link_type_find(uint32_t number)
+{
+	for (size_t i = 0; i < sizeof(LINK_TYPES) / sizeof(LINK_TYPES[0]); i++)
+		if (LINK_TYPES[i].number == number)
+			return &LINK_TYPES[i];
+	return NULL;
+}
+
+/* One allocation for both, because packet.h is included here alone. */
+struct whole {
+	struct hw_capture capture;
+	struct hw_parser parser;
+};
+
 struct hw_capture *hw_capture_new(void)
 {
-	return 0;
+	struct whole *whole = calloc(1, sizeof(*whole));
+
+	if (!whole)
+		return NULL;
+	whole->capture.parser = &whole->parser;
+	return &whole->capture;
 }
-void hw_capture_free(struct hw_capture *c)
+
+void hw_capture_free(struct hw_capture *capture)
 {
+	if (!capture)
+		return;
+	free(capture->interfaces);
+	free((struct whole *)capture);
 }
-enum hw_capture_status hw_capture_decode(struct hw_capture *c, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
-					 size_t *made, size_t *consumed)
+
+enum hw_capture_status hw_capture_refuse(struct hw_capture *capture, const char *format, ...)
 {
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(capture->problem, sizeof(capture->problem), format, arguments);
+	va_end(arguments);
 	return HW_CAPTURE_bad;
 }
-int hw_capture_finish(struct hw_capture *c, size_t left)
+
+enum hw_capture_status hw_capture_refuse_at(struct hw_capture *capture, const struct hw_feed *feed, const char *format, ...)
 {
+	va_list arguments;
+	int head = snprintf(capture->problem, sizeof(capture->problem),
+			    "is damaged after packet %llu (byte %llu): ", (unsigned long long)capture->counts.seen,
+			    (unsigned long long)(capture->offset + (feed->at - feed->begin)));
+
+	va_start(arguments, format);
+	vsnprintf(capture->problem + head, sizeof(capture->problem) - head, format, arguments);
+	va_end(arguments);
+	return HW_CAPTURE_bad;
+}
+
+struct hw_capture_interface *hw_capture_describe(struct hw_capture *capture)
+{
+	struct hw_capture_interface *interface;
+
+	if (capture->described == capture->allocated) {
+		uint32_t wanted = capture->allocated ? capture->allocated * 2 : 4;
+
+		if (wanted > HW_CAPTURE_INTERFACES) {
+			hw_capture_refuse(capture, "describes more than %d interfaces, which no real capture does", HW_CAPTURE_INTERFACES);
+			return NULL;
+		}
+		interface = realloc(capture->interfaces, wanted * sizeof(*interface));
+		if (!interface) {
+			hw_capture_refuse(capture, "describes %u interfaces, for which there is no memory", capture->described);
+			return NULL;
+		}
+		capture->interfaces = interface;
+		capture->allocated = wanted;
+	}
+	interface = &capture->interfaces[capture->described++];
+	memset(interface, 0, sizeof(*interface));
+	interface->divide = 1;
+	return interface;
+}
+
+/* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, one after 2262 is 2262. */
+static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64_t units)
+{
+	__int128 ns = (__int128)((unsigned __int128)units * interface->multiply >> interface->shift);
+
+	if (interface->divide != 1)
+		ns = interface->divide ? (__int128)((unsigned __int128)ns / interface->divide) : 0;
+	ns += (__int128)interface->offset * 1000000000;
+	if (ns < 0)
+		return 0;
+	return ns > INT64_MAX ? INT64_MAX : (uint64_t)ns;
+}
+
+void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, const struct hw_record *record)
+{
+	const struct hw_capture_interface *interface = &capture->interfaces[index];
+	struct hw_parser *parser = capture->parser;
+
+	parser->have = record->captured < HW_WINDOW ? record->captured : HW_WINDOW;
+	memcpy(parser->window, record->frame, parser->have);
+	hw_begin(parser);
+	parser->row.ts = record->untimed ? 0 : nanoseconds(interface, record->time);
+	parser->row.interface = index;
+	parser->row.length = record->length;
+	parser->row.captured = record->captured;
+	parser->row.hook = HW_HOOK_capture;
+	parser->row.direction = record->direction;
+	interface->parse(parser);
+	memcpy(feed->row, &parser->row, sizeof(parser->row));
+	feed->row += feed->stride;
+	feed->room--;
+	capture->counts.as_row++;
+}
+
+static enum hw_capture_status refuse_magic(struct hw_capture *capture, const uint8_t *data, size_t size)
+{
+	char octets[3 * 8 + 1] = "";
+
+	for (size_t i = 0; i < size && i < 8; i++)
+		snprintf(octets + 3 * i, 4, " %02x", data[i]);
+	return hw_capture_refuse(capture, "is not a pcap or pcapng capture: it begins with%s", octets);
+}
+
+static enum hw_capture_status recognise(struct hw_capture *capture, const struct hw_feed *feed)
+{
+	uint32_t magic;
+
+	memcpy(&magic, feed->at, sizeof(magic));
+	if (magic == 0x0a0d0d0a) {
+		capture->decode = hw_pcapng_decode;
+		return HW_CAPTURE_more;
+	}
+	capture->swapped = (magic & 0xff) == 0xa1;
+	if (capture->swapped)
+		magic = __builtin_bswap32(magic);
+	if (magic != 0xa1b2c3d4 && magic != 0xa1b23c4d && magic != 0xa1b2cd34)
+		return refuse_magic(capture, feed->at, hw_left(feed));
+	capture->decode = hw_pcap_decode;
+	return HW_CAPTURE_more;
+}
+
+enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void *data, size_t size, void *rows, size_t stride,
+					 size_t capacity, size_t *made, size_t *consumed)
+{
+	struct hw_feed feed = {.at = data, .begin = data, .row = rows, .stride = stride, .room = capacity};
+	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
+
+	*made = *consumed = 0;
+	if (status == HW_CAPTURE_bad || !size)
+		return status;
+	feed.end = feed.at + size;
+	if (!capture->decode) {
+		if (size < 4)
+			return HW_CAPTURE_more;
+		status = recognise(capture, &feed);
+	}
+	if (status == HW_CAPTURE_more)
+		status = capture->decode(capture, &feed);
+	*made = capacity - feed.room;
+	*consumed = (size_t)(feed.at - feed.begin);
+	capture->offset += *consumed;
+	return status;
+}
+
+int hw_capture_finish(struct hw_capture *capture, const void *data, size_t left)
+{
+	unsigned long long end = capture->offset + left;
+
+	if (capture->problem[0])
+		return -1;
+	if (!capture->decode) {
+		if (left)
+			refuse_magic(capture, data, left);
+		else
+			hw_capture_refuse(capture, "is empty: not even a capture's header is there");
+		return -1;
+	}
+	if (!left && !capture->skip && !capture->trailer)
+		return 0;
+	if (capture->described || capture->offset)
+		hw_capture_refuse(capture, "is cut off after packet %llu (byte %llu)", (unsigned long long)capture->counts.seen, end);
+	else
+		hw_capture_refuse(capture, "is cut off within its header (byte %llu)", end);
 	return -1;
 }
-const char *hw_capture_problem(const struct hw_capture *c)
+
+const char *hw_capture_problem(const struct hw_capture *capture)
 {
-	return "";
+	return capture->problem;
 }
-uint32_t hw_capture_interfaces(const struct hw_capture *c)
+
+uint32_t hw_capture_interfaces(const struct hw_capture *capture)
 {
-	return 0;
+	return capture->described;
 }
-const char *hw_capture_interface_name(const struct hw_capture *c, uint32_t index)
+
+const char *hw_capture_interface_name(const struct hw_capture *capture, uint32_t index)
 {
-	return "";
+	return index < capture->described ? capture->interfaces[index].name : "";
 }
-uint32_t hw_capture_link_type(const struct hw_capture *c, uint32_t index)
+
+void hw_capture_counts_of(const struct hw_capture *capture, struct hw_capture_counts *into)
 {
-	return 0;
-}
-void hw_capture_counts_of(const struct hw_capture *c, uint32_t index, struct hw_capture_counts *into)
-{
+	*into = capture->counts;
 }

@@ -1,0 +1,195 @@
+"""Reads a capture file: pcap or pcapng, plain, gzip or zstd, from disk or a pipe, of any size in the same memory. Needs no privilege."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.errors import SourceError
+from headwater.records import PACKET, Batch, Drop
+from headwater.records.layouts import place_reason
+from headwater.sources.octets import PATIENCE_S, Damaged, Octets
+from headwater.telemetry import Entry, Ledger
+
+READ = 1 << 18
+CHUNK = 4 << 20
+
+
+class Capture:
+    """A capture file as a source of packets.
+
+    `path` is a file, a FIFO, or `-` for standard input. Batches have up to `batch_rows` rows. A packet that the file
+    describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`.
+    """
+
+    def __init__(self, path: str, ledger: Ledger, batch_rows: int = 65536) -> None:
+        self.name = "stdin" if path == "-" else printable(Path(path).name)
+        self.lost_before = 0
+        """Packets that the capturing side says it lost. They are not in the file, so they are no part of `seen`."""
+        self._path = path
+        self._ledger = ledger
+        self._batch_rows = batch_rows
+        self._stopped = False
+        self._fd = -1
+        self._total = 0
+        self._octets: Octets | None = None
+        self._counts: dict[Entry, int] = {}
+        self._before: dict[Entry, int] = {}  # what another capture of the same name has counted
+        self._interfaces: dict[int, str] = {}
+        self._decoder: Any = None
+
+    def open(self) -> None:
+        """Open the file. Raises SourceError if there is none that could be a capture."""
+        self._fd = 0 if self._path == "-" else self._open_file()
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            raise SourceError("there is no standard input: pipe a capture in (tcpdump -w - | headwater read -)") from None
+        if stat.S_ISREG(status.st_mode):
+            self._total = status.st_size
+            if not self._total:
+                self._refuse("is empty: not even a capture's header is there")
+        elif os.isatty(self._fd):
+            self._refuse("is a terminal: give a capture's path, or pipe one in (tcpdump -w - | headwater read -)")
+        self._octets = Octets(self._fd)
+        self._decoder = ffi.gc(lib.hw_capture_new(), lib.hw_capture_free)
+        if not self._decoder:
+            raise MemoryError
+        self._before = self._ledger.totals()
+
+    def _open_file(self) -> int:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO without a writer would block here
+        except FileNotFoundError:
+            raise SourceError(f"{printable(self._path)}: there is no such file: give the path of a pcap or pcapng capture") from None
+        except PermissionError:
+            raise SourceError(
+                f"{printable(self._path)}: you may not read this file: ask its owner, or make it readable with chmod"
+            ) from None
+        except OSError as error:
+            raise SourceError(f"{printable(self._path)} cannot be opened: {error.strerror}") from None
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise SourceError(f"{printable(self._path)} is a folder: name the captures in it, as in {printable(self._path)}/*.pcap")
+        return fd
+
+    def _refuse(self, problem: str) -> None:
+        self.close()
+        raise SourceError(f"{self.name} {problem}")
+
+    def close(self) -> None:
+        """Close the file, but not standard input."""
+        if self._fd > 0:
+            os.close(self._fd)
+        self._fd = -1
+        self._octets = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Octets of the file that are read, and how many it has; None for a pipe, whose end nobody knows."""
+        return (self._octets.position, self._total) if self._octets and self._total else None
+
+    def read(self) -> Iterator[Batch]:
+        """Batches until the file's end. Raises SourceError where it is not a capture, damaged or cut off, after the rows before it.
+
+        A pipe gives what it has every 100 ms, even if that is an empty batch.
+        """
+        if self._octets is None:
+            raise ValueError("read() before open()")
+        buffer = memoryview(bytearray(lib.HW_CAPTURE_LARGEST + READ))  # so every block that is decoded fits
+        base = ffi.from_buffer("char[]", buffer)
+        rows, into = self._room()
+        made, consumed = ffi.new("size_t *"), ffi.new("size_t *")
+        filled = left = 0  # rows not handed out; octets not decoded
+        yielded = time.monotonic()
+        problem = ""
+        while not self._stopped and not problem:
+            try:
+                got = self._octets.readinto(buffer[left : left + READ])
+            except (Damaged, OSError) as error:
+                problem = str(error) if isinstance(error, Damaged) else f"cannot be read further: {error.strerror}"
+                break
+            if got == 0:
+                if lib.hw_capture_finish(self._decoder, base, left):
+                    problem = self._problem()
+                break
+            left, at = left + (got or 0), 0
+            status = lib.HW_CAPTURE_full if got else lib.HW_CAPTURE_more
+            while status == lib.HW_CAPTURE_full and not self._stopped:
+                status = lib.hw_capture_decode(
+                    self._decoder, base + at, left - at, into + filled * rows.itemsize, rows.itemsize, len(rows) - filled, made, consumed
+                )
+                at += consumed[0]
+                filled += made[0]
+                self._take_counts()
+                if filled == len(rows):
+                    yield self._batch(rows)
+                    rows, into = self._room()
+                    filled, yielded = 0, time.monotonic()
+            if status == lib.HW_CAPTURE_bad:
+                problem = self._problem()
+            buffer[: left - at] = buffer[at:left]
+            left -= at
+            if time.monotonic() - yielded >= PATIENCE_S:
+                yield self._batch(rows[:filled].copy())
+                filled, yielded = 0, time.monotonic()
+        if filled:
+            yield self._batch(rows[:filled].copy())
+        if problem and not self._stopped:
+            kept = "; the rows before it are kept" if any(self._counts.values()) else ""
+            raise SourceError(f"{self.name} {problem}{kept}")
+
+    def _room(self) -> tuple[np.ndarray[Any, np.dtype[Any]], Any]:
+        """Memory for a batch, for numpy and for C. A new one each costs nothing that can be measured, and nobody has to copy it."""
+        rows = np.empty(self._batch_rows, PACKET.dtype)
+        return rows, ffi.from_buffer("char[]", rows.view(np.uint8))
+
+    def _problem(self) -> str:
+        return printable(ffi.string(lib.hw_capture_problem(self._decoder)).decode())
+
+    def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
+        for index in range(len(self._interfaces), lib.hw_capture_interfaces(self._decoder)):
+            text = ffi.string(lib.hw_capture_interface_name(self._decoder, index)).decode(errors="replace")
+            self._interfaces[index] = printable(text) or self.name
+        return Batch(PACKET, rows, self._interfaces)
+
+    def _take_counts(self) -> None:
+        """The decoder's counts as of the last block: account() may run in another thread while the decoder does."""
+        counts = ffi.new("struct hw_capture_counts *")
+        lib.hw_capture_counts_of(self._decoder, counts)
+        self.lost_before = counts.lost_before
+        self._counts = {
+            Entry("packets", self.name, "seen"): counts.seen,
+            Entry("packets", self.name, "as_row"): counts.as_row,
+            self._dropped("capture__link_type"): counts.unknown_link_type,
+            self._dropped("capture__no_interface"): counts.no_interface,
+        }
+
+    def _dropped(self, drop: str) -> Entry:
+        return Entry("packets", self.name, "dropped", *place_reason(Drop[drop]))
+
+    def account(self) -> None:
+        """Write the present totals into the ledger."""
+        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in self._counts.items()})
+
+    def stop(self) -> None:
+        """Make read() end within 100 ms."""
+        self._stopped = True
+
+
+def printable(text: str) -> str:
+    """Text of a stranger for a terminal: what is no visible character becomes `?`; at most 255 of them."""
+    return "".join(character if character.isprintable() else "?" for character in text[:255])
