@@ -1,20 +1,251 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A TPACKET_V3 ring (Documentation/networking/packet_mmap.rst) read into rows: the rung of kernels without tcx, and of processes that
+ * have CAP_NET_RAW alone.
+ *
+ * The kernel fills blocks and hands each over when it is full, or RETIRE_MS after it was begun, so that a quiet line is seen soon and a
+ * busy one wakes nobody per packet. A classic filter cuts what is copied to the octets that the parser looks at.
+ *
+ * PACKET_VNET_HDR would tell the size of GSO segments, but with it the kernel drops what that header cannot describe: SCTP, and before
+ * Linux 6.2 all UDP GSO, which is most of QUIC. So segments are counted by the MTU: exact where senders fill their packets.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../bpf/packet.h"
 #include "headwater.h"
-struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only)
+
+#define RETIRE_MS 20
+#define MAX_BLOCK (256 << 10)
+#define MIN_BLOCKS 8
+#define LINK_HEADER 64 /* octets that a device may have before the IP header where rows begin with IP */
+
+struct hw_af_packet {
+	int fd;
+	int ip;
+	uint32_t ifindex;
+	uint8_t *ring;
+	size_t block_octets;
+	uint32_t blocks;
+	uint32_t block;	     /* the one to read next, or being read */
+	uint32_t left;	     /* packets of it that are not read yet */
+	const uint8_t *next; /* the first of them */
+	struct hw_af_packet_counts counts;
+	struct hw_parser parser;
+};
+
+static int set(int fd, int option, int value)
 {
+	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value));
+}
+
+/* Offer so many octets of each packet; 0 refuses them all, before they are counted. */
+static int offer(int fd, uint32_t octets)
+{
+	struct sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, octets)};
+	struct sock_fprog program = {.len = 1, .filter = all};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+static int map_ring(struct hw_af_packet *a, size_t octets)
+{
+	size_t block = sysconf(_SC_PAGESIZE);
+	struct tpacket_req3 request = {.tp_frame_size = TPACKET_ALIGNMENT << 7, .tp_retire_blk_tov = RETIRE_MS};
+	void *ring;
+
+	while (block < MAX_BLOCK && block * 2 * MIN_BLOCKS <= octets)
+		block *= 2;
+	a->block_octets = block;
+	a->blocks = octets / block > 2 ? octets / block : 2;
+	request.tp_block_size = block;
+	request.tp_block_nr = a->blocks;
+	request.tp_frame_nr = block / request.tp_frame_size * a->blocks;
+	if (setsockopt(a->fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof(request)))
+		return -1;
+	ring = mmap(0, block * a->blocks, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
+	if (ring == MAP_FAILED)
+		return -1;
+	a->ring = ring;
 	return 0;
 }
+
+static int join_promiscuous(const struct hw_af_packet *a)
+{
+	struct packet_mreq request = {.mr_ifindex = (int)a->ifindex, .mr_type = PACKET_MR_PROMISC};
+
+	return setsockopt(a->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request));
+}
+
+/* The socket was made for no protocol at all, so that nothing of other interfaces slips in before this. */
+static int bind_to(const struct hw_af_packet *a)
+{
+	struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)a->ifindex};
+
+	return bind(a->fd, (struct sockaddr *)&where, sizeof(where));
+}
+
+struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous)
+{
+	struct hw_af_packet *a = calloc(1, sizeof(*a));
+	int failed;
+
+	if (!a)
+		return 0;
+	a->ip = ip;
+	a->ifindex = ifindex;
+	a->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (a->fd < 0 || set(a->fd, PACKET_VERSION, TPACKET_V3) || (inbound_only && set(a->fd, PACKET_IGNORE_OUTGOING, 1)) ||
+	    offer(a->fd, HW_WINDOW + (ip ? LINK_HEADER : 0)) || map_ring(a, ring_octets) || (promiscuous && join_promiscuous(a)) ||
+	    bind_to(a)) {
+		failed = errno;
+		hw_af_packet_close(a);
+		errno = failed;
+		return 0;
+	}
+	return a;
+}
+
 void hw_af_packet_close(struct hw_af_packet *a)
 {
+	if (!a)
+		return;
+	if (a->ring)
+		munmap(a->ring, a->block_octets * a->blocks);
+	if (a->fd >= 0)
+		close(a->fd);
+	free(a);
 }
+
 int hw_af_packet_fd(const struct hw_af_packet *a)
 {
-	return -1;
+	return a->fd;
 }
-size_t hw_af_packet_read(struct hw_af_packet *a, void *rows, size_t stride, size_t capacity)
+
+int hw_af_packet_bound(const struct hw_af_packet *a)
 {
-	return 0;
+	struct sockaddr_ll where = {0};
+	socklen_t size = sizeof(where);
+
+	return !getsockname(a->fd, (struct sockaddr *)&where, &size) && where.sll_ifindex == (int)a->ifindex;
 }
+
+void hw_af_packet_stop(struct hw_af_packet *a)
+{
+	offer(a->fd, 0);
+}
+
+static struct tpacket_block_desc *block_of(const struct hw_af_packet *a)
+{
+	return (struct tpacket_block_desc *)(a->ring + (size_t)a->block * a->block_octets);
+}
+
+static void release_block(struct hw_af_packet *a)
+{
+	__atomic_store_n(&block_of(a)->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	a->block = (a->block + 1) % a->blocks;
+}
+
+/* Begin the next block that holds packets. Returns 0 if the kernel has handed over none. */
+static int begin_block(struct hw_af_packet *a)
+{
+	const struct tpacket_block_desc *block;
+
+	for (;;) {
+		block = block_of(a);
+		if (!(__atomic_load_n(&block->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+			return 0;
+		a->left = block->hdr.bh1.num_pkts;
+		a->next = (const uint8_t *)block + block->hdr.bh1.offset_to_first_pkt;
+		if (a->left)
+			return 1;
+		release_block(a);
+	}
+}
+
+/* How many packets on the wire an IP packet stands for that is longer than the MTU: each has the headers and a part of the payload. */
+static uint16_t segments_of(const struct hw_packet *row, uint32_t mtu)
+{
+	uint32_t headers, each, count;
+
+	if (!(row->has & HW_HAS_payload) || row->ip_length <= mtu)
+		return 1;
+	headers = row->ip_length - row->payload_length;
+	if (headers >= mtu)
+		return 1;
+	each = mtu - headers;
+	count = (row->payload_length + each - 1) / each;
+	return count < UINT16_MAX ? count : UINT16_MAX;
+}
+
+static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uint32_t mtu)
+{
+	const struct sockaddr_ll *from = (const void *)((const uint8_t *)packet + TPACKET_ALIGN(sizeof(*packet)));
+	uint32_t skip = a->ip && packet->tp_net > packet->tp_mac ? packet->tp_net - packet->tp_mac : 0;
+	struct hw_parser *p = &a->parser;
+
+	if (skip > packet->tp_snaplen)
+		skip = packet->tp_snaplen;
+	hw_begin(p);
+	p->have = packet->tp_snaplen - skip < HW_WINDOW ? packet->tp_snaplen - skip : HW_WINDOW;
+	memcpy(p->window, (const uint8_t *)packet + packet->tp_mac + skip, p->have);
+	p->row.ts = packet->tp_sec * 1000000000ull + packet->tp_nsec;
+	p->row.interface = a->ifindex;
+	p->row.length = packet->tp_len - skip;
+	p->row.captured = p->row.length;
+	p->row.hook = HW_HOOK_af_packet;
+	p->row.direction = from->sll_pkttype == PACKET_OUTGOING ? HW_DIRECTION_out : HW_DIRECTION_in;
+	if (p->row.length > 0xffff)
+		p->row.segments = 2; /* BIG TCP states no length; no malformation */
+	if (packet->tp_status & TP_STATUS_VLAN_VALID)
+		hw_vlan(&p->row, packet->hv1.tp_vlan_tci);
+	hw_parse(p, a->ip ? HW_START_ip : HW_START_ethernet);
+	p->row.segments = segments_of(&p->row, mtu);
+	if (packet->tp_status & TP_STATUS_VLAN_VALID) {
+		p->row.length += 4; /* after the parser, whose offsets are those of the frame without the tag */
+		p->row.captured += 4;
+	}
+}
+
+size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_t stride, size_t capacity)
+{
+	const struct tpacket3_hdr *packet;
+	socklen_t size = sizeof(int);
+	size_t made = 0;
+	int ignored;
+
+	while (made < capacity && (a->left || begin_block(a))) {
+		packet = (const struct tpacket3_hdr *)a->next;
+		parse(a, packet, mtu);
+		memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
+		a->counts.octets += a->parser.row.length;
+		a->counts.segments += a->parser.row.segments;
+		a->next += packet->tp_next_offset;
+		if (!--a->left)
+			release_block(a);
+	}
+	a->counts.as_row += made;
+	if (!made) /* an interface that went down is an error of the socket, which poll() tells until it is asked for */
+		getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &ignored, &size);
+	return made;
+}
+
 void hw_af_packet_counts_of(struct hw_af_packet *a, struct hw_af_packet_counts *into)
 {
+	struct tpacket_stats_v3 stats;
+	socklen_t size = sizeof(stats);
+
+	if (!getsockopt(a->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size)) { /* since the last time it was asked */
+		a->counts.seen += stats.tp_packets;
+		a->counts.ring_full += stats.tp_drops;
+	}
+	*into = a->counts;
 }

@@ -81,11 +81,15 @@ struct hw_af_packet_counts {
 };
 struct hw_af_packet;
 /* Open, map and bind. Returns NULL and sets errno. `ip` is 1 for a device without a link-layer header. */
-struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only);
+struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous);
 void hw_af_packet_close(struct hw_af_packet *);
 int hw_af_packet_fd(const struct hw_af_packet *);
-/* Rows of what has arrived, up to capacity; never waits. */
-size_t hw_af_packet_read(struct hw_af_packet *, void *rows, size_t stride, size_t capacity);
+/* 0 once the interface was deleted or left this network namespace: nothing will come any more. */
+int hw_af_packet_bound(const struct hw_af_packet *);
+/* Rows of what has arrived, up to capacity; never waits. An IP packet longer than `mtu` counts as several segments. */
+size_t hw_af_packet_read(struct hw_af_packet *, uint32_t mtu, void *rows, size_t stride, size_t capacity);
+/* Take nothing more from the kernel: once seen equals as_row and ring_full together, all that the ring held is read. */
+void hw_af_packet_stop(struct hw_af_packet *);
 void hw_af_packet_counts_of(struct hw_af_packet *, struct hw_af_packet_counts *into);
 
 /* -- system.c: calls that Python 3.11 has no name for ------------------------------------------------------------------------ */
