@@ -18,7 +18,7 @@ _ENDS = "has ethertype proto src dst l2_src l2_dst".split()
 _DETAILS = "has proto sport dport tcp_flags icmp_type icmp_code fragment_offset mf vlan vlan_inner ip_options segments l2_dst".split()
 _L2, _ETHERTYPE, _ADDR, _IP, _PROTO, _PORTS = (HAS[name] for name in "l2 ethertype addr ip proto ports".split())
 _TCP, _ICMP, _FRAGMENT, _VLAN, _VLAN_INNER = (HAS[name] for name in "tcp icmp fragment vlan vlan_inner".split())
-EVERYDAY = {"", "private", "loopback", "link-local", "documentation", "local"}  # names that need no room of their own
+EVERYDAY = {"", "private", "loopback", "link-local", "documentation", "local", "unspecified"}  # names that need no room of their own
 _TOLD = {"fragment"}  # an option that the offset tells already
 
 
@@ -118,7 +118,7 @@ def _what(batch: Batch) -> Iterator[str]:
         if has & _VLAN:
             what.append(f"vlan {vlan}/{inner}" if has & _VLAN_INNER else f"vlan {vlan}")
         if has & _IP and options:
-            what += [word for word in names.ip_options(options) if word not in _TOLD]
+            what += [f"+{word}" for word in names.ip_options(options) if word not in _TOLD]
         if segments > 1:
             what.append(f"{segments} segments")
         yield " ".join(what)

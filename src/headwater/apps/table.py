@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TextIO
 
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 
 from headwater.apps.packets import Columns, cells, columns, heading, words
 from headwater.records import Batch
@@ -27,13 +28,18 @@ def write_table(batches: Iterable[Batch], stream: TextIO, width: int | None) -> 
             several = len(batch.interfaces) > 1
             longest = max((len(name) for name in batch.interfaces.values()), default=0) if several else 0
             at = columns(width, longest, _MICROSECONDS if width >= 96 else 12) if width is not None else _WHOLE
-            _write(stream, heading(at))
+            _write(stream, heading(at) if width is None else _cut(heading(at), width))
         for start, stop, date in _days(batch):
             if date != day:
                 day = date
                 _write(stream, f"-- {date}")
             part = Batch(batch.record, batch.rows[start:stop], batch.interfaces)
-            _write(stream, "\n".join(" ".join(text for text, _ in cells(packet, at)).rstrip() for packet in words(part)))
+            told = (" ".join(text for text, _ in cells(packet, at)).rstrip() for packet in words(part))
+            _write(stream, "\n".join(told if width is None else (_cut(line, width) for line in told)))
+
+
+def _cut(line: str, width: int) -> str:
+    return line if cell_len(line) <= width else set_cell_size(line, width)
 
 
 def _days(batch: Batch) -> Iterator[tuple[int, int, str]]:

@@ -188,11 +188,11 @@ class View:
     def _rate_lines(self, width: int, count: int) -> Iterator[Text]:
         label = min(max(width - 26, 8), 22)
         bar = min(max(width - label - 21, 0), 20)
-        yield Text(f"{'protocol':<{label}} packets/s    bits/s", "bold")
+        yield Text().append(f"{'protocol':<{label}} packets/s    bits/s", "bold")
         most = max((bits for _, _, bits in self._rates), default=1.0) or 1.0
         for what, packets, bits in self._rates[:count]:
-            line = Text(fit(what, label), _PROTOCOL_STYLES.get(what.split(" ")[0], ""))
-            line.append(f" {_count(packets):>9} {_count(bits, 'b/s'):>9} ", "default")
+            line = Text().append(fit(what, label), _PROTOCOL_STYLES.get(what.split(" ")[0], ""))
+            line.append(f" {_count(packets):>9} {_count(bits, 'b/s'):>9} ")
             yield line.append("█" * max(round(bits / most * bar), 1), _BAR)
         yield from [Text()] * max(count - len(self._rates), 0)
 
@@ -250,7 +250,7 @@ class View:
 def _beside(left: Text, right: Text, column: int) -> Text:
     line = left.copy()
     line.truncate(column, overflow="crop")
-    line.append(" " * (column - line.cell_len), "default")
+    line.append(" " * (column - line.cell_len))
     return line.append_text(right)
 
 
