@@ -1,0 +1,42 @@
+"""`headwater doctor`: what works on this machine, what does not, why, and what to do about it."""
+
+import json
+from dataclasses import asdict
+from itertools import groupby
+from textwrap import wrap
+
+from rich.console import Console
+from rich.text import Text
+
+from headwater.apps.packets import safe
+from headwater.errors import KernelError
+from headwater.kernel.probe import Finding, findings, live_capture_possible
+
+_MARGIN = 25
+_STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
+
+
+def run(as_json: bool) -> int:
+    """Print what was found: a table for a person, or a JSON list of findings. Returns 0 if live capture is possible, else 3."""
+    found = findings()
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=2))  # noqa: T201 - the output of the command
+    else:
+        _show(found)
+    return 0 if live_capture_possible(found) else KernelError.exit_code
+
+
+def _show(found: list[Finding]) -> None:
+    console = Console(highlight=False)
+    for area, group in groupby(found, lambda one: one.area):
+        console.print(Text(safe(area), style="bold"))
+        for one in group:
+            console.print(Text(f"{one.state:>6}", style=_STYLES[one.state]) + Text(f"  {one.name:<17}").append(_text(one, console.width)))
+
+
+def _text(one: Finding, width: int) -> str:
+    """Why, and what to do, wrapped behind the columns of state and name."""
+    lines = wrap(safe(one.why), width - _MARGIN)
+    if one.todo:
+        lines += wrap(f"-> {safe(one.todo)}", width - _MARGIN, subsequent_indent="   ")
+    return f"\n{' ' * _MARGIN}".join(lines)
