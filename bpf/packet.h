@@ -283,12 +283,8 @@ HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 	hw_map_ipv4(row->dst, ip + 16);
 	header = (ip[0] & 15) * 4;
 	hw_ip_extent(p, start, hw_be16(ip + 2));
-	if (header < 20) {
-		hw_weird(p, HW_WEIRD_IPv4_min_header_size);
-		return 0;
-	}
-	if (header > row->ip_length) {
-		hw_weird(p, HW_WEIRD_invalid_IP_header_size);
+	if (header > row->ip_length || header < 20) {
+		hw_weird(p, header > row->ip_length ? HW_WEIRD_invalid_IP_header_size : HW_WEIRD_IPv4_min_header_size);
 		return 0;
 	}
 	if (start + header > p->end)
@@ -308,7 +304,7 @@ HW_INLINE __u32 hw_jumbo_length(const struct hw_parser *p, __u32 at)
 {
 	const __u8 *hop = hw_look(p, at, 8);
 
-	return hop && hop[2] == 0xc2 && hop[3] == 4 ? hw_be32(hop + 4) + 40 : 0;
+	return hop && hop[2] == 0xc2 && hop[3] == 4 && hop[4] != 0xff ? hw_be32(hop + 4) + 40 : 0; /* no sum over 32 bits */
 }
 
 /* One extension header. Returns 1 if row.proto names a further header that follows at p->at. */
@@ -411,6 +407,12 @@ HW_STEP int hw_parse_ipv6(struct hw_parser *p)
 	return 1;
 }
 
+/* Zeek has two names for a transport header that is not there: the IP header leaves no room for it, or the frame was cut. */
+HW_INLINE int hw_short_transport(struct hw_parser *p, __u32 size)
+{
+	return hw_short(p, p->at, size, p->l4_length < size ? HW_WEIRD_truncated_header : HW_WEIRD_internally_truncated_header);
+}
+
 HW_INLINE void hw_payload(struct hw_parser *p, __u32 header)
 {
 	if (p->l4_length < header)
@@ -442,7 +444,7 @@ HW_STEP int hw_parse_tcp_option(struct hw_parser *p, __u32 at, __u32 stop)
 		return hw_short(p, at, 2, HW_WEIRD_truncated_tcp_option);
 	size = option[1];
 	if (size < 2 || at + size > stop) {
-		hw_weird(p, HW_WEIRD_bad_tcp_option_length);
+		hw_weird(p, size < 2 ? HW_WEIRD_bad_tcp_option_length : HW_WEIRD_truncated_tcp_option);
 		return 0;
 	}
 	if (kind == 2 && size == 4 && (option = hw_look(p, at, 4))) {
@@ -481,7 +483,7 @@ HW_STEP int hw_parse_tcp(struct hw_parser *p)
 	}
 	tcp = hw_look(p, p->at, 20);
 	if (!tcp)
-		return hw_short(p, p->at, 20, HW_WEIRD_truncated_header);
+		return hw_short_transport(p, 20);
 	row->seq = hw_be32(tcp + 4);
 	row->ack = hw_be32(tcp + 8);
 	row->tcp_flags = hw_be16(tcp + 12) & 0x0fff;
@@ -492,8 +494,8 @@ HW_STEP int hw_parse_tcp(struct hw_parser *p)
 		hw_weird(p, HW_WEIRD_bad_TCP_header_len);
 		return 0;
 	}
-	if (p->l4_length < header)
-		hw_weird(p, HW_WEIRD_bad_TCP_header_len);
+	if (p->l4_length < header || p->at + header > p->end)
+		hw_weird(p, HW_WEIRD_truncated_header);
 	hw_payload(p, header);
 	at = p->at + 20;
 	for (i = 0; header > 20 && i < HW_MAX_OPTION_OCTETS && at; i++)
@@ -515,7 +517,7 @@ HW_STEP int hw_parse_udp(struct hw_parser *p)
 	}
 	udp = hw_look(p, p->at, 8);
 	if (!udp)
-		return hw_short(p, p->at, 8, HW_WEIRD_truncated_header);
+		return hw_short_transport(p, 8);
 	hw_payload(p, 8);
 	if (hw_be16(udp + 4) != p->l4_length && !p->row.mf && p->row.segments == 1)
 		hw_weird(p, HW_WEIRD_UDP_datagram_length_mismatch);
@@ -536,7 +538,7 @@ HW_STEP int hw_parse_icmp(struct hw_parser *p)
 	}
 	icmp = hw_look(p, p->at, 8);
 	if (!icmp)
-		return hw_short(p, p->at, 8, HW_WEIRD_truncated_header);
+		return hw_short_transport(p, 8);
 	hw_payload(p, 8);
 	return 1;
 }

@@ -81,9 +81,9 @@ static uint8_t *put_transport(uint8_t *to, uint8_t proto, uint32_t payload)
 
 static uint8_t *put_ipv4(uint8_t *to)
 {
-	static const uint8_t kinds[][2] = {{1, 1}, {7, 11}, {68, 12}, {131, 7}, {137, 11}, {148, 4}, {130, 11}, {134, 6}, {25, 8}};
+	static const uint8_t kinds[][2] = {{1, 1}, {7, 11}, {68, 12}, {131, 7}, {137, 11}, {148, 4}, {130, 11}, {134, 6}, {25, 8}, {94, 2}};
 	static const uint8_t protos[] = {1, 6, 17, 47, 58, 132, 253};
-	uint32_t words = random_below(4) ? 0 : random_below(11), payload = random_below(64);
+	uint32_t words = random_below(4) ? 0 : random_below(11), payload = random_below(2) * random_below(64);
 	uint8_t *ip = to, proto = protos[random_below(sizeof(protos))];
 
 	to = put_random(to, 20);
@@ -101,7 +101,7 @@ static uint8_t *put_ipv6(uint8_t *to)
 {
 	static const uint8_t extensions[] = {0, 43, 44, 51, 60, 60, 135, 139, 140};
 	static const uint8_t protos[] = {6, 17, 58, 59, 132};
-	uint32_t chain = random_below(3) ? random_below(4) : random_below(13), payload = random_below(64);
+	uint32_t chain = random_below(3) ? random_below(4) : random_below(13), payload = random_below(2) * random_below(64);
 	uint8_t *ip = to, *next = ip + 6, proto = protos[random_below(sizeof(protos))];
 
 	to = put_random(to, 40);
