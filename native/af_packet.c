@@ -6,8 +6,8 @@
  * The kernel fills blocks and hands each over when it is full, or RETIRE_MS after it was begun, so that a quiet line is seen soon and a
  * busy one wakes nobody per packet. A classic filter cuts what is copied to the octets that the parser looks at.
  *
- * PACKET_VNET_HDR would tell the size of GSO segments, but with it the kernel drops what that header cannot describe: SCTP, and before
- * Linux 6.2 all UDP GSO, which is most of QUIC. So segments are counted by the MTU: exact where senders fill their packets.
+ * PACKET_VNET_HDR would tell the size of GSO segments, but with it the kernel drops what that header cannot describe: SCTP, and on older
+ * kernels all UDP GSO, which is most of QUIC. So segments are counted by the MTU: exact where senders fill their packets.
  */
 #include <arpa/inet.h>
 #include <errno.h>
