@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHONS := src tests bench dashboards docs native setup.py
 C := $(wildcard bpf/*.[ch] native/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
-.PHONY: run build test check fmt bench docs wheel soak clean
+.PHONY: run build test check fmt bench docs wheel wheel-only soak clean
 
 run: build
 	@$(BIN)/headwater run
@@ -44,7 +44,9 @@ docs: tools
 	@$(BIN)/python dashboards/make.py
 
 # A wheel that carries its shared libraries: what installs it needs no compiler, no headers and no libbpf.
-wheel: build
+wheel: build wheel-only
+
+wheel-only:
 	@rm -rf build/wheel && mkdir -p dist build/wheel
 	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel >build/wheel/log 2>&1 || { tail -30 build/wheel/log; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl >build/wheel/repair.log 2>&1 || { cat build/wheel/repair.log; exit 1; }

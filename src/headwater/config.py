@@ -21,10 +21,14 @@ Format = Literal["jsonl", "csv", "parquet", "arrow"]
 
 
 class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Files: one a record, in `directory` (made if it is missing). Without a directory nothing is written."""
+    """Files.
+
+    directory: one file a record is written here; it is made if it is missing.
+    format: of those files (jsonl unless set). Set without a directory, rows go to standard output, unless that is a terminal.
+    """
 
     directory: str | None = None
-    format: Format = "jsonl"
+    format: Format | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

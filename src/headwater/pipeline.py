@@ -6,13 +6,14 @@ and to whoever watches. The calling thread ticks once a second: the ledger, the 
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import numpy as np
 
 from headwater.analysis.rollup import Rollup
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, SinkError
 from headwater.interfaces import Source
 from headwater.outputs.outlet import Outlet
 from headwater.records import LEDGER, Batch
@@ -23,7 +24,13 @@ FRAME_S = 0.1  # how often a watcher is asked to draw
 
 
 class Watcher(Protocol):
-    """Who looks on: the live view."""
+    """Who looks on: the live view, a progress bar."""
+
+    def open(self) -> None:
+        """The run begins."""
+
+    def close(self) -> None:
+        """It has ended."""
 
     def update(self, batch: Batch) -> None:
         """Rows, in the source's thread; what is kept must be copied."""
@@ -58,46 +65,51 @@ class Pipeline:
 
     def run(self, seconds: float | None = None) -> None:
         """Open, run, close. Raises the first error of a source or outlet, after everything that was read is delivered or counted."""
-        opened: list[Source] = []
-        try:
+        with ExitStack() as stack:
+            for source in self._sources:  # first: a mistyped interface must not leave empty files
+                source.open()
+                stack.callback(source.close)
             for outlet in self._outlets:
                 outlet.open()
-            for source in self._sources:
-                source.open()
-                opened.append(source)
-            self._run(seconds)
-        finally:
-            for source in opened:
-                source.close()
-            for outlet in self._outlets:
-                outlet.close()
+                stack.callback(outlet.close)
+            if self._watcher:
+                self._watcher.open()
+                stack.callback(self._watcher.close)
+            self._run(time.monotonic() + seconds if seconds is not None else None)
         if self._errors:
             raise self._errors[0]
 
-    def _run(self, seconds: float | None) -> None:
+    def _run(self, deadline: float | None) -> None:
         threads = [threading.Thread(target=self._read, args=(source,), name=source.name) for source in self._sources]
-        deadline = time.monotonic() + seconds if seconds is not None else None
         for thread in threads:
             thread.start()
+        try:
+            self._watch(threads, deadline)
+        finally:
+            for source in self._sources:
+                source.stop()
+            for thread in threads:
+                thread.join()
+            self._tick()
+            for outlet in self._outlets:  # so that the last ledger, which goes out after all else, has nothing under way
+                try:
+                    outlet.flush()
+                except SinkError as error:
+                    self._fail(error)
+            self._put_ledger()
+        if self._watcher:
+            self._watcher.draw()
+
+    def _watch(self, threads: Sequence[threading.Thread], deadline: float | None) -> None:
         next_tick = time.monotonic() + TICK_S
         while any(thread.is_alive() for thread in threads):
             if self._stopping.wait(FRAME_S) or (deadline is not None and time.monotonic() >= deadline):
-                break
+                return
             if time.monotonic() >= next_tick:
                 next_tick += TICK_S
                 self._tick()
             if self._watcher:
                 self._watcher.draw()
-        for source in self._sources:
-            source.stop()
-        for thread in threads:
-            thread.join()
-        self._tick()
-        for outlet in self._outlets:  # so that the last ledger, which goes out after all else, has nothing under way
-            outlet.flush()
-        self._put_ledger()
-        if self._watcher:
-            self._watcher.draw()
 
     def _read(self, source: Source) -> None:
         try:
@@ -107,15 +119,28 @@ class Pipeline:
                 if self._rollup:
                     with self._rollup_lock:
                         self._rollup.add(batch)
-                for outlet in self._outlets:
-                    outlet.put(batch)
+                self._offer(batch)
                 if self._watcher:
                     self._watcher.update(batch)
         except HeadwaterError as error:
             self._errors.append(error)
         except BaseException as error:  # noqa: BLE001 - whatever ends a source ends the run, and is raised again in run()
+            self._fail(error)
+
+    def _offer(self, batch: Batch) -> None:
+        for outlet in self._outlets:
+            try:
+                outlet.put(batch)
+            except SinkError as error:
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run; it will be raised in run()."""
+        if error not in self._errors:
             self._errors.append(error)
-            self._stopping.set()
+        self._stopping.set()
+        for source in self._sources:
+            source.stop()
 
     def _tick(self) -> None:
         now = time.time_ns()
@@ -124,18 +149,14 @@ class Pipeline:
         if self._rollup:
             with self._rollup_lock:
                 rates, talkers = self._rollup.take(self._last_tick)
-            for outlet in self._outlets:
-                outlet.put(rates)
+            self._offer(rates)
             if self._watcher:
                 self._watcher.tick(rates, talkers, self._ledger.totals())
         self._last_tick = now
         self._put_ledger()
 
     def _put_ledger(self) -> None:
-        batch = self.ledger_batch()
-        if len(batch):
-            for outlet in self._outlets:
-                outlet.put(batch)
+        self._offer(self.ledger_batch())
 
     def ledger_batch(self) -> Batch:
         """What was counted since the last one, a row a term."""
@@ -145,8 +166,3 @@ class Pipeline:
         rows = np.array([(now, interval, e.ledger, e.subject, e.term, e.place, e.reason, more) for e, more in grown if more], LEDGER.dtype)
         self._told, self._told_at = totals, now
         return Batch(LEDGER, rows)
-
-
-def until(stop: Callable[[], None]) -> Callable[[int, object], None]:
-    """A signal handler that calls `stop`."""
-    return lambda _signal, _frame: stop()

@@ -328,6 +328,20 @@ def test_interfaces_are_followed(veth: Veth):
     assert imbalances(seen.ledger.totals()) == []
 
 
+def test_a_renamed_interface_keeps_what_it_counted(silent_veth: Veth):
+    end = silent_veth.near
+    frame = ethernet(ipv4(udp(1, 2)))
+    with Watching(end) as seen, FrameSender(silent_veth.far) as sender:
+        sender.send([frame] * 10)
+        time.sleep(0.3)
+        end.space.ip(f"link set {end.interface} name other9")
+        time.sleep(0.5)
+        sender.send([frame] * 20)
+    assert seen.count("seen") == 10
+    assert seen.count("seen", subject="other9") == 20
+    assert imbalances(seen.ledger.totals()) == []
+
+
 def test_a_step_of_the_clock_is_followed(silent_veth: Veth):
     """Two steps of 40 ms, forth and back: rows keep the time of their moment."""
 

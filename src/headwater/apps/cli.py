@@ -2,20 +2,15 @@
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from headwater import __version__
-from headwater.errors import ConfigError, HeadwaterError
-
-if TYPE_CHECKING:
-    from headwater.config import Settings
-    from headwater.telemetry import Ledger
+from headwater.errors import HeadwaterError, OutputClosed
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -172,22 +167,12 @@ def _builtins(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
-def tell(message: str) -> None:
-    """A line for the person at the terminal, beside the output."""
+def _tell(message: str) -> None:
     click.echo(f"headwater: {message}", err=True)
-
-
-def tell_ledger(ledger: "Ledger") -> None:
-    """The ledger, at the end."""
-    from headwater import telemetry  # noqa: PLC0415
-
-    for line in telemetry.lines(ledger.totals()):
-        click.echo(line, err=True)
 
 
 def main() -> None:
     """Run the command; each failure is one line and an exit code, never a traceback."""
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a closed pipe is an error of the write, handled there
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
@@ -195,17 +180,14 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except HeadwaterError as error:
-        tell(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, OutputClosed):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at exit finds an open file
         sys.exit(0)
+    except HeadwaterError as error:
+        _tell(str(error))
+        sys.exit(error.exit_code)
     except Exception as error:
         if os.environ.get("HEADWATER_DEBUG"):
             raise
-        tell(f"internal error ({type(error).__name__}: {error}); please report it with HEADWATER_DEBUG=1 set")
+        _tell(f"internal error ({type(error).__name__}: {error}); please report it with HEADWATER_DEBUG=1 set")
         sys.exit(70)
-
-
-__all__ = ["ConfigError", "Settings", "cli", "main", "tell", "tell_ledger"]

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from headwater.errors import ConfigError
+from headwater.errors import ConfigError, KernelError
 from headwater.kernel import hooks, libbpf
 from headwater.kernel.clock import WallClock
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
@@ -86,12 +86,14 @@ class Tap:
         self._rings: list[Ring] = []
         self._attached: dict[int, _Attached] = {}
         self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
-        self._retired: list[tuple[str, dict[str, Any]]] = []  # counts of interfaces whose entry was taken out of the kernel
+        self._retired: dict[str, dict[str, Any]] = {}  # counts by name of entries taken out of the kernel, or of another name now
+        self._settled: dict[int, dict[str, Any]] = {}  # the latter's, which their entry still holds
         self._interfaces: dict[int, str] = {}
         self._rows_read = 0
         self._stopping = threading.Event()
+        self._lock = threading.Lock()  # account() and listening() are called while read() follows interfaces
         self._clock: WallClock | None = None
-        self._watcher = Watcher()
+        self._watcher = Watcher(routes=not names)
 
     def __enter__(self) -> Self:
         self.open()
@@ -140,7 +142,8 @@ class Tap:
 
     def listening(self) -> list[tuple[str, str]]:
         """(interface, hook) for each that is attached now."""
-        return [(attached.name, self._hook) for attached in self._attached.values()]
+        with self._lock:
+            return [(attached.name, self._hook) for attached in self._attached.values()]
 
     def read(self) -> Iterator[Batch]:
         """Batches as the rings fill; those of one busy ring are `borrowed`, good until the next is asked for."""
@@ -155,8 +158,10 @@ class Tap:
                 yield batch
             pause = BUSY_S if got else min(QUIET_S, pause * 1.5)
             if poll.poll(pause * 1000):
-                self._watcher.drain()
-                self._follow()
+                changed = self._watcher.drain()
+                with self._lock:
+                    if changed:
+                        self._follow()
             if not got and time.monotonic() - last > 0.1:
                 last = time.monotonic()
                 yield Batch(PACKET, np.empty(0, PACKET.dtype), self._interfaces)
@@ -191,7 +196,8 @@ class Tap:
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _attach(self, interface: Interface) -> None:
-        self._make_counters(interface.index)
+        with contextlib.suppress(KernelError):  # the map is full: it will be counted as `other`
+            self._make_counters(interface.index)
         links: list[int] = []
         index, name = interface.index, interface.name
         try:
@@ -222,6 +228,7 @@ class Tap:
         for index, attached in self._attached.items():
             if there[index].name != attached.name:
                 self._report(f"{attached.name} is called {there[index].name} now")
+                self._settle(index, attached.name)
                 attached.name = self._interfaces[index] = there[index].name
         for interface in self._wanted():
             if interface.index not in self._attached:
@@ -266,13 +273,24 @@ class Tap:
 
     def _all_counters(self) -> list[tuple[str, dict[str, Any]]]:
         """(interface, counts) for each interface that was ever attached."""
+        with self._lock:
+            return self._collect()
+
+    def _collect(self) -> list[tuple[str, dict[str, Any]]]:
         for index in [index for index, (_, since) in self._gone.items() if time.monotonic() - since > RETIRE_S]:
-            name, _ = self._gone.pop(index)
-            self._retired.append((name, self._counters(index)))
+            self._settle(index, self._gone.pop(index)[0])
             libbpf.remove(self._object.map("hw_counts"), index)
+            del self._settled[index]
         live = {OTHER: "other"} | {index: attached.name for index, attached in self._attached.items()}
         live |= {index: name for index, (name, _) in self._gone.items()}
-        return self._retired + [(name, self._counters(index)) for index, name in live.items()]
+        return [*self._retired.items(), *((name, self._counters(index)) for index, name in live.items())]
+
+    def _settle(self, index: int, name: str) -> None:
+        """What the entry counted until now stays with `name`; a packet that is on its way just now goes with what comes after."""
+        counts = self._counters(index)
+        counts["seen"] = counts["as_row"] + counts["dropped"].sum()
+        self._retired[name] = _sum(self._retired.get(name, {}), counts)
+        self._settled[index] = _sum(self._settled.get(index, {}), counts)
 
     def _make_counters(self, index: int) -> None:
         fresh = np.zeros(libbpf.possible_cpus(), COUNTERS)
@@ -280,10 +298,15 @@ class Tap:
             libbpf.put(self._object.map("hw_counts"), index, fresh.tobytes())
 
     def _counters(self, index: int) -> dict[str, Any]:
-        """The counts of one interface over all CPUs."""
+        """The counts of one interface over all CPUs, less those that stay with a name it had before."""
         each = np.zeros(libbpf.possible_cpus(), COUNTERS)
         libbpf.get(self._object.map("hw_counts"), index, each)
-        return {name: each[name].sum(axis=0) for name in COUNTERS.names or ()}
+        settled = self._settled.get(index, {})
+        return {term: each[term].sum(axis=0) - settled.get(term, 0) for term in COUNTERS.names or ()}
+
+
+def _sum(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    return {term: some.get(term, 0) + count for term, count in more.items()}
 
 
 def _promiscuous(ifindex: int) -> socket.socket:

@@ -1,0 +1,88 @@
+"""`headwater run`: sources and outlets as the settings say, and somebody who watches."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from headwater.apps import view
+from headwater.apps.console import tell, tell_ledger, until_signal
+from headwater.apps.outlets import outlets
+from headwater.config import Settings
+from headwater.errors import SinkError
+from headwater.kernel import probe
+from headwater.kernel.interfaces import choose
+from headwater.pipeline import Pipeline
+from headwater.sources.af_packet import AfPacket
+from headwater.sources.tap import Tap
+from headwater.telemetry import Ledger
+
+LOST = ("disk_full", "rejected", "unreachable")  # what a run should not end well with; sampling and a full queue are not among them
+NOTE_S = 10.0  # how long the live view shows what was said
+
+
+class _Notes:
+    """What is said while the live view has the screen: in its head for a while, and again when the run has ended."""
+
+    def __init__(self, listening: Callable[[], str]) -> None:
+        self._listening = listening
+        self._said: list[str] = []
+        self._at = 0.0
+        self.on_screen = False
+
+    def say(self, message: str) -> None:
+        self._said.append(message)
+        self._at = time.monotonic()
+        if not self.on_screen:
+            self.tell()
+
+    def describe(self) -> str:
+        if self._said and time.monotonic() - self._at < NOTE_S:
+            return f"{self._listening()} | {self._said[-1]}"
+        return self._listening()
+
+    def tell(self) -> None:
+        for message in self._said:
+            tell(message)
+        self._said.clear()
+
+
+def run(settings: Settings, seconds: float | None) -> None:
+    """Watch until `seconds` have gone by or a signal comes. Raises HeadwaterError; the ledger is printed in any case."""
+    ledger = Ledger()
+    notes = _Notes(lambda: ", ".join(f"{name} ({hook})" for name, hook in source.listening()) or "nothing yet")
+    source = make_source(settings, ledger, notes.say)
+    to_stdout = settings.output.directory is None and not sys.stdout.isatty() and settings.output.format is not None
+    watcher = None if to_stdout or (settings.output.directory and not sys.stdout.isatty()) else view.watcher(notes.describe)
+    notes.on_screen = isinstance(watcher, view.View)
+    pipeline = Pipeline([source], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
+    try:
+        with until_signal(pipeline.stop):
+            pipeline.run(seconds)
+    finally:
+        notes.on_screen = False
+        notes.tell()
+        tell_ledger(ledger)
+    lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
+    if lost:
+        raise SinkError(f"{lost:,} rows did not reach where they should; the ledger above says which", retryable=False)
+
+
+def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None]) -> Tap | AfPacket:
+    """The rung that the settings force, or the best one that this kernel has."""
+    hook = settings.hook
+    if hook == "auto":
+        hook = probe.ladder(choose(settings.interfaces)[0])[0]
+    if hook == "af_packet":
+        return AfPacket(
+            ledger, settings.interfaces, promiscuous=settings.promiscuous, ring_bytes=max(settings.ring_bytes, 1 << 20), report=report
+        )
+    return Tap(
+        ledger,
+        settings.interfaces,
+        hook=hook,
+        consume=settings.consume,
+        generic=settings.generic_xdp,
+        promiscuous=settings.promiscuous,
+        ring_bytes=settings.ring_bytes,
+        report=report,
+    )

@@ -1,0 +1,144 @@
+"""`headwater read`: captures into rows."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from headwater.apps.console import tell, tell_ledger, until_signal
+from headwater.apps.outlets import outlets
+from headwater.apps.table import write_table
+from headwater.config import Format, OutputSettings, Settings
+from headwater.errors import HeadwaterError, SourceError
+from headwater.pipeline import Pipeline
+from headwater.records import Batch
+from headwater.sources.capture import Capture
+from headwater.telemetry import Ledger
+
+
+class InTurn:
+    """Captures one after another, as one source. One that cannot be read is told and passed over; the end raises it."""
+
+    name = "captures"
+
+    def __init__(self, captures: Sequence[Capture]) -> None:
+        self._captures = captures
+        self._now: Capture | None = None
+        self._stopped = False
+
+    def open(self) -> None:
+        """Each is opened in its turn."""
+
+    def close(self) -> None:
+        """Each is closed in its turn."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def read(self) -> Iterator[Batch]:
+        """All batches of all captures."""
+        failed: list[SourceError] = []
+        for capture in self._captures:
+            if self._stopped:
+                break
+            try:
+                with capture:
+                    self._now = capture
+                    yield from capture.read()
+            except SourceError as error:
+                failed.append(error)
+                if len(self._captures) > 1:
+                    tell(str(error))
+            capture.account()
+            if capture.lost_before:
+                tell(f"{capture.name}: whoever captured this lost {capture.lost_before:,} packets before they reached the file")
+        if failed and len(self._captures) > 1:
+            raise SourceError(f"{len(failed)} of {len(self._captures)} captures could not be read to the end")
+        if failed:
+            raise failed[0]
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopped = True
+        if self._now:
+            self._now.stop()
+
+    def account(self) -> None:
+        """Totals of the capture that is being read; those before have theirs in the ledger."""
+        if self._now:
+            self._now.account()
+
+    @property
+    def progress(self) -> tuple[str, int, int] | None:
+        """(name, octets read, octets in all) of the capture that is being read; None for a pipe."""
+        progress = self._now.progress if self._now else None
+        return (self._now.name, *progress) if self._now and progress else None
+
+
+class _Bar:
+    """A progress bar on standard error, as the pipeline's watcher."""
+
+    def __init__(self, source: InTurn) -> None:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._source = source
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task("")
+
+    def open(self) -> None:
+        self._progress.start()
+
+    def close(self) -> None:
+        self._progress.stop()
+
+    def update(self, batch: Batch) -> None:
+        """Rows do not matter here."""
+
+    def tick(self, *_: object) -> None:
+        """Nor do rates."""
+
+    def draw(self) -> None:
+        if progress := self._source.progress:
+            name, done, total = progress
+            self._progress.update(self._task, description=name, completed=done, total=total)
+
+
+def read(files: Sequence[str], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
+    """Read `files` in turn. Raises SourceError or SinkError after everything before it is written; the ledger is printed in any case."""
+    ledger = Ledger()
+    source = InTurn([Capture(path, ledger) for path in files])
+    if format_ == "table" or (format_ is None and output is None and sys.stdout.isatty()):
+        _table(source, ledger)
+        return
+    chosen: Format = format_ or "jsonl"  # type: ignore[assignment]  # click allows no other
+    settings = Settings(records=records, output=OutputSettings(directory=output, format=chosen))  # type: ignore[arg-type]  # as before
+    made = outlets(settings, ledger, tell, live=False, to_stdout=output is None)
+    watcher = _Bar(source) if sys.stderr.isatty() and (output or not sys.stdout.isatty()) else None
+    pipeline = Pipeline([source], made, ledger, watcher, rates=False)
+    try:
+        with until_signal(pipeline.stop):
+            pipeline.run()
+    finally:
+        tell_ledger(ledger)
+
+
+def _table(source: InTurn, ledger: Ledger) -> None:
+    failed: list[HeadwaterError] = []
+
+    def batches() -> Iterator[Batch]:
+        try:
+            yield from source.read()
+        except HeadwaterError as error:
+            failed.append(error)
+
+    with until_signal(source.stop):
+        write_table(batches(), sys.stdout, Console().width if sys.stdout.isatty() else None)
+        sys.stdout.flush()
+    tell_ledger(ledger)
+    if failed:
+        raise failed[0]

@@ -1,0 +1,181 @@
+"""The commands as a user meets them: help, mistakes, pipes. Each mistake is one line, an exit code, and never a traceback."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from conftest import CORPORA
+
+HEADWATER = Path(sys.executable).parent / "headwater"
+
+
+def headwater(*words: object, check: int | None = 0, **how: object) -> "subprocess.CompletedProcess[str]":
+    environ = {key: value for key, value in os.environ.items() if key not in ("INTERFACE_NAME", "GRAFANA_URL", "GRAFANA_TOKEN")}
+    environ |= how.pop("env", {})
+    done = subprocess.run([HEADWATER, *map(str, words)], capture_output=True, text=True, check=False, timeout=60, env=environ, **how)
+    assert check is None or done.returncode == check, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    return make_capture(tmp_path / "three.pcap", 3)
+
+
+def make_capture(path: Path, count: int) -> Path:
+    frame = bytes.fromhex("020000000001020000000002080045000020000100004011") + bytes(2) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
+    frame += struct.pack("!HHHH", 53, 5353, 12, 0) + b"abcd"
+    packets = b"".join(struct.pack("<IIII", 1_700_000_000 + i, i % 1_000_000, len(frame), len(frame)) + frame for i in range(count))
+    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1) + packets)
+    return path
+
+
+COMMANDS = [["run"], ["read"], ["doctor"], ["demo"], ["config"], ["config", "check"], ["config", "show"], ["completion"]]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_an_example(words: list[str]):
+    shown = headwater(*words, "--help").stdout
+    assert words == ["config"] or "Example" in shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shell_code(shell: str):
+    code = headwater("completion", shell).stdout
+    assert "_HEADWATER_COMPLETE" in code
+    if shell == "bash":
+        assert subprocess.run(["bash", "-n"], input=code, text=True, check=False).returncode == 0
+        offered = headwater(env={"_HEADWATER_COMPLETE": "bash_complete", "COMP_WORDS": "headwater ", "COMP_CWORD": "1"}).stdout
+        assert "plain,run" in offered
+
+
+def test_into_a_pipe_come_json_lines(capture: Path):
+    done = headwater("read", capture)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["ts"] for row in rows][1] == "2023-11-14T22:13:21.000001000Z"
+    assert rows[0]["src"] == "10.0.0.1"
+    assert "seq" not in rows[0]
+    assert "three.pcap: 3 seen = 3 as_row" in done.stderr
+    assert "adds up exactly" in done.stderr
+
+
+def test_every_format_holds_the_same_rows(capture: Path, tmp_path: Path):
+    for form in ("jsonl", "csv", "parquet", "arrow"):
+        headwater("read", capture, "-o", tmp_path / form, "--format", form)
+    lines = (tmp_path / "jsonl/packet.jsonl").read_text().splitlines()
+    assert [json.loads(line)["dport"] for line in lines] == [5353] * 3
+    assert pyarrow.csv.read_csv(tmp_path / "csv/packet.csv")["dport"].to_pylist() == [5353] * 3
+    tables = [pyarrow.parquet.read_table(tmp_path / "parquet/packet.parquet"), pyarrow.feather.read_table(tmp_path / "arrow/packet.arrow")]
+    assert tables[0].equals(tables[1])
+    ledger = [json.loads(line) for line in (tmp_path / "jsonl/ledger.jsonl").read_text().splitlines()]
+    assert sum(row["count"] for row in ledger if row["term"] == "seen") == 3
+
+
+def test_a_table_when_asked(capture: Path):
+    shown = headwater("read", capture, "--format", "table").stdout
+    assert "10.0.0.1" in shown
+    assert len(shown.splitlines()) == 5  # heading, date, three packets
+
+
+def test_standard_input(capture: Path):
+    with capture.open("rb") as stream:
+        assert len(headwater("read", "-", stdin=stream).stdout.splitlines()) == 3
+
+
+def test_several_captures_one_of_them_broken(capture: Path, tmp_path: Path):
+    broken = tmp_path / "broken.pcap"
+    broken.write_bytes(b"hello, I am not a capture at all")
+    done = headwater("read", capture, broken, make_capture(tmp_path / "two.pcap", 2), check=5)
+    assert len(done.stdout.splitlines()) == 5
+    assert "broken.pcap" in done.stderr
+
+
+def test_head_ends_it_quietly(tmp_path: Path):
+    big = make_capture(tmp_path / "big.pcap", 200_000)
+    done = subprocess.run(f"{HEADWATER} read {big} | head -1", shell=True, capture_output=True, text=True, check=False, timeout=60)
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert "rror" not in done.stderr
+
+
+MISTAKES = [
+    (["read", "missing.pcap"], 5, "no such file"),
+    (["read", "."], 5, "is a folder"),
+    (["read"], 2, "Missing argument"),
+    (["run", "--for", "soon"], 2, "is not a time"),
+    (["run", "-c", "missing.toml"], 2, "cannot be read"),
+    (["run", "--consume"], 2, 'consume needs hook = "xdp"'),
+    (["run", "-i", "eth77"], 2, "no interface named eth77"),
+    (["rnu"], 2, "No such command"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "said"), MISTAKES, ids=[" ".join(words) for words, *_ in MISTAKES])
+def test_a_mistake_is_one_clear_line(words: list[str], code: int, said: str, tmp_path: Path):
+    done = headwater(*words, check=code, cwd=tmp_path)
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.kernel
+def test_without_privilege_the_line_says_what_to_do(tmp_path: Path):
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+    for hook, wanted in (("tcx", "CAP_BPF"), ("af_packet", "CAP_NET_RAW")):
+        words = [*nobody, HEADWATER, "run", "-i", "lo", "--hook", hook]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+        assert done.returncode == 4, done.stderr
+        assert wanted in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("hook", ["tcx", "af_packet"])
+def test_a_live_run_writes_files_and_a_ledger(tmp_path: Path, hook: str):
+    sender = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(30): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.05)"
+    with subprocess.Popen([sys.executable, "-c", sender]):
+        done = headwater("run", "-i", "lo", "--hook", hook, "-o", tmp_path, "--record", "packet", "--record", "rate", "--for", "1.5s")
+    rows = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
+    rates = [json.loads(line) for line in (tmp_path / "rate.jsonl").read_text().splitlines()]
+    ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert sum(row.get("dport") == 9 for row in rows) >= 10
+    assert {row["hook"] for row in rows} == {hook}
+    assert sum(rate["packets"] for rate in rates) == sum(row["segments"] for row in rows)
+    seen = sum(row["count"] for row in ledger if (row["ledger"], row["term"]) == ("packets", "seen"))
+    assert seen == len(rows)
+    assert "adds up exactly" in done.stderr
+
+
+@pytest.mark.kernel
+def test_ctrl_c_ends_a_run_and_prints_the_ledger():
+    run = subprocess.Popen([HEADWATER, "run", "-i", "lo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=20)
+    assert run.returncode == 0
+    assert "adds up exactly" in said
+
+
+def test_config_check_and_show(tmp_path: Path):
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('interfaces = ["eth0"]\n')
+    bad.write_text("\ninterfces = []\n")
+    assert "ok" in headwater("config", "check", good).stdout
+    assert "line 2" in headwater("config", "check", bad, check=2).stderr
+    assert 'interfaces = ["eth0"]' in headwater("config", "show", "-c", good).stdout
+
+
+def test_a_real_capture_from_elsewhere():
+    done = headwater("read", CORPORA / "tcpdump/tests/802.1ad_QinQ.pcap", check=None)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows
+    assert all("vlan" in row for row in rows)

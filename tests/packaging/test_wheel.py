@@ -1,0 +1,105 @@
+"""The wheel in an empty environment, on a machine without a compiler, headers or libbpf: it carries what it needs."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+HIDDEN = ["libbpf*", "libelf*"]  # of the system's library folders
+SYSTEM_LIBRARIES = [Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"), Path("/usr/lib64")]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of the tracked files, so that nothing left over in the tree helps."""
+    tree = tmp_path_factory.mktemp("tree")
+    files = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    for name in filter(None, files):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    (tree / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    subprocess.run(["make", "-s", "wheel-only"], cwd=tree, check=True, timeout=300)
+    return next((tree / "dist").glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command, in an environment that has nothing but the wheel and what it requires."""
+    home = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", home], check=True, timeout=120)
+    pip = [home / "bin/pip", "install", "-q", "--disable-pip-version-check", str(wheel)]
+    subprocess.run(pip, check=True, timeout=300)
+    return home / "bin/headwater"
+
+
+def capture(path: Path) -> Path:
+    """Three Ethernet frames of one kind."""
+    frame = bytes.fromhex("020000000001020000000002080045000020000100004011") + bytes(2) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
+    frame += struct.pack("!HHHH", 53, 5353, 12, 0) + b"abcd"
+    packets = b"".join(struct.pack("<IIII", 1_700_000_000 + i, i, len(frame), len(frame)) + frame for i in range(3))
+    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1) + packets)
+    return path
+
+
+def test_the_wheel_carries_objects_and_libraries(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"headwater/bpf/tap.bpf.o", "headwater/bpf/records.bpf.o"} <= set(names)
+    assert any(name.startswith("headwater.libs/libbpf") for name in names)
+    assert "abi3-manylinux" in wheel.name
+
+
+def alone(*command: object, **how: object) -> "subprocess.CompletedProcess[str]":
+    """Run without the system's libbpf and libelf (hidden in a mount namespace of its own) and without a compiler on PATH."""
+    hide = "".join(f"for f in {folder}/{name}; do [ -e $f ] && mount --bind /dev/null $f; done; " for folder in SYSTEM_LIBRARIES for name in HIDDEN)
+    words = ["unshare", "--mount", "sh", "-c", hide + 'exec "$@"', "sh", *map(str, command)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env={"PATH": "/usr/bin:/bin", "HOME": "/"}, **how)
+
+
+@pytest.mark.kernel
+def test_the_libraries_are_really_hidden():
+    system = alone("/usr/bin/python3", "-c", "import ctypes; ctypes.CDLL('libbpf.so.1')")
+    assert system.returncode != 0
+
+
+@pytest.mark.kernel
+def test_an_installed_headwater_reads_a_capture(installed: Path, tmp_path: Path):
+    done = alone(installed, "read", capture(tmp_path / "three.pcap"))
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["dport"] for row in rows] == [5353] * 3
+    assert "adds up exactly" in done.stderr
+
+
+@pytest.mark.kernel
+def test_an_installed_headwater_watches_live(installed: Path, tmp_path: Path):
+    out = tmp_path / "rows"
+    ping = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(20): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.1)"
+    sender = subprocess.Popen([sys.executable, "-c", ping])
+    done = alone(installed, "run", "-i", "lo", "-o", out, "--for", "1s")
+    sender.wait()
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (out / "packet.jsonl").read_text().splitlines()]
+    assert any(row.get("dport") == 9 for row in rows)
+    assert "adds up exactly" in done.stderr
+
+
+def test_reading_needs_no_privilege(installed: Path, tmp_path: Path):
+    path = capture(tmp_path / "three.pcap")
+    for where in (*tmp_path.parents, tmp_path):
+        if where.name.startswith("pytest"):
+            where.chmod(0o755)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    for parent in installed.parents:
+        if parent.name.startswith(("pytest", "installed")):
+            parent.chmod(0o755)
+    done = subprocess.run([*nobody, installed, "read", path], capture_output=True, text=True, check=False, timeout=60, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
