@@ -94,7 +94,7 @@ HW_INLINE void hw_vlan(struct hw_packet *row, __u16 tci)
 	if (!(row->has & HW_HAS_vlan)) {
 		row->vlan = tci & 0x0fff;
 		row->has |= HW_HAS_vlan;
-	} else {
+	} else if (!(row->has & HW_HAS_vlan_inner)) {
 		row->vlan_inner = tci & 0x0fff;
 		row->has |= HW_HAS_vlan_inner;
 	}

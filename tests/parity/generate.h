@@ -118,7 +118,7 @@ static uint8_t *put_ipv6(uint8_t *to)
 		if (kind == 44 && random_below(2))
 			put_u16(header + 2, random_below(2));
 		if (kind == 0 && !random_below(4))
-			put(header + 2, "\xc2\x04\x00\x00\x00", 5);
+			put(header + 2, random_below(4) ? "\xc2\x04\x00\x00\x00" : "\xc2\x04\xff\xff\xff", 3 + random_below(3));
 	}
 	*next = proto;
 	to = put_transport(to, proto, payload);

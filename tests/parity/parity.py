@@ -66,7 +66,7 @@ def altered(old: str, new: str, into: Path) -> Path:
     return into
 
 
-def run(binary: Path, captures: list[Path], plan: Plan, tap: Path = TAP, timeout: float = 290) -> Outcome:
+def run(binary: Path, captures: list[Path], plan: Plan, tap: Path = TAP, timeout: float = 500) -> Outcome:
     """Run `plan` over `captures`, in a process for each CPU."""
     parts = len(os.sched_getaffinity(0))
     numbers = [plan.cuts, plan.mutations, plan.generated // parts, plan.seed, plan.stop]

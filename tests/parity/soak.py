@@ -17,7 +17,7 @@ from parity import ROOT, Plan
 CORPORA = ROOT.parent / "shared/corpora"
 PACKET = ROOT / "bpf/packet.h"
 NUMBER = re.compile(r"(?<![\w.])(0x[0-9a-f]+|\d+)(?!\w)")
-UNTOLD = re.compile(r"return [0-2];|return hw_short\(|case .*:")  # who calls asks only for not 0; a size only has to be too large
+UNTOLD = re.compile(r"return [0-2];|.*hw_short(_transport)?\(|case .*:")  # who calls asks only for not 0; a size only has to be too large
 EQUAL = {  # lines with a wrong number that change no row, and why
     "p->l4_length = 1;": "set anew before it is read",
     "__builtin_memset(to, 0, 11);": "written over by the next line",
