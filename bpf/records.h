@@ -113,12 +113,12 @@ enum hw_weird {
 	HW_WEIRD_truncated_IP_len,		 /* the IP length says more than the frame holds */
 	HW_WEIRD_invalid_IP_header_size,	 /* the IPv4 header is longer than its packet */
 	HW_WEIRD_IPv4_min_header_size,		 /* the IPv4 header says that it is shorter than 20 octets */
-	HW_WEIRD_internally_truncated_header,	 /* the packet ends within IPv4 options or IPv6 extension headers */
-	HW_WEIRD_fragment_with_DF,		 /* a fragment that says not to fragment */
-	HW_WEIRD_ipv6_no_next,			 /* the last IPv6 header says that nothing follows (59) */
-	HW_WEIRD_truncated_header,		 /* the packet ends within the TCP, UDP or ICMP header */
-	HW_WEIRD_bad_TCP_header_len,		 /* shorter than 20 octets, or longer than the segment */
-	HW_WEIRD_UDP_datagram_length_mismatch,	 /* UDP's length is not what the IP packet carries */
+	HW_WEIRD_internally_truncated_header,  /* the packet ends within IP options or extension headers, or the frame in the transport's */
+	HW_WEIRD_fragment_with_DF,	       /* a fragment that says not to fragment */
+	HW_WEIRD_ipv6_no_next,		       /* the last IPv6 header says that nothing follows (59) */
+	HW_WEIRD_truncated_header,	       /* the IP packet has no room for the TCP, UDP or ICMP header */
+	HW_WEIRD_bad_TCP_header_len,	       /* shorter than 20 octets */
+	HW_WEIRD_UDP_datagram_length_mismatch, /* UDP's length is not what the IP packet carries */
 
 	HW_WEIRD_truncated_tcp_option,		  /* the packet ends within the TCP options */
 	HW_WEIRD_bad_tcp_option_length,		  /* shorter than 2, beyond the header, or not that option's length */

@@ -1,0 +1,252 @@
+"""Fills the generated parts of docs/*.md: `make docs` writes them, `--check` fails where one is old.
+
+A page is written by hand; what stands between `<!-- make: NAME -->` and `<!-- end -->` comes from BLOCKS[NAME] here, which reads it out
+of bpf/records.h, the settings and the commands. docs/headwater.toml is made as a whole.
+"""
+
+import builtins
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import click
+import msgspec
+
+from headwater.apps.cli import cli
+from headwater.config import Settings
+from headwater.records import ENUMS, LEDGER, PACKET, RATE, Column, Record
+from headwater.records.columns import arrow_type
+from headwater.records.layouts import place_reason
+from headwater.records.schema import Kind
+from headwater.telemetry import Entry, lines
+
+DOCS = Path(__file__).parent
+HEADER = (DOCS.parent / "bpf/records.h").read_text()
+EXAMPLE = DOCS / "headwater.toml"
+EXAMPLE_VALUES = {"interfaces": ["eth0"], "directory": "rows", "format": "jsonl", "url": "http://localhost:3000", "token": "glsa_..."}
+
+LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+
+LEDGER_COLUMNS = {
+    "ts": "end of the interval",
+    "interval_s": "its length in seconds",
+    "ledger": "`packets` or `records`: which of the two sums",
+    "subject": "an interface or a capture (packets); a source, a file or a sink (records)",
+    "term": "what became of them: a term of the sum",
+    "place": "of `dropped`: where",
+    "reason": "of `dropped`: why",
+    "count": "how many in this interval",
+}
+
+
+def comments(kind: str, name: str) -> dict[str, str]:
+    """Member or enumerator to the comment behind it, for `enum name` or `struct name` of records.h."""
+    found = re.search(rf"^{kind} {name} \{{\n(.*?)^\}}", HEADER, re.M | re.S)
+    if not found:
+        raise SystemExit(f"docs/make.py: bpf/records.h has no {kind} {name}")
+    declared = re.finditer(r"^\t(?:enum )?(?:\w+ )?(\w+)[^/\n]*?[;,][ \t]*(?:/\* (.*?) \*/)?$", found[1], re.M)
+    return {match[1]: match[2] or "" for match in declared}
+
+
+def described(values: Iterable[str], texts: dict[str, str], prefix: str = "") -> dict[str, str]:
+    """The comment of each value. Ends with one line if one has none."""
+    missing = [value for value in values if not texts.get(prefix + value)]
+    if missing:
+        raise SystemExit(f"docs/make.py: bpf/records.h has no comment behind {', '.join(missing)}")
+    return {value: texts[prefix + value] for value in values}
+
+
+def table(head: str, rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; `head` has its titles with | between them."""
+    titles = [title.strip() for title in head.split("|")]
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def record(of: Record, struct: str = "") -> str:
+    """One record's columns."""
+    texts = comments("struct", struct) if struct else LEDGER_COLUMNS
+    meanings = described([column.name for column in of.columns], {**texts, **_typedefs(of, texts)})
+    rows = [(f"`{c.name}`", _memory(of, c), f"{arrow_type(of, c)}", _absent(c), meanings[c.name]) for c in of.columns]
+    return table("column | in memory | in files | there if | meaning", rows)
+
+
+def _typedefs(of: Record, texts: dict[str, str]) -> dict[str, str]:
+    """What the C type says of columns that have no comment of their own."""
+    said = dict(re.findall(r"^typedef \w+ (\w+);\s*/\* (.*?) \*/", HEADER, re.M))
+    return {column.name: said[column.ctype] for column in of.columns if not texts.get(column.name) and column.ctype in said}
+
+
+def _memory(of: Record, column: Column) -> str:
+    kind = of.dtype[column.name]
+    return {"V": f"{kind.itemsize} octets", "O": "object"}.get(kind.kind, kind.name)
+
+
+def _absent(column: Column) -> str:
+    if column.needs:
+        return f"`{ENUMS['hw_has'][column.needs]}`"
+    if column.names is not None and 0 not in column.names:
+        return "there is one"
+    if column.kind is Kind.TEXT:
+        return "not empty"
+    return "always"
+
+
+def enumeration(name: str, leave_out: tuple[str, ...] = (), title: str = "value") -> str:
+    """The values of one enum."""
+    texts = comments("enum", name)
+    values = {value: text for value, text in ENUMS[name].items() if text not in leave_out}
+    meanings = described(values.values(), texts, f"{name.upper()}_")
+    return table(f"{title} | name | meaning", ((str(value), f"`{text}`", meanings[text]) for value, text in values.items()))
+
+
+def ip_options() -> str:
+    """The bits of ip_options: their names say it all."""
+    return table("bit | name", ((str(value), f"`{text}`") for value, text in ENUMS["hw_ip_option"].items()))
+
+
+def drops() -> str:
+    """Place, reason and meaning of each loss that can be counted."""
+    names = [text for text in ENUMS["hw_drop"].values() if text != "MAX"]
+    meanings = described(names, comments("enum", "hw_drop"), "HW_DROP_")
+    places = [(place_reason(value), text) for value, text in ENUMS["hw_drop"].items() if text != "MAX"]
+    return table("place | reason | meaning", ((f"`{place}`", f"`{reason}`", meanings[text]) for (place, reason), text in places))
+
+
+def settings(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
+    """The keys of a table of the configuration, and of the tables in it."""
+    doc = inspect.cleandoc(of.__doc__ or "")
+    meanings = {key: " ".join(text.split()) for key, text in re.findall(r"^(\w+): (.*(?:\n +.*)*)", doc, re.M)}
+    rows, tables = [], []
+    for field in msgspec.structs.fields(of):
+        if inner := _struct(field.type):
+            tables.append(settings(inner, f"{within}{field.name}"))
+            continue
+        if field.name not in meanings:
+            raise SystemExit(f"docs/make.py: the docstring of {of.__name__} has no line `{field.name}: ...`")
+        rows.append((f"`{field.name}`", _type(field.type), _default(field), meanings[field.name]))
+    about = doc.split("\n")[0]
+    title = f"### `[{within}]`\n\n{about}\n\n" if within else ""
+    return "\n\n".join([title + table("key | type | default | meaning", rows), *tables])
+
+
+def _struct(kind: Any) -> type[msgspec.Struct] | None:
+    """The table that a key is, `X | None` included."""
+    for one in (kind, *getattr(kind, "__args__", ())):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one
+    return None
+
+
+def _type(kind: Any) -> str:
+    """A type in a reader's words."""
+    args = get_args(kind)
+    match get_origin(kind):
+        case typing.Literal:
+            return ", ".join(f'`"{value}"`' for value in args)
+        case builtins.tuple:
+            return f"list of {_type(args[0])}"
+        case typing.Union | types.UnionType:
+            return " or ".join(_type(one) for one in args if one is not types.NoneType)
+        case typing.Annotated:
+            limits = [(getattr(args[1], name), text) for name, text in LIMITS.items()]
+            return " ".join([_type(args[0]), *(f"{text} {limit:,}" for limit, text in limits if limit is not None)])
+    return {str: "text", bool: "true or false", int: "integer", float: "number"}[kind]
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "none: must be set"
+    default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    return "" if default is None else f"`{msgspec.json.encode(default).decode()}`"
+
+
+def example(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
+    """A configuration file with each key, at its default where it has one."""
+    head = f"[{within}]" if within else "# Every setting of Headwater. What is left out has the default of docs/configuration.md."
+    written, tables = [head], []
+    for field in msgspec.structs.fields(of):
+        if inner := _struct(field.type):
+            tables.append(example(inner, field.name))
+            continue
+        value = EXAMPLE_VALUES.get(field.name, None if field.required else field.default)
+        if value is None:
+            raise SystemExit(f"docs/make.py: EXAMPLE_VALUES needs a value for {field.name}")
+        written.append(f"{field.name} = {msgspec.json.encode(value).decode()}")
+    return "\n".join(written) + "\n" + "".join("\n" + one for one in tables)
+
+
+def commands(command: click.Command = cli, name: str = "headwater", parent: click.Context | None = None) -> str:
+    """Each command's --help."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100, **command.context_settings)
+    parts = [f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```"]
+    inner = command.commands if isinstance(command, click.Group) else {}
+    return "\n\n".join([*parts, *(commands(inner[name], name, context) for name in inner)])
+
+
+# sixty thousand frames sent into a ring of 256 KiB, much smaller than it is by default
+LEDGER_EXAMPLE = {
+    Entry("packets", "eth1", "seen"): 60_000,
+    Entry("packets", "eth1", "as_row"): 59_516,
+    Entry("packets", "eth1", "dropped", "ringbuf", "full"): 484,
+    Entry("records", "tap", "made"): 60_000,
+    Entry("records", "tap", "acked"): 59_516,
+    Entry("records", "tap", "dropped", "ringbuf", "full"): 484,
+    Entry("records", "rows", "made"): 59_533,
+    Entry("records", "rows", "acked"): 59_533,
+}
+
+
+def ledger_example() -> str:
+    """What a run printed: the figures are measured, their form is the present one."""
+    return "```text\n" + "\n".join(lines(LEDGER_EXAMPLE)) + "\n```"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "packet": lambda: record(PACKET, "hw_packet"),
+    "rate": lambda: record(RATE, "hw_rate"),
+    "ledger": lambda: record(LEDGER),
+    "has": lambda: enumeration("hw_has", title="bit"),
+    "hook": lambda: enumeration("hw_hook", leave_out=("none",)),
+    "direction": lambda: enumeration("hw_direction", leave_out=("unknown",)),
+    "weird": lambda: enumeration("hw_weird", leave_out=("none",)),
+    "ip_option": ip_options,
+    "drop": drops,
+    "ledger_example": ledger_example,
+    "settings": settings,
+    "example": lambda: f"```toml\n{example()}```",
+    "commands": commands,
+}
+
+
+def filled(page: str) -> str:
+    """The page with its generated parts as they must be."""
+    return re.sub(
+        r"(<!-- make: (\w+) -->\n).*?(<!-- end -->)", lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}", page, flags=re.S
+    )
+
+
+def pages() -> dict[Path, str]:
+    """Each page that has generated parts, as it must be."""
+    found = {path: path.read_text() for path in sorted(DOCS.glob("*.md"))}
+    return {path: filled(text) for path, text in found.items() if "<!-- make: " in text} | {EXAMPLE: example()}
+
+
+def main() -> None:
+    """Write the pages, or with --check say which are old."""
+    old = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        if old:
+            sys.exit(f"{', '.join(str(path.relative_to(DOCS.parent)) for path in old)}: not as the code has it; run `make docs`")
+        return
+    for path in old:
+        path.write_text(pages()[path])
+
+
+if __name__ == "__main__":
+    main()
