@@ -43,7 +43,7 @@ class Ledger:
     def replace(self, totals: Mapping[Entry, int]) -> None:
         """Set totals that are counted elsewhere (the kernel, a decoder). All in one step, so that a sum never shows half of them."""
         with self._lock:
-            self._counts.update({entry: count for entry, count in totals.items() if count or entry in self._counts})
+            self._counts.update({entry: count for entry, count in totals.items() if count or entry in self._counts or _is_whole(entry)})
 
     def totals(self) -> dict[Entry, int]:
         """All counts, as of one moment."""
