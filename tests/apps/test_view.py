@@ -206,6 +206,18 @@ def test_rates_and_talkers_are_by_what_they_sent_in_the_time_gone_by() -> None:
     assert shown[4].count("█") > shown[5].count("█")
 
 
+def test_the_last_tick_of_a_run_comes_early_and_leaves_the_rates() -> None:
+    screen = Screen()
+    screen.clock.now += 1
+    screen.view.tick(*seconds_sums(every_kind()), ledger())
+    before = [line.plain for line in screen.view.lines(80, 24)]
+    screen.clock.now += 0.01
+    screen.view.tick(*seconds_sums(batch(packet("l2"))), ledger(ringbuf__full=1))
+    after = [line.plain for line in screen.view.lines(80, 24)]
+    assert before[1] == after[1] and before[4] == after[5]
+    assert "dropped 1" in after[2]
+
+
 def test_text_from_strangers_cannot_steer_the_terminal() -> None:
     screen = Screen(200, 50)
     screen.listening = HOSTILE

@@ -26,7 +26,7 @@ V6 = {"near": "2001:db8::1", "far": "2001:db8::2"}
 NOWHERE4, NOWHERE6 = "198.51.100.1", "3fff::1"  # the far end is their router and has no route: silence for IPv4, ICMPv6 says so
 MAC = {"near": bytes.fromhex("02005e100001"), "far": bytes.fromhex("02005e100002")}
 ECHO, DNS, HTTP, CLOSED = 7, 53, 80, 81
-PAUSE_S = 0.05
+PAUSE_S = 0.1  # so that each kind is seen for itself
 
 
 def main(role: str, interface: str, parent: int, seconds: float) -> None:
@@ -178,7 +178,7 @@ def far_round(interface: str, number: int) -> None:
 
 def near_round(interface: str, number: int) -> None:
     """Each kind once, with pauses: some three seconds."""
-    if number % 3 == 2:  # so that ARP and neighbour discovery are seen again
+    if number % 2:  # so that ARP and neighbour discovery are seen again
         subprocess.run(["ip", "neigh", "flush", "dev", interface], check=False, capture_output=True)
     for family, far, nowhere in ((socket.AF_INET, V4["far"], NOWHERE4), (socket.AF_INET6, V6["far"], NOWHERE6)):
         lost = threading.Thread(target=connect, args=(family, nowhere, HTTP, 1.5), daemon=True)  # long enough to see it tried twice
@@ -233,10 +233,10 @@ def fetch(host: str) -> None:
 
 
 def echo_stream(host: str) -> None:
-    """Some full segments there and back."""
+    """Some full segments there and back, in one packet with the kernel's offload."""
     with socket.create_connection((host, ECHO), timeout=1) as stream:
-        stream.sendall(bytes(20_000))
-        left = 20_000
+        stream.sendall(bytes(6_000))
+        left = 6_000
         while left and (octets := stream.recv(65536)):
             left -= len(octets)
 

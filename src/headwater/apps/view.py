@@ -105,16 +105,17 @@ class View:
             self._changed = True
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:
-        """The sums since the last tick, and the ledger's totals."""
+        """The sums since the last tick, and the ledger's totals. What comes sooner than half a second after it is too little for a rate."""
         now = self._clock()
         seconds, self._ticked = max(now - self._ticked, 0.05), now
+        self._totals, self._changed = totals, True
+        if seconds < 0.5 and self._rates:
+            return
         self._rates = _by_protocol(rates, seconds)
         top = talkers[np.argsort(talkers["octets"])[: -KEPT_ROWS - 1 : -1]]
         self._talkers = [(addr, packets / seconds, octets * 8 / seconds) for addr, packets, octets in top.tolist()]
         self._now = (int(rates.rows["packets"].sum()) / seconds, int(rates.rows["bytes"].sum()) * 8 / seconds)
         self._history.append(self._now[1])
-        self._totals = totals
-        self._changed = True
 
     def draw(self) -> None:
         """Draw what has changed, if it is time."""
