@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from headwater.errors import ConfigError, KernelError
+from headwater.errors import ConfigError, KernelError, PermissionDenied
 from headwater.kernel import hooks, libbpf
 from headwater.kernel.clock import WallClock
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
@@ -311,6 +311,9 @@ def _sum(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 def _promiscuous(ifindex: int) -> socket.socket:
     """Ask the card for everybody's frames, until the socket is closed."""
-    asking = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        asking = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    except PermissionError:
+        raise PermissionDenied("promiscuous mode", "CAP_NET_RAW") from None
     asking.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8s", ifindex, _MR_PROMISC, 0, b""))
     return asking
