@@ -109,11 +109,11 @@ void hw_rollup_add(struct hw_rollup *rollup, const void *rows, size_t stride, si
 			key[1] |= (uint64_t)row->ethertype << 32;
 		if (row->has & HW_HAS_ports)
 			key[1] |= (uint64_t)service_port(row) << 16;
-		count(rollup, &rollup->rates, key[0], key[1], row->segments, row->length);
+		count(rollup, &rollup->rates, key[0], key[1], row->segments ? row->segments : 1, row->length);
 		if (!(row->has & HW_HAS_addr))
 			continue;
 		memcpy(key, row->src, sizeof(key));
-		count(rollup, &rollup->talkers, key[0], key[1], row->segments, row->length);
+		count(rollup, &rollup->talkers, key[0], key[1], row->segments ? row->segments : 1, row->length);
 	}
 }
 

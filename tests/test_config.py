@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from headwater import config
 from headwater.errors import ConfigError
 

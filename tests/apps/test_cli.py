@@ -102,7 +102,7 @@ def test_several_captures_one_of_them_broken(capture: Path, tmp_path: Path):
 
 def test_head_ends_it_quietly(tmp_path: Path):
     big = make_capture(tmp_path / "big.pcap", 200_000)
-    done = subprocess.run(f"{HEADWATER} read {big} | head -1", shell=True, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["sh", "-c", f"{HEADWATER} read {big} | head -1"], capture_output=True, text=True, check=False, timeout=60)
     assert len(done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stderr
     assert "rror" not in done.stderr

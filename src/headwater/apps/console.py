@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from headwater import telemetry
 
@@ -22,7 +23,7 @@ def tell_ledger(ledger: telemetry.Ledger) -> None:
 @contextmanager
 def until_signal(stop: Callable[[], None]) -> Iterator[None]:
     """Within the block, the first SIGINT, SIGTERM or SIGHUP calls `stop`; a second one ends the process as usual."""
-    before = {}
+    before: dict[int, Any] = {}
 
     def handle(number: int, _: object) -> None:
         signal.signal(number, before[number])
