@@ -16,7 +16,7 @@ from headwater.analysis.rollup import Rollup
 from headwater.errors import HeadwaterError, SinkError
 from headwater.interfaces import Source
 from headwater.outputs.outlet import Outlet
-from headwater.records import LEDGER, Batch
+from headwater.records import LEDGER, PACKET, Batch
 from headwater.telemetry import Entry, Ledger
 
 TICK_S = 1.0
@@ -116,11 +116,12 @@ class Pipeline:
             for batch in source.read():
                 if not len(batch):
                     continue
-                if self._rollup:
+                packets = batch.record is PACKET  # the roll-up and watchers read nothing else
+                if self._rollup and packets:
                     with self._rollup_lock:
                         self._rollup.add(batch)
                 self._offer(batch)
-                if self._watcher:
+                if self._watcher and packets:
                     self._watcher.update(batch)
         except HeadwaterError as error:
             self._errors.append(error)
