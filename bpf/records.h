@@ -101,7 +101,7 @@ enum hw_weird {
 	HW_WEIRD_truncated_ethernet_frame,	 /* fewer than 14 octets */
 	HW_WEIRD_undefined_ether_type,		 /* neither a type (1536 and up) nor a length (1500 and down) */
 	HW_WEIRD_truncated_VLAN_header,		 /* the frame ends within a tag */
-	HW_WEIRD_triple_tagged_vlan_unsupported, /* a third tag; vlan and vlan_inner are the outermost and the innermost */
+	HW_WEIRD_triple_tagged_vlan_unsupported, /* a third tag; vlan and vlan_inner are those of the first two */
 	HW_WEIRD_undefined_vlan_protocol,	 /* undefined_ether_type, behind a tag */
 	HW_WEIRD_truncated_ARP,			 /* the frame ends within the ARP packet */
 	HW_WEIRD_corrupt_arp_header,		 /* addresses of other sizes than Ethernet's and IPv4's */
@@ -166,7 +166,7 @@ struct hw_packet {
 	hw_mac l2_dst HW_IF(l2);		 /* link-layer receiver */
 	hw_ethertype ethertype HW_IF(ethertype); /* of the innermost tag */
 	__u16 vlan HW_IF(vlan);			 /* outermost VLAN id */
-	__u16 vlan_inner HW_IF(vlan_inner);	 /* innermost VLAN id, where there are two tags or more */
+	__u16 vlan_inner HW_IF(vlan_inner);	 /* VLAN id of the second tag */
 	__u16 fragment_offset HW_IF(fragment);	 /* octets */
 	hw_port sport HW_IF(ports);		 /* source port */
 	hw_port dport HW_IF(ports);		 /* destination port */

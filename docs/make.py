@@ -1,4 +1,4 @@
-"""Fills the generated parts of docs/*.md: `make docs` writes them, `--check` fails where one is old.
+"""Fills the generated parts of README.md and docs/*.md: `make docs` writes them, `--check` fails where one is old.
 
 A page is written by hand; what stands between `<!-- make: NAME -->` and `<!-- end -->` comes from BLOCKS[NAME] here, which reads it out
 of bpf/records.h, the settings and the commands. docs/headwater.toml is made as a whole.
@@ -233,7 +233,7 @@ def filled(page: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Each page that has generated parts, as it must be."""
-    found = {path: path.read_text() for path in sorted(DOCS.glob("*.md"))}
+    found = {path: path.read_text() for path in sorted((*DOCS.glob("*.md"), *DOCS.parent.glob("README.md")))}
     return {path: filled(text) for path, text in found.items() if "<!-- make: " in text} | {EXAMPLE: example()}
 
 
