@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from headwater.records import ENUMS
+from headwater.records.protocols import ethertype as ethertype  # noqa: PLC0414 - to be used as names.ethertype
+from headwater.records.protocols import numbered
+from headwater.records.protocols import protocol as protocol  # noqa: PLC0414 - to be used as names.protocol
 
 MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in 16 octets
 
@@ -223,42 +226,7 @@ def _vendor(oui: int) -> str:
 # -- numbers ---------------------------------------------------------------------------------------------------------------------
 
 
-def _numbered(text: str, base: int = 10) -> dict[int, str]:
-    """`number word number word` as {number: word}."""
-    words = text.split()
-    return dict(zip((int(word, base) for word in words[::2]), words[1::2], strict=True))
-
-
-_PROTOCOLS = _numbered(
-    """
-0 HOPOPT  1 ICMP  2 IGMP  4 IPIP  6 TCP  8 EGP  9 IGP  17 UDP  27 RDP  33 DCCP  41 IPv6  43 Routing  44 Fragment  46 RSVP  47 GRE
-50 ESP  51 AH  58 ICMPv6  59 NoNext  60 DstOpt  88 EIGRP  89 OSPF  97 EtherIP  103 PIM  108 IPComp  112 VRRP  113 PGM  115 L2TP
-124 ISIS  132 SCTP  133 FC  135 MIPv6  136 UDPLite  137 MPLS  139 HIP  140 Shim6  142 ROHC  143 Ethernet
-"""
-)
-_ETHERTYPES = _numbered(
-    """
-0800 IPv4  0806 ARP  0842 WoL  22f0 AVTP  22f3 TRILL  6558 TEB  8035 RARP  809b AppleTalk  80f3 AARP  8100 VLAN  8137 IPX  86dd IPv6
-8808 Pause  8809 Slow  8847 MPLS  8848 MPLS  8863 PPPoED  8864 PPPoE  886d ANS  887b HomePlug  888e EAPOL  8892 PROFINET  88a2 AoE
-88a4 EtherCAT  88a8 QinQ  88ab POWERLINK  88b8 GOOSE  88ba SV  88ca TIPC  88cc LLDP  88d9 LLTD  88e1 HomePlug  88e3 MRP  88e5 MACsec
-88e7 PBB  88f5 MVRP  88f7 PTP  88fb PRP  8902 CFM  8906 FCoE  8914 FIP  8915 RoCE  893a IEEE1905  893f ETag  894f NSH  9000 Loopback
-9100 QinQ  892f HSR
-""",
-    16,
-)
-
-
-def protocol(number: int) -> str:
-    """An IP protocol by number: TCP, ICMPv6, or IP-253 where it has no name."""
-    return _PROTOCOLS.get(number) or f"IP-{number}"
-
-
-def ethertype(number: int) -> str:
-    """An Ethernet II type: ARP, LLDP, or 0x1234 where it has no name."""
-    return _ETHERTYPES.get(number) or f"0x{number:04x}"
-
-
-_SERVICES = _numbered(
+_SERVICES = numbered(
     """
 7 echo  9 discard  13 daytime  19 chargen  20 ftp-data  21 ftp  22 ssh  23 telnet  25 smtp  37 time  43 whois  49 tacacs  53 dns
 67 dhcp  68 dhcp  69 tftp  70 gopher  79 finger  80 http  88 kerberos  102 iso-tsap  104 dicom  110 pop3  111 rpcbind  113 ident
@@ -278,7 +246,7 @@ _SERVICES = _numbered(
 10250 kubelet  11211 memcached  11434 ollama  20000 dnp3  25565 minecraft  27015 steam  27017 mongodb
 """
 )
-_UDP_SERVICES = _numbered(
+_UDP_SERVICES = numbered(
     """
 443 quic  514 syslog  853 doq  33434 traceroute  41641 tailscale  47808 bacnet  51820 wireguard
 """

@@ -74,7 +74,7 @@ def _formatted(batch: Batch, column: Column) -> pa.Array:
     rows, count = batch.rows, len(batch.rows)
     text = np.empty(count * _TEXT_OCTETS[column.kind] + 1, dtype=np.uint8)
     offsets = np.empty(count + 1, dtype=np.int32)
-    base = ffi.cast("char *", rows.__array_interface__["data"][0])
+    base = ffi.cast("char *", rows.ctypes.data)  # __array_interface__ would describe every field first
     stride = rows.strides[0] if count else 0
     fields = batch.record.dtype.fields
     assert fields is not None  # noqa: S101 - a record's dtype is structured

@@ -1,0 +1,291 @@
+"""Records as files, one a record in a directory, or the one chosen record on standard output. How rows become octets is a Format's.
+
+A file of the same name is replaced, as with `tcpdump -w`; it is created with the record's first row, or when the run begins if it is asked
+for. Rows are acked when they are durable: after an fsync, at most once a second, or where a format needs an end, when the file has it.
+Room is reserved before each write, the end's included, so that a full disk is met before a write and never in it: what is in a file can
+always be read, and writing goes on when there is room again.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Protocol, Self, TypeAlias
+
+from headwater._native import ffi, lib
+from headwater.errors import OutputClosed, SinkError
+from headwater.interfaces import Sent
+from headwater.records import Batch, Drop, Record
+from headwater.records.batch import joined
+
+Octets: TypeAlias = bytes | memoryview
+_DISK_FULL, _REJECTED = Drop["sink__disk_full"], Drop["sink__rejected"]
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Format(Protocol):
+    """How the rows of one record become one file."""
+
+    suffix: ClassVar[str]
+    group_rows: ClassVar[int]
+    """Rows that are worth encoding together; fewer wait in memory."""
+    needs_end: ClassVar[bool]
+    """Whether the file can be read only with its end."""
+
+    def __init__(self, record: Record) -> None: ...
+
+    def head(self) -> Octets:
+        """What the file begins with."""
+
+    def encode(self, batches: Sequence[Batch], at: int, /) -> Sequence[Octets]:
+        """The rows, to be written at `at`. They are in the file once commit() is called; another encode() instead drops them."""
+
+    def commit(self) -> None:
+        """What was encoded last is in the file."""
+
+    def end(self) -> Octets:
+        """What the file ends with; called once."""
+
+    def end_room(self) -> int:
+        """Octets of the end, at most, with what was encoded last."""
+
+
+class Text:
+    """A format of lines, readable at any time."""
+
+    group_rows: ClassVar[int] = 1
+    needs_end: ClassVar[bool] = False
+
+    def head(self) -> Octets:
+        """Nothing."""
+        return b""
+
+    def commit(self) -> None:
+        """Nothing to keep."""
+
+    def end(self) -> Octets:
+        """Nothing."""
+        return b""
+
+    def end_room(self) -> int:
+        """Nothing."""
+        return 0
+
+
+class File:
+    """One file. Its methods raise OSError, and what they were to write is then not in the file."""
+
+    def __init__(self, fd: int, form: Format) -> None:
+        self._fd = fd
+        self._form = form
+        self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._start = os.lseek(fd, 0, os.SEEK_CUR) if self._regular else 0  # `>>`
+        self._at = 0  # from there: where what can be read ends
+        self._waiting: list[Batch] = []
+        self.unwritten = 0  # rows that wait
+        self.undurable = 0  # rows written, but not acked
+        self._append([form.head()], form.end_room())
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        """Take rows: write them, or keep them until they are worth it. A full group that finds no room is tried again first."""
+        if self.unwritten >= self._form.group_rows:
+            self._write_waiting()
+        self._waiting += batches
+        self.unwritten += (rows := sum(map(len, batches)))
+        if self.unwritten >= self._form.group_rows:
+            try:
+                self._write_waiting()
+            except OSError:
+                if self.unwritten == rows:  # nothing older waits: leave these to whoever offers them
+                    self._waiting, self.unwritten = [], 0
+                    raise
+
+    def sync(self) -> int:
+        """Make durable what is written, if it can be read as it is. How many rows are acked by that."""
+        if self._form.needs_end or not self.undurable:
+            return 0
+        if self._regular:
+            os.fsync(self._fd)
+        return self._acked()
+
+    def finish(self) -> tuple[int, OSError | None]:
+        """Write what waits and the end. How many rows are acked; the rest, `unwritten` and `undurable`, are lost for the error."""
+        problem = None
+        try:
+            if self._waiting:
+                self._write_waiting()
+        except OSError as error:
+            problem = error
+        try:
+            self._append([self._form.end()], end_room=0)
+            if self._regular:
+                os.ftruncate(self._fd, self._start + self._at)  # gives back what was reserved and not used
+                os.fsync(self._fd)
+        except OSError as error:
+            return 0, error
+        return self._acked(), problem
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+    def _acked(self) -> int:
+        acked, self.undurable = self.undurable, 0
+        return acked
+
+    def _write_waiting(self) -> None:
+        octets = self._form.encode(joined(self._waiting), self._at)
+        self._append(octets, self._form.end_room())
+        self._form.commit()
+        self.undurable += self.unwritten
+        self._waiting, self.unwritten = [], 0
+
+    def _append(self, parts: Sequence[Octets], end_room: int) -> None:
+        size = sum(len(part) for part in parts)
+        end = self._start + self._at
+        if self._regular and size and lib.hw_reserve(self._fd, end, size + end_room) != 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        try:
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+        except OSError:  # where nothing can be reserved, or the disk is broken
+            if self._regular:  # leave no row in pieces
+                os.ftruncate(self._fd, end)
+                os.lseek(self._fd, end, os.SEEK_SET)
+                lib.hw_reserve(self._fd, end, max(end_room, 1))
+            raise
+        self._at += size
+
+
+class Files:
+    """A sink that writes the records of `records` (None for all) in one format into `directory`, or without one to standard output.
+
+    `at_once` are records whose files are made when the run begins, so that a run without rows leaves files that say so.
+    """
+
+    def __init__(
+        self, form: type[Format], directory: Path | None, records: frozenset[str] | None = None, at_once: Sequence[Record] = ()
+    ) -> None:
+        self.name = str(directory) if directory else "standard output"
+        self.records = records
+        self.sample: Mapping[str, int] = {}
+        self.linger_s = 0.25 if directory else 0.05
+        self._form = form
+        self._directory = directory
+        self._at_once = at_once
+        self._files: dict[str, File] = {}
+        self._problem = ""  # until a write succeeds
+
+    def open(self) -> None:
+        """Make the directory and the files. Raises SinkError."""
+        if not self._directory and (self.records is None or len(self.records) != 1):
+            raise SinkError("standard output takes one record: choose it with --record, or a directory with -o", retryable=False)
+        try:
+            if self._directory:
+                self._directory.mkdir(parents=True, exist_ok=True)
+            for record in self._at_once:
+                self._file(record)
+        except OSError as error:
+            raise SinkError(self._explain(error), retryable=False) from error
+
+    def send(self, batches: Sequence[Batch]) -> Sent:
+        """Write. Rows that could not be are told at once, the others when they are durable. Raises OutputClosed."""
+        dropped: dict[Drop, int] = {}
+        by_record: dict[str, list[Batch]] = {}
+        for batch in batches:
+            by_record.setdefault(batch.record.name, []).append(batch)
+        self._problem = ""
+        for group in by_record.values():
+            try:
+                self._file(group[0].record).write(group)
+            except BrokenPipeError:
+                raise OutputClosed from None
+            except OSError as error:
+                self._lost(error, sum(map(len, group)), dropped)
+        return Sent(0, dropped, self._problem)
+
+    def flush(self, last: bool) -> Sent:
+        """Fsync, and at the last call finish the files. Raises OutputClosed."""
+        acked = 0
+        dropped: dict[Drop, int] = {}
+        for file in self._files.values():
+            error: OSError | None = None
+            try:
+                if last:
+                    done, error = file.finish()
+                else:
+                    done = file.sync()
+                acked += done
+            except OSError as failed:
+                error = failed
+            if isinstance(error, BrokenPipeError):
+                raise OutputClosed
+            if error:
+                self._lost(error, file.undurable + (file.unwritten if last else 0), dropped)
+                file.undurable = 0
+        return Sent(acked, dropped, self._problem)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.flush(last=True)
+        self.close()
+
+    def _file(self, record: Record) -> File:
+        if record.name not in self._files:
+            path = self._directory / f"{record.name}.{self._form.suffix}" if self._directory else None
+            fd = _create(path) if path else os.dup(1)
+            try:
+                self._files[record.name] = File(fd, self._form(record))
+            except BaseException:
+                os.close(fd)
+                if path:
+                    path.unlink()
+                raise
+        return self._files[record.name]
+
+    def _lost(self, error: OSError, rows: int, dropped: dict[Drop, int]) -> None:
+        reason = _DISK_FULL if error.errno in _NO_ROOM else _REJECTED
+        dropped[reason] = dropped.get(reason, 0) + rows
+        self._problem = self._explain(error)
+
+    def _explain(self, error: OSError) -> str:
+        if error.errno in _NO_ROOM:
+            return f"no room left in {self.name} ({error.strerror}); what was written before is kept: free some, or choose another place"
+        where = error.filename or self.name
+        return f"cannot write {os.fsdecode(where)!r}: {error.strerror}; choose another place"
+
+
+def _create(path: Path) -> int:
+    """A new or emptied regular file, ours alone. Symbolic links are not followed: the run may be root's, the directory somebody's."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EBUSY, "another run writes there", path) from None
+        os.ftruncate(fd, 0)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the name too is to survive a crash
+        finally:
+            os.close(folder)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
