@@ -20,7 +20,7 @@ from headwater.records import LEDGER, PACKET, Batch
 from headwater.telemetry import Entry, Ledger
 
 TICK_S = 1.0
-FRAME_S = 0.1  # how often a watcher is asked to draw
+FRAME_S = 0.05  # how often a watcher is asked to draw: with the source's pause, a packet is shown within 100 ms
 
 
 class Watcher(Protocol):
@@ -39,7 +39,7 @@ class Watcher(Protocol):
         """A second's sums."""
 
     def draw(self) -> None:
-        """Show what has changed; called about ten times a second."""
+        """Show what has changed; called about twenty times a second."""
 
 
 class Pipeline:

@@ -20,7 +20,7 @@ TRY = (
     ("headwater demo", "watches traffic that it makes itself"),
     ("headwater doctor", "says what works here, and what does not"),
 )
-LINES_PER_DRAW = 2000  # of ten draws a second: more than a person or grep follows, and a fifth of a core
+LINES_PER_DRAW = 1000  # of twenty draws a second: more than a person or grep follows, and a fifth of a core
 
 
 def line(packet: Words) -> str:

@@ -22,6 +22,7 @@ class Ring:
         self._record = record
         self._slot = HEADER + (record.dtype.itemsize + 7) // 8 * 8
         self._mask = octets - 1
+        self._none = np.empty(0, record.dtype)
         self._consumer = mmap.mmap(fd, mmap.PAGESIZE)
         self._data = mmap.mmap(fd, mmap.PAGESIZE + 2 * octets, prot=mmap.PROT_READ, offset=mmap.PAGESIZE)
         self._consumer_address = ffi.from_buffer(self._consumer)
@@ -32,6 +33,8 @@ class Ring:
     def borrow(self, most: int) -> np.ndarray[Any, np.dtype[Any]]:
         """Up to `most` rows in the ring's own memory, good until release(). Records that a program is still writing end it."""
         ready = lib.hw_ring_ready(self._producer_address, self._data_address, self._mask, self._position, self._slot, most)
+        if not ready:
+            return self._none  # a quiet line asks fifty times a second
         start = mmap.PAGESIZE + (self._position & self._mask) + HEADER
         return np.ndarray((ready,), self._record.dtype, self._data, start, (self._slot,))
 

@@ -29,7 +29,7 @@ PROGRAMS = {
 }
 BATCH_ROWS = 65_536
 SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in order of time
-QUIET_S, BUSY_S = 0.02, 0.001  # pauses between polls: a quiet line is seen within 20 ms, a busy one is not woken at all
+QUIET_S, BUSY_S = 0.03, 0.001  # pauses between polls: a quiet line is seen within 30 ms, a busy one is not woken at all
 OTHER = 0  # the entry of hw_counts for packets of an interface that has none
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
 _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
@@ -168,10 +168,9 @@ class Tap:
         yield from self._drain()
 
     def _poll_rings(self) -> Iterator[Batch]:
-        borrowed = [(ring, ring.borrow(BATCH_ROWS)) for ring in self._rings]
-        total = sum(len(rows) for _, rows in borrowed)
+        busy = [(ring, rows) for ring in self._rings if len(rows := ring.borrow(BATCH_ROWS))]
+        total = sum(len(rows) for _, rows in busy)
         self._rows_read += total
-        busy = [(ring, rows) for ring, rows in borrowed if len(rows)]
         if len(busy) > 1 and total <= SORTED_ROWS:
             batch = merge(PACKET, [rows for _, rows in busy], self._interfaces)
             for ring, rows in busy:
