@@ -19,6 +19,7 @@ import msgspec
 
 from headwater.apps.cli import cli
 from headwater.config import Settings
+from headwater.outputs.lines import MEASUREMENTS
 from headwater.records import ENUMS, LEDGER, PACKET, RATE, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
@@ -207,6 +208,12 @@ def ledger_example() -> str:
     return "```text\n" + "\n".join(lines(LEDGER_EXAMPLE)) + "\n```"
 
 
+def measurements() -> str:
+    """What is pushed to Grafana Live: measurement, field, type."""
+    fields = ((f"`{name}`", f"`{field}`", kind) for name, of in MEASUREMENTS.values() for field, (kind, _) in of.items())
+    return table("measurement | field | type", fields)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "rate": lambda: record(RATE, "hw_rate"),
@@ -218,6 +225,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "ip_option": ip_options,
     "drop": drops,
     "ledger_example": ledger_example,
+    "measurements": measurements,
     "settings": settings,
     "example": lambda: f"```toml\n{example()}```",
     "commands": commands,
