@@ -226,9 +226,9 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 
 static enum hw_capture_status refuse_magic(struct hw_capture *capture, const uint8_t *data, size_t size)
 {
-	char octets[3 * 8 + 1] = "";
+	char octets[3 * 4 + 1] = "";
 
-	for (size_t i = 0; i < size && i < 8; i++)
+	for (size_t i = 0; i < size && i < 4; i++)
 		snprintf(octets + 3 * i, 4, " %02x", data[i]);
 	return hw_capture_refuse(capture, "is not a pcap or pcapng capture: it begins with%s", octets);
 }

@@ -100,7 +100,8 @@ class Capture:
     @property
     def progress(self) -> tuple[int, int] | None:
         """Octets of the file that are read, and how many it has; None for a pipe, whose end nobody knows."""
-        return (self._octets.position, self._total) if self._octets and self._total else None
+        octets = self._octets  # close() may come from another thread
+        return (octets.position, self._total) if octets and self._total else None
 
     def read(self) -> Iterator[Batch]:
         """Batches until the file's end. Raises SourceError where it is not a capture, damaged or cut off, after the rows before it.
@@ -109,7 +110,7 @@ class Capture:
         """
         if self._octets is None:
             raise ValueError("read() before open()")
-        buffer = memoryview(bytearray(lib.HW_CAPTURE_LARGEST + READ))  # so every block that is decoded fits
+        buffer = np.empty(lib.HW_CAPTURE_LARGEST + READ, np.uint8).data  # so every block that is decoded fits
         base = ffi.from_buffer("char[]", buffer)
         rows, into = self._room()
         made, consumed = ffi.new("size_t *"), ffi.new("size_t *")

@@ -1,0 +1,83 @@
+"""Every capture of the corpora is read to the end or refused by name, and what is read is what tshark reads."""
+
+import re
+import struct
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from reading import Read, read_capture, tshark
+
+CORPORA = Path(__file__).parents[3] / "shared/corpora"
+SUITE = CORPORA / "pcapng-suite"
+CAPTURES = sorted(path for path in CORPORA.rglob("*") if path.suffix in (".pcap", ".pcapng", ".gz"))
+OVERFLOW = CORPORA / "tcpdump/tests/rx_serviceid_oobr.pcap"  # 3,841,916,976 microseconds behind a second, too many for tshark's 32 bits
+GROUP = 200
+
+
+@pytest.fixture(scope="module")
+def read() -> dict[Path, Read]:
+    return {path: read_capture(path) for path in CAPTURES}
+
+
+def test_every_capture_is_read_or_refused_by_name(read: dict[Path, Read]) -> None:
+    assert len(read) > 1350
+    refused = 0
+    for path, capture in read.items():
+        assert capture.counts.get("seen", 0) == len(capture.rows) + capture.dropped
+        if capture.error:
+            said = re.search(r"has link type (\d+) \(\w+\), which is not supported yet", capture.error)
+            assert said, capture.error
+            order = "<" if path.read_bytes()[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+            assert int(said[1]) == struct.unpack_from(f"{order}I", path.read_bytes(), 20)[0] & 0x3FFFFFF
+            assert int(said[1]) not in (1, 12, 14, 101, 228, 229)
+            assert len(capture.rows) == 0
+            refused += 1
+    assert 0 < refused < len(read) / 3
+
+
+def test_times_and_lengths_are_those_of_tshark(read: dict[Path, Read], tmp_path: Path) -> None:
+    """mergecap puts the captures one behind the other, so that tshark is started a few times only."""
+    whole = [path for path, capture in read.items() if not capture.error and path != OVERFLOW and SUITE not in path.parents]
+    assert len(whole) > 900
+
+    def differing(group: list[Path]) -> list[Path]:
+        merged = tmp_path / f"{group[0].parent.name}-{group[0].name}-{len(group)}"
+        subprocess.run(["mergecap", "-a", "-I", "none", "-w", merged, *group], check=True, capture_output=True)
+        frames, others = tshark(merged)
+        merged.unlink()
+        if frames == [row for path in group for row in read[path].times_and_lengths()] and others == sum(
+            read[path].dropped for path in group
+        ):
+            return []
+        if len(group) == 1:
+            return group
+        return differing(group[: len(group) // 2]) or differing(group[len(group) // 2 :])
+
+    with ThreadPoolExecutor(2) as pool:
+        for different in pool.map(differing, (whole[start : start + GROUP] for start in range(0, len(whole), GROUP))):
+            assert different == []
+
+
+def test_a_fraction_of_more_than_a_second_is_added(read: dict[Path, Read]) -> None:
+    ours, (theirs, _) = read[OVERFLOW].times_and_lengths(), tshark(OVERFLOW)
+    assert [row[1:] for row in ours] == [row[1:] for row in theirs]
+    seconds, fraction = struct.unpack_from("<II", OVERFLOW.read_bytes(), 24 + 16 + ours[0][2])
+    assert fraction >= 1_000_000
+    assert ours[1][0] == seconds * 10**9 + fraction * 1000
+
+
+def test_the_pcapng_suite(read: dict[Path, Read]) -> None:
+    suite = [path for path in CAPTURES if SUITE in path.parents]
+    assert len(suite) == 48
+    with ThreadPoolExecutor(2) as pool:
+        for path, (frames, others) in zip(suite, pool.map(tshark, suite), strict=True):
+            described = path.with_suffix(".txt").read_text()
+            packets = sum(int(count) for count in re.findall(r"^\t(?:EPB|SPB|PB): (\d+)", described, re.MULTILINE))
+            interfaces = sum(int(count) for count in re.findall(r"^\tIDB: (\d+)", described, re.MULTILINE))
+            assert read[path].error is None, path
+            assert read[path].counts.get("seen", 0) == packets, path
+            assert read[path].times_and_lengths() == frames, path
+            assert read[path].dropped == others, path
+            assert len(read[path].interfaces) == (interfaces if packets else 0), path
