@@ -48,4 +48,4 @@ class Rollup:
 
 
 def _pointer(rows: np.ndarray[Any, np.dtype[Any]]) -> Any:
-    return ffi.cast("void *", rows.__array_interface__["data"][0])
+    return ffi.cast("void *", rows.ctypes.data)  # __array_interface__ would describe every field first: 47 µs
