@@ -39,6 +39,7 @@ class Capture:
         self._fd = -1
         self._total = 0
         self._octets: Octets | None = None
+        self._seen = Entry("packets", self.name, "seen")
         self._counts: dict[Entry, int] = {}
         self._before: dict[Entry, int] = {}  # what another capture of the same name has counted
         self._interfaces: dict[int, str] = {}
@@ -121,7 +122,8 @@ class Capture:
             try:
                 got = self._octets.readinto(buffer[left : left + READ])
             except (Damaged, OSError) as error:
-                problem = str(error) if isinstance(error, Damaged) else f"cannot be read further: {error.strerror}"
+                what = str(error) if isinstance(error, Damaged) else f"cannot be read further ({error.strerror})"
+                problem = f"{what}, after packet {self._counts.get(self._seen, 0)}"
                 break
             if got == 0:
                 if lib.hw_capture_finish(self._decoder, base, left):
@@ -173,7 +175,7 @@ class Capture:
         lib.hw_capture_counts_of(self._decoder, counts)
         self.lost_before = counts.lost_before
         self._counts = {
-            Entry("packets", self.name, "seen"): counts.seen,
+            self._seen: counts.seen,
             Entry("packets", self.name, "as_row"): counts.as_row,
             self._dropped("capture__link_type"): counts.unknown_link_type,
             self._dropped("capture__no_interface"): counts.no_interface,
