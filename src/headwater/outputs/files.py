@@ -23,6 +23,7 @@ from headwater.records.batch import joined
 
 Octets: TypeAlias = bytes | memoryview
 _DISK_FULL, _REJECTED = Drop["sink__disk_full"], Drop["sink__rejected"]
+_LEAST_ROWS = 1024  # to be tried by themselves when there is no room for more
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -89,19 +90,27 @@ class File:
         self.undurable = 0  # rows written, but not acked
         self._append([form.head()], form.end_room())
 
-    def write(self, batches: Sequence[Batch]) -> None:
-        """Take rows: write them, or keep them until they are worth it. A full group that finds no room is tried again first."""
-        if self.unwritten >= self._form.group_rows:
-            self._write_waiting()
-        self._waiting += batches
-        self.unwritten += (rows := sum(map(len, batches)))
-        if self.unwritten >= self._form.group_rows:
-            try:
+    def write(self, batches: Sequence[Batch]) -> tuple[int, OSError | None]:
+        """Take rows: write them, or keep them until they are worth it. How many were not taken, and why.
+
+        A group that finds no room waits for it and takes no more rows, if the format has groups.
+        """
+        rows = sum(map(len, batches))
+        try:
+            if self.unwritten >= self._form.group_rows:
                 self._write_waiting()
-            except OSError:
-                if self.unwritten == rows:  # nothing older waits: leave these to whoever offers them
-                    self._waiting, self.unwritten = [], 0
-                    raise
+        except OSError as error:
+            return rows, error
+        self._waiting += batches
+        self.unwritten += rows
+        try:
+            if self.unwritten >= self._form.group_rows:
+                self._write_waiting()
+        except OSError as error:
+            if not self._form.needs_end:
+                lost, self._waiting, self.unwritten = self.unwritten, [], 0
+                return lost, error
+        return 0, None
 
     def sync(self) -> int:
         """Make durable what is written, if it can be read as it is. How many rows are acked by that."""
@@ -137,11 +146,24 @@ class File:
         return acked
 
     def _write_waiting(self) -> None:
-        octets = self._form.encode(joined(self._waiting), self._at)
-        self._append(octets, self._form.end_room())
-        self._form.commit()
-        self.undurable += self.unwritten
-        self._waiting, self.unwritten = [], 0
+        """All of it, or of a disk that is nearly full what has room."""
+        self._waiting = joined(self._waiting)
+        while self._waiting:
+            rows = self.unwritten
+            while True:
+                part, rest = _split(self._waiting, rows)
+                try:
+                    octets = self._form.encode(part, self._at)
+                    self._append(octets, self._form.end_room())
+                    break
+                except OSError as error:
+                    if error.errno not in _NO_ROOM or rows <= _LEAST_ROWS:
+                        raise
+                    rows //= 2
+            self._form.commit()
+            self._waiting = rest
+            self.unwritten -= rows
+            self.undurable += rows
 
     def _append(self, parts: Sequence[Octets], end_room: int) -> None:
         size = sum(len(part) for part in parts)
@@ -160,6 +182,18 @@ class File:
                 lib.hw_reserve(self._fd, end, max(end_room, 1))
             raise
         self._at += size
+
+
+def _split(batches: Sequence[Batch], rows: int) -> tuple[list[Batch], list[Batch]]:
+    """The first `rows` rows, and the rest."""
+    first, rest = [], []
+    for batch in batches:
+        if rows > 0:
+            first.append(Batch(batch.record, batch.rows[:rows], batch.interfaces))
+        if rows < len(batch):
+            rest.append(Batch(batch.record, batch.rows[max(rows, 0) :], batch.interfaces))
+        rows -= len(batch)
+    return first, rest
 
 
 class Files:
@@ -191,7 +225,7 @@ class Files:
             for record in self._at_once:
                 self._file(record)
         except OSError as error:
-            raise SinkError(self._explain(error), retryable=False) from error
+            raise SinkError(f"{self.name}: {self._explain(error)}", retryable=False) from error
 
     def send(self, batches: Sequence[Batch]) -> Sent:
         """Write. Rows that could not be are told at once, the others when they are durable. Raises OutputClosed."""
@@ -201,12 +235,15 @@ class Files:
             by_record.setdefault(batch.record.name, []).append(batch)
         self._problem = ""
         for group in by_record.values():
+            lost, problem = sum(map(len, group)), None
             try:
-                self._file(group[0].record).write(group)
-            except BrokenPipeError:
-                raise OutputClosed from None
-            except OSError as error:
-                self._lost(error, sum(map(len, group)), dropped)
+                lost, problem = self._file(group[0].record).write(group)
+            except OSError as error:  # not even the file could be made
+                problem = error
+            if isinstance(problem, BrokenPipeError):
+                raise OutputClosed
+            if problem:
+                self._lost(problem, lost, dropped)
         return Sent(0, dropped, self._problem)
 
     def flush(self, last: bool) -> Sent:
@@ -264,9 +301,9 @@ class Files:
 
     def _explain(self, error: OSError) -> str:
         if error.errno in _NO_ROOM:
-            return f"no room left in {self.name} ({error.strerror}); what was written before is kept: free some, or choose another place"
-        where = error.filename or self.name
-        return f"cannot write {os.fsdecode(where)!r}: {error.strerror}; choose another place"
+            return f"no room left ({error.strerror}); what was written before is kept: free some, or choose another place"
+        file = Path(os.fsdecode(error.filename)).name if error.filename else "there"
+        return f"cannot write {file}: {error.strerror}; choose another place"
 
 
 def _create(path: Path) -> int:

@@ -22,6 +22,7 @@ SEND_ROWS = 1 << 16  # in one send(): enough that a fixed cost a batch does not 
 FLUSH_S = 1.0
 GRACE_S = 10.0  # beyond close()'s deadline, for a send() that is under way to end by its own time limit
 PATIENCE_S = 10.0
+CALM_S = 1.0
 NEVER = float("inf")
 _QUEUE_FULL, _REJECTED = Drop["sink_queue__full"], Drop["sink__rejected"]
 _UNSAMPLED, _UNREACHABLE = Drop["sink__unsampled"], Drop["sink__unreachable"]
@@ -66,6 +67,7 @@ class Outlet:
         self._dropped: dict[Drop, int] = {}
         self._problem: str | None = None
         self._problem_at = (0.0, 0)  # when it began, and what had been lost before
+        self._failed_at = 0.0  # the last time
         self._rest_until = 0.0  # the other side wants to be left alone
         self._flush_at = 0.0  # not before
         self._flush_wanted = False
@@ -279,10 +281,10 @@ class Outlet:
         with self._changed:
             self._settle(sent)
             if sent.problem and self._stop_on_error:
-                self._fail(SinkError(sent.problem, retryable=False))
+                self._fail(sent.problem)
         if sent.problem:
-            self._trouble(sent.problem)
-        elif sent.acked:
+            self._trouble(sent.problem, sum(sent.dropped.values()))
+        elif sent.acked or not sent.dropped:
             self._well()
 
     def _refused(self, error: SinkError, rows: int) -> None:
@@ -293,10 +295,11 @@ class Outlet:
             if closed or self._stop_on_error:
                 self._fail(error)
         if not closed:
-            self._trouble(str(error))
+            self._trouble(str(error), rows)
 
-    def _fail(self, error: SinkError) -> None:
+    def _fail(self, problem: str | SinkError) -> None:
         """Under the lock: nothing goes out any more but what flush() can still settle."""
+        error = problem if isinstance(problem, OutputClosed) else SinkError(f"{self.sink.name}: {problem}", retryable=False)
         self.failure = self.failure or error
         self._drop(_UNREACHABLE, self._queued)
         self._queue.clear()
@@ -319,24 +322,27 @@ class Outlet:
                 self._changed.wait(until - now)
             return not self._late()
 
-    def _trouble(self, problem: str) -> None:
-        """Say it, unless it is known already. A failure is said by whom it is raised to."""
+    def _trouble(self, problem: str, lost: int = 0) -> None:
+        """Say it, unless it is known already; `lost` are the rows that it cost by now. A failure is said by whom it is raised to."""
         with self._changed:
             news = problem != self._problem and self.failure is None
             if self._problem is None:
-                self._problem_at = (time.monotonic(), self._lost())
+                self._problem_at = (time.monotonic(), self._lost() - lost)
             self._problem = problem
+            self._failed_at = time.monotonic()
             self._changed.notify_all()
         if news:
             self._report(f"{self.sink.name}: {problem}")
 
     def _well(self) -> None:
+        """Say that it is back, but not between two failures: a disk that is nearly full has room for this and not for that."""
         with self._changed:
+            if self._problem is None or time.monotonic() < self._failed_at + CALM_S:
+                return
             since, lost_before = self._problem_at
-            news, self._problem = self._problem is not None, None
+            self._problem = None
             lost = self._lost() - lost_before
-        if news:
-            self._report(f"{self.sink.name}: back after {time.monotonic() - since:,.0f} s, {lost:,} row{'' if lost == 1 else 's'} lost")
+        self._report(f"{self.sink.name}: back after {time.monotonic() - since:,.0f} s, {lost:,} row{'' if lost == 1 else 's'} lost")
 
 
 def _text(error: Exception) -> str:

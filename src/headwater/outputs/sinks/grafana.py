@@ -30,7 +30,7 @@ _PUSH = "/api/live/push/"
 _WIDE = "gf_live_frame_format=wide"
 _STREAM = r"[A-Za-z0-9_-]{1,138}"  # stream/ and /packet_details make 160, Grafana's limit for a channel
 _LINES = 500  # in one request
-_TRIES = 100  # requests to find the bad lines of one send()
+_TRIES = 1000  # requests to find the bad lines of one send(); what is not told apart by then is lost with them
 _REST_S = 60.0  # where nothing changes until somebody acts
 _PATIENCE_S = 3600.0  # the longest Retry-After that is believed
 

@@ -5,6 +5,7 @@ file of its own that begins where the group will lie, and enters the footer afte
 """
 
 import io
+import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -16,21 +17,7 @@ from headwater.records import Batch, Record
 from headwater.records.columns import arrow_schema
 
 _MAGIC = b"PAR1"
-
-
-class _Window(io.BytesIO):
-    """A file in memory that says that it began elsewhere."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self._at = at
-
-    def tell(self) -> int:
-        """Where that would be in the whole file."""
-        return self._at + super().tell()
-
-    def close(self) -> None:
-        """Keep what was written."""
+_MOST_FOOTER = 1 << 20  # of one row group
 
 
 class Parquet:
@@ -42,8 +29,9 @@ class Parquet:
 
     def __init__(self, record: Record) -> None:
         self._schema = arrow_schema(record)
-        self._groups, _ = self._make([], 0)  # the footer of what is in the file
+        self._groups, _ = self._make([], len(_MAGIC))  # the footer of what is in the file
         self._next: pq.FileMetaData | None = None
+        self._footer = len(_file(self._groups))  # octets of it, at most
 
     def head(self) -> Octets:
         """The magic number."""
@@ -58,25 +46,35 @@ class Parquet:
         """The row group is in the file."""
         assert self._next is not None  # noqa: S101 - encode() came before
         self._groups.append_row_groups(self._next)
+        self._footer += len(_file(self._next))
         self._next = None
 
     def end(self) -> Octets:
         """The footer."""
-        footer = io.BytesIO()
-        self._groups.write_metadata_file(footer)
-        return footer.getvalue()[len(_MAGIC) :]
+        return _file(self._groups)[len(_MAGIC) :]
 
     def end_room(self) -> int:
         """The footer's size at most, with the row group that was encoded last."""
-        sizes: list[int] = [made.serialized_size for made in (self._groups, self._next) if made]
-        return sum(sizes) + 1024
+        return self._footer + (len(_file(self._next)) if self._next else 0) + 1024
 
     def _make(self, batches: Sequence[pa.RecordBatch], at: int) -> tuple[pq.FileMetaData, Octets]:
-        window = _Window(at - len(_MAGIC))
+        """A footer, and the row group between the magic number and that, made in a file of memory that is a hole up to `at`."""
+        table = pa.Table.from_batches(batches, self._schema)
         made: list[pq.FileMetaData] = []
-        with pq.ParquetWriter(window, self._schema, compression="zstd", metadata_collector=made) as writer:
-            if batches:
-                writer.write_table(pa.Table.from_batches(batches), row_group_size=self.group_rows * 2)
-        octets = window.getbuffer()
-        footer = int.from_bytes(octets[-8:-4], "little") + 8
-        return made[0], octets[len(_MAGIC) : len(octets) - footer]
+        with os.fdopen(os.memfd_create("row group"), "rb") as file:
+            os.truncate(file.fileno(), at + 2 * table.nbytes + _MOST_FOOTER)
+            sink = pa.memory_map(f"/proc/self/fd/{file.fileno()}", "r+")
+            with sink, pq.ParquetWriter(sink, self._schema, compression="zstd", metadata_collector=made) as writer:
+                sink.seek(at)  # a writer insists on beginning at 0
+                if batches:
+                    writer.write_table(table, row_group_size=self.group_rows * 2)
+                end = sink.tell()
+            file.seek(at)
+            return made[0], file.read(end - at)
+
+
+def _file(footer: pq.FileMetaData) -> bytes:
+    """A file of a footer only."""
+    file = io.BytesIO()
+    footer.write_metadata_file(file)
+    return file.getvalue()
