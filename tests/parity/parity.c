@@ -6,7 +6,8 @@
  *   parity OBJECT PART PARTS CUTS MUTATIONS GENERATED SEED STOP   < names of capture files, one a line
  *
  * Each distinct frame (by its first 256 octets and its length) runs whole, cut at every octet up to CUTS, and in MUTATIONS random
- * variations; and so do GENERATED frames. SEED makes the same again. STOP: end after so many differences. PART of PARTS: which frames, and which CPU, are ours.
+ * variations; and so do GENERATED frames. SEED makes the same again. STOP: end after so many differences. PART of PARTS: which frames, and
+ * which CPU, are ours.
  * Prints a JSON object a line: differences, then one that sums up. Leaves with 1 if there was a difference.
  *
  * Limits of the kernel's test run: XDP takes frames from 14 octets, tc as well, but 34 where the type says IPv4 and 54 where it says

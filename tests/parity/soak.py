@@ -73,7 +73,7 @@ def main() -> None:
             sys.exit(f"{len(alive)} of {len(mutants())} wrong numbers were not told apart" if alive else 0)
         binary = parity.build(ROOT / "bpf", Path(folder) / "parity")
         for seed in range(1, chosen.seeds + 1):
-            plan = Plan(cuts=200 if seed == 1 else 0, mutations=chosen.mutations, generated=1_000_000, seed=seed)
+            plan = Plan(cuts=200 if seed == 1 else 0, mutations=chosen.mutations, generated=300_000, seed=seed)
             outcome = parity.run(binary, captures, plan, timeout=3600)
             print(
                 f"seed {seed}: {outcome.distinct:,} frames, {sum(outcome.runs):,} runs, {len(outcome.differences)} differences", flush=True
