@@ -41,7 +41,8 @@ bench: tools
 	@$(BIN)/python -m bench
 
 soak: tools
-	@$(BIN)/python tests/soak.py
+	@$(BIN)/python tests/parity/soak.py | tee docs/soak.txt
+	@$(BIN)/python tests/parity/soak.py --numbers | tee -a docs/soak.txt
 
 docs: tools
 	@$(BIN)/python docs/make.py

@@ -18,8 +18,8 @@ import click
 import msgspec
 import pyarrow as pa
 import pytest
-from conftest import ROOT
 from frames import ethernet, ethertype, ip, tcp, udp
+from places import ROOT
 
 from headwater import config
 from headwater.apps.cli import cli

@@ -4,6 +4,8 @@ One thread reads each source and hands its batches on while they are borrowed: t
 and to whoever watches. The calling thread ticks once a second: the ledger, the rates, the view.
 """
 
+import os
+import select
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +22,8 @@ from headwater.records import LEDGER, PACKET, Batch
 from headwater.telemetry import Entry, Ledger
 
 TICK_S = 1.0
-FRAME_S = 0.05  # how often a watcher is asked to draw: with the source's pause, a packet is shown within 100 ms
+FRAME_S = 0.05  # between two drawings: with the source's pause, a packet is shown within 100 ms
+RESTLESS_S = 0.5  # after news, in which a watcher is asked again: it may have thought a drawing too early
 
 
 class Watcher(Protocol):
@@ -39,7 +42,30 @@ class Watcher(Protocol):
         """A second's sums."""
 
     def draw(self) -> None:
-        """Show what has changed; called about twenty times a second."""
+        """Show what has changed; called once a second, and soon after each update(), about twenty times a second at most."""
+
+
+class _Bell:
+    """Wakes whoever polls it. An eventfd, and not a threading.Event, whose lock a signal handler could find held by its own thread."""
+
+    def __init__(self) -> None:
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+    def ring(self) -> None:
+        """Wake."""
+        os.eventfd_write(self._fd, 1)
+
+    def wait(self, seconds: float) -> bool:
+        """True once it has been rung, False when that took longer. It is silent again then."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if not poll.poll(max(seconds, 0) * 1000):
+            return False
+        os.eventfd_read(self._fd)
+        return True
 
 
 class Pipeline:
@@ -54,14 +80,18 @@ class Pipeline:
         self._watcher = watcher
         self._rollup = Rollup() if rates else None
         self._rollup_lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._bell = _Bell()
+        self._news = False  # since the watcher was last asked to draw
+        self._at_rest = False  # the calling thread sleeps until something happens
         self._errors: list[BaseException] = []
         self._told: dict[Entry, int] = {}
         self._last_tick = self._told_at = time.time_ns()
 
     def stop(self) -> None:
         """End soon, in good order; callable from a signal handler."""
-        self._stopping.set()
+        self._stopping = True
+        self._bell.ring()
 
     def run(self, seconds: float | None = None) -> None:
         """Open, run, close. Raises the first error of a source or outlet, after everything that was read is delivered or counted."""
@@ -101,15 +131,22 @@ class Pipeline:
             self._watcher.draw()
 
     def _watch(self, threads: Sequence[threading.Thread], deadline: float | None) -> None:
-        next_tick = time.monotonic() + TICK_S
+        now = time.monotonic()
+        next_tick, restless_until = now + TICK_S, 0.0
+        end = deadline if deadline is not None else float("inf")
         while any(thread.is_alive() for thread in threads):
-            if self._stopping.wait(FRAME_S) or (deadline is not None and time.monotonic() >= deadline):
-                return
-            if time.monotonic() >= next_tick:
-                next_tick += TICK_S
-                self._tick()
+            self._at_rest = now >= restless_until  # before drawing: what comes after that rings
             if self._watcher:
                 self._watcher.draw()
+            self._bell.wait(min(next_tick, end, next_tick if self._at_rest else now + FRAME_S) - now)
+            now = time.monotonic()
+            if self._stopping or now >= end:
+                return
+            if self._news:
+                self._news, restless_until = False, now + RESTLESS_S
+            if now >= next_tick:
+                next_tick += TICK_S
+                self._tick()
 
     def _read(self, source: Source) -> None:
         try:
@@ -123,10 +160,16 @@ class Pipeline:
                 self._offer(batch)
                 if self._watcher and packets:
                     self._watcher.update(batch)
+                    self._news = True
+                    if self._at_rest:
+                        self._at_rest = False
+                        self._bell.ring()
         except HeadwaterError as error:
             self._errors.append(error)
         except BaseException as error:  # noqa: BLE001 - whatever ends a source ends the run, and is raised again in run()
             self._fail(error)
+        finally:
+            self._bell.ring()
 
     def _offer(self, batch: Batch) -> None:
         for outlet in self._outlets:
@@ -139,7 +182,7 @@ class Pipeline:
         """End the run; it will be raised in run()."""
         if error not in self._errors:
             self._errors.append(error)
-        self._stopping.set()
+        self._stopping = True
         for source in self._sources:
             source.stop()
 

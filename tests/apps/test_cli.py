@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
-from conftest import CORPORA
+from places import CORPORA
 
 HEADWATER = Path(sys.executable).parent / "headwater"
 

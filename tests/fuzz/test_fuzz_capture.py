@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-CORPORA = ROOT.parent / "shared/corpora"
+from places import CORPORA, ROOT
+
 ROUNDS = {"*.pcap": "10", "*.pcapng": "400"}  # there is more to get wrong in pcapng, and there are fewer of it
 FLAGS = "-std=gnu11 -g -O1 -DHW_MAIN -fsanitize=address,undefined -fno-sanitize-recover=all -Inative".split()
 SOURCES = "tests/fuzz/fuzz_capture.c native/capture.c native/pcap.c native/pcapng.c".split()

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from line_protocol import parse
+from places import ROOT
 from rows_made import ledger, packets, rates
 
 from headwater.outputs.lines import Lines

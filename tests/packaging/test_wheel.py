@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 HIDDEN = "/usr/lib/*/libbpf* /usr/lib/*/libelf* /usr/lib64/libbpf* /usr/lib64/libelf* /usr/bin/*clang* /usr/bin/*gcc* /usr/bin/cc"
 

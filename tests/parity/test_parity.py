@@ -5,10 +5,10 @@ from pathlib import Path
 import parity
 import pytest
 from parity import ROOT, Plan
+from places import CORPORA
 
 pytestmark = pytest.mark.kernel
 
-CORPORA = ROOT.parent / "shared/corpora"
 UNREACHABLE = {"truncated_ethernet_frame"}  # a test run takes no frame under 14 octets
 NOT_OF_PACKETS = {"interface"}
 

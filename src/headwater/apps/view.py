@@ -67,6 +67,7 @@ class View:
         self._totals: Mapping[Entry, int] = {}
         self._began = self._ticked = clock()
         self._changed = True
+        self._packets = False  # have come since the last drawing
         self._drawn_at = float("-inf")
         self._drawn: list[Text] = []
         self._size = (0, 0)
@@ -102,7 +103,7 @@ class View:
             spare = sum(map(len, self._latest)) - KEPT_ROWS
             while spare >= len(self._latest[0]):
                 spare -= len(self._latest.popleft())
-            self._changed = True
+            self._changed = self._packets = True
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:
         """The sums since the last tick, and the ledger's totals. What comes sooner than half a second after it is too little for a rate."""
@@ -123,7 +124,9 @@ class View:
         resized = size != self._size
         if not resized and (not self._changed or now - self._drawn_at < FRAME_S):
             return
-        self._changed, self._drawn_at, self._size = False, now, size
+        if self._packets:  # a packet after a quiet second must not wait because the ledger was drawn just now
+            self._drawn_at = now
+        self._changed, self._packets, self._size = False, False, size
         new = self.lines(*size)
         with self._console:  # one write
             if resized:

@@ -29,7 +29,8 @@ PROGRAMS = {
 }
 BATCH_ROWS = 65_536
 SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in order of time
-QUIET_S, BUSY_S = 0.03, 0.001  # pauses between polls: a quiet line is seen within 30 ms, a busy one is not woken at all
+QUIET_S, BUSY_S = 0.03, 0.001  # the longest and the shortest pause between polls; nobody is ever woken for a packet
+BUSY_ROWS = 4_096  # a poll is to find about so many: few polls, and what they read is still in the cache
 OTHER = 0  # the entry of hw_counts for packets of an interface that has none
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
 _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
@@ -151,18 +152,18 @@ class Tap:
         poll.register(self._watcher.fileno(), select.POLLIN)
         pause, last = BUSY_S, time.monotonic()
         while not self._stopping.is_set():
-            got = 0
+            most = 0
             for batch in self._poll_rings():
-                got += len(batch)
+                most = max(most, len(batch))
                 last = time.monotonic()
                 yield batch
-            pause = BUSY_S if got else min(QUIET_S, pause * 1.5)
+            pause = min(QUIET_S, max(BUSY_S, pause * min(BUSY_ROWS / most, 1.5) if most else pause * 1.5))
             if poll.poll(pause * 1000):
                 changed = self._watcher.drain()
                 with self._lock:
                     if changed:
                         self._follow()
-            if not got and time.monotonic() - last > 0.1:
+            if not most and time.monotonic() - last > 0.1:
                 last = time.monotonic()
                 yield Batch(PACKET, np.empty(0, PACKET.dtype), self._interfaces)
         yield from self._drain()

@@ -1,4 +1,4 @@
-"""What several parts of the tests need."""
+"""Where things lie."""
 
 from pathlib import Path
 

@@ -1,0 +1,57 @@
+"""The tap's programs run by BPF_PROG_RUN on frames of ours, into rings of the size that Headwater has."""
+
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from headwater._native import ffi, lib
+
+from headwater.kernel import libbpf
+from headwater.kernel.ringbuf import Ring
+from headwater.records import PACKET
+from headwater.records.layouts import COUNTERS
+
+HEADER = 8  # of the ring, before each record
+SLOT = HEADER + PACKET.dtype.itemsize
+
+
+class TestRun:
+    """A loaded tap whose programs only we call. `ring_octets` for each CPU."""
+
+    __test__ = False
+
+    def __init__(self, programs: Sequence[str], ring_octets: int) -> None:
+        self._object = libbpf.Object("tap", programs, {"hw_packet_rings": libbpf.possible_cpus()})
+        self._object.open()
+        self.rings: list[Ring] = []
+        for cpu in range(libbpf.possible_cpus()):
+            fd = libbpf.create_ring("bench", ring_octets)
+            libbpf.put(self._object.map("hw_packet_rings"), cpu, struct.pack("=I", fd))
+            self.rings.append(Ring(fd, ring_octets, PACKET))
+            os.close(fd)
+        libbpf.put(self._object.map("hw_counts"), 0, np.zeros(libbpf.possible_cpus(), COUNTERS).tobytes())
+
+    def run(self, program: str, frame: bytes, repeat: int) -> int:
+        """Nanoseconds that one run took, on average, as the kernel measured it."""
+        data = ffi.from_buffer(frame)
+        options = ffi.new("struct bpf_test_run_opts *", {"data_in": data, "data_size_in": len(frame), "repeat": repeat})
+        options.sz = ffi.sizeof("struct bpf_test_run_opts")
+        failed = lib.bpf_prog_test_run_opts(self._object.program(program), options)
+        if failed:
+            raise SystemExit(f"bench: {program} did not run: {os.strerror(-failed)}")
+        return int(options.duration)
+
+    def drain(self) -> int:
+        """Rows that were in the rings."""
+        total = 0
+        for ring in self.rings:
+            rows: Any = ring.borrow(1 << 30)
+            ring.release(len(rows))
+            total += len(rows)
+        return total
+
+    def close(self) -> None:
+        """Unload."""
+        self._object.close()
