@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := src tests bench dashboards docs native setup.py
+export PATH := $(PATH):/usr/sbin:/sbin
 C := $(wildcard bpf/*.[ch] native/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
 .PHONY: run build test check fmt bench docs wheel wheel-only soak clean

@@ -27,6 +27,8 @@ if [ "$purpose" = test ]; then
 	need iperf3 iperf3
 	need ip iproute2
 	need zstd zstd
+	need ethtool ethtool
+	need bpftool bpftool
 	need unshare util-linux
 	need setpriv util-linux
 	[ -n "$(find /usr/lib/llvm-*/lib/clang -name "libclang_rt.fuzzer*" 2>/dev/null | head -1)" ] || missing="$missing libclang-rt-14-dev"

@@ -26,8 +26,8 @@ from bench.common import (
     veth_pair,
 )
 
-ROUNDS = 7
-SECONDS = 2
+ROUNDS = 9
+SECONDS = 3
 RATE_KEPT, ROWS_KEPT = 0.85, 0.999
 
 

@@ -18,7 +18,7 @@ struct bpf_map_create_opts { size_t sz; ...; };
 struct bpf_link_create_opts { size_t sz; __u32 flags; ...; };
 struct bpf_xdp_query_opts { size_t sz; __u32 prog_id; unsigned char attach_mode; ...; };
 struct bpf_prog_info { __u32 type; __u32 id; char name[16]; ...; };
-struct bpf_test_run_opts { size_t sz; const void *data_in; __u32 data_size_in; __u32 retval; int repeat; __u32 flags; __u32 duration; ...; };
+struct bpf_test_run_opts { size_t sz; const void *data_in; __u32 data_size_in; __u32 retval; int repeat; __u32 duration; ...; };
 
 struct bpf_object *bpf_object__open_file(const char *path, const struct bpf_object_open_opts *opts);
 int bpf_object__load(struct bpf_object *obj);

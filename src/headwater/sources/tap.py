@@ -29,7 +29,7 @@ PROGRAMS = {
 }
 BATCH_ROWS = 65_536
 SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in order of time
-QUIET_S, BUSY_S = 0.03, 0.001  # the longest and the shortest pause between polls; nobody is ever woken for a packet
+QUIET_S, BUSY_S = 0.025, 0.001  # the longest and the shortest pause between polls; nobody is ever woken for a packet
 BUSY_ROWS = 4_096  # a poll is to find about so many: few polls, and what they read is still in the cache
 OTHER = 0  # the entry of hw_counts for packets of an interface that has none
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
