@@ -174,6 +174,7 @@ def test_config_check_and_show(tmp_path: Path):
     assert 'interfaces = ["eth0"]' in headwater("config", "show", "-c", good).stdout
 
 
+@pytest.mark.corpora
 def test_a_real_capture_from_elsewhere():
     done = headwater("read", CORPORA / "tcpdump/tests/802.1ad_QinQ.pcap", check=None)
     rows = [json.loads(line) for line in done.stdout.splitlines()]

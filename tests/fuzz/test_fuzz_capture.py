@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import pytest
 from places import CORPORA, ROOT
 
 ROUNDS = {"*.pcap": "10", "*.pcapng": "400"}  # there is more to get wrong in pcapng, and there are fewer of it
@@ -10,6 +11,7 @@ FLAGS = "-std=gnu11 -g -O1 -DHW_MAIN -fsanitize=address,undefined -fno-sanitize-
 SOURCES = "tests/fuzz/fuzz_capture.c native/capture.c native/pcap.c native/pcapng.c".split()
 
 
+@pytest.mark.corpora
 def test_hostile_captures_do_no_harm(tmp_path: Path) -> None:
     subprocess.run(["cc", *FLAGS, *SOURCES, "-o", tmp_path / "fuzz"], cwd=ROOT, check=True)
     for pattern, rounds in ROUNDS.items():

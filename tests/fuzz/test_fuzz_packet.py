@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from places import CORPORA, ROOT
 
+pytestmark = pytest.mark.corpora
+
 SOURCE = Path(__file__).parent / "fuzz_packet.c"
 SANITIZED = ["clang", "-std=gnu11", "-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 BOUND = "if (at + size > p->have || at + size > p->end)"

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tshark
+from places import CORPORA
 from tshark import COLUMNS, Fields, Value
 
 from headwater.records import ENUMS, PACKET, Batch
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
 
-ROOT = Path(__file__).parent.parent.parent
-CORPORA = ROOT.parent / "shared/corpora"
+pytestmark = pytest.mark.corpora
+
 WEIRDS = ENUMS["hw_weird"]
 
 

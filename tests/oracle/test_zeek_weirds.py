@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from places import CORPORA
 
 from headwater.errors import SourceError
 from headwater.records import ENUMS, PACKET
@@ -13,7 +15,9 @@ from headwater.records.layouts import HAS
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
 
-ZEEK = Path(__file__).parent.parent.parent.parent / "shared/corpora/zeek"
+pytestmark = pytest.mark.corpora
+
+ZEEK = CORPORA / "zeek"
 NAMES = list(ENUMS["hw_weird"].values())
 SHARED = {name for name in NAMES[1 : NAMES.index("truncated_tcp_option")] if "arp" not in name.lower()}  # of ARP, Zeek makes an event
 

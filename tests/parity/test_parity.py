@@ -7,7 +7,7 @@ import pytest
 from parity import ROOT, Plan
 from places import CORPORA
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.corpora]
 
 UNREACHABLE = {"truncated_ethernet_frame"}  # a test run takes no frame under 14 octets
 NOT_OF_PACKETS = {"interface"}

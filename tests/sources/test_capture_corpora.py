@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from places import CORPORA
 from reading import Read, read_capture, tshark
 
-CORPORA = Path(__file__).parents[3] / "shared/corpora"
+pytestmark = pytest.mark.corpora
+
 SUITE = CORPORA / "pcapng-suite"
 CAPTURES = sorted(path for path in CORPORA.rglob("*") if path.suffix in (".pcap", ".pcapng", ".gz"))
 OVERFLOW = CORPORA / "tcpdump/tests/rx_serviceid_oobr.pcap"  # 3,841,916,976 microseconds behind a second, too many for tshark's 32 bits
