@@ -274,6 +274,22 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	return status;
 }
 
+/* A capture that is whole, but not all of whose packets could be rows. */
+static int refuse_dropped(struct hw_capture *capture)
+{
+	const struct hw_link_type *type = hw_link_type_find(capture->unknown);
+
+	if (capture->counts.unknown_link_type)
+		hw_capture_refuse(capture,
+				  "has %llu packet%s of link type %u (%s), which is not supported yet: Headwater reads Ethernet and raw IP",
+				  (unsigned long long)capture->counts.unknown_link_type, capture->counts.unknown_link_type == 1 ? "" : "s",
+				  capture->unknown, type ? type->name : "unknown");
+	else if (capture->counts.no_interface)
+		hw_capture_refuse(capture, "has %llu packet%s of interfaces that it does not describe: whatever wrote it is at fault",
+				  (unsigned long long)capture->counts.no_interface, capture->counts.no_interface == 1 ? "" : "s");
+	return capture->problem[0] ? -1 : 0;
+}
+
 int hw_capture_finish(struct hw_capture *capture, const void *data, size_t left)
 {
 	unsigned long long end = capture->offset + left;
@@ -288,7 +304,7 @@ int hw_capture_finish(struct hw_capture *capture, const void *data, size_t left)
 		return -1;
 	}
 	if (!left && !capture->skip && !capture->trailer)
-		return 0;
+		return refuse_dropped(capture);
 	if (capture->described || capture->offset)
 		hw_capture_refuse(capture, "is cut off after packet %llu (byte %llu)", (unsigned long long)capture->counts.seen, end);
 	else

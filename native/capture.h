@@ -25,6 +25,7 @@ struct hw_link_type {
 /* A described interface; a pcap file has one. Nanoseconds are (units * multiply >> shift) / divide + offset. */
 struct hw_capture_interface {
 	void (*parse)(struct hw_parser *); /* NULL: the link type is not known */
+	uint16_t link_type;
 	uint64_t multiply;
 	uint64_t divide; /* 0: the unit is so short that 64 bits of it are no nanosecond */
 	uint8_t shift;
@@ -61,6 +62,7 @@ struct hw_capture {
 	struct hw_capture_counts counts;
 	struct hw_capture_interface *interfaces;
 	uint32_t described; /* interfaces, over all sections */
+	uint16_t unknown;   /* the first link type of a packet that could not be a row */
 	uint32_t allocated;
 	bool swapped; /* the file's or section's byte order is not ours */
 

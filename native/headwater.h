@@ -61,7 +61,8 @@ struct hw_capture *hw_capture_new(void);
 void hw_capture_free(struct hw_capture *);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
-/* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end, else -1 and a problem. */
+/* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a
+ * problem. */
 int hw_capture_finish(struct hw_capture *, const void *data, size_t left);
 /* What is wrong, to be read behind the capture's name: "is cut off after packet 7 (byte 812)". */
 const char *hw_capture_problem(const struct hw_capture *);

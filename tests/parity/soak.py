@@ -62,7 +62,7 @@ def survivors(captures: list[Path], into: Path) -> list[str]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=10)
+    options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--mutations", type=int, default=100)
     options.add_argument("--numbers", action="store_true", help="each number of packet.h wrong by one, instead")
     chosen = options.parse_args()

@@ -156,7 +156,7 @@ def test_what_cannot_be_a_row_is_counted_by_reason(tmp_path: Path) -> None:
     made.enhanced(frame(60)).enhanced(frame(60), interface=2).obsolete(frame(60), interface=1).obsolete(frame(60), interface=65535)
     made.enhanced(bytes(3 << 20), interface=1).enhanced(frame(61))
     read = read_bytes(tmp_path, made.data)
-    assert read.error is None
+    assert "has 3 packets of link type 113 (LINUX_SLL), which is not supported yet" in str(read.error)
     assert read.counts == {"seen": 8, "as_row": 2, "capture_link_type": 3, "capture_no_interface": 3}
 
 
@@ -202,10 +202,10 @@ WHOLE = {"pcap": pcap(packets(20)), "modified": pcap(packets(20), ">", MODIFIED)
 @pytest.mark.parametrize("data", WHOLE.values(), ids=WHOLE)
 def test_rows_do_not_depend_on_how_the_octets_come(data: bytes) -> None:
     whole, problem = decode(data, len(data))
-    assert len(whole) > 8 and not problem
+    assert len(whole) > 8 and "cut off" not in problem
     for piece, capacity in itertools.product([1, 7, 64, 4096], [1, 3, 1024]):
-        rows, problem = decode(data, piece, capacity)
-        assert not problem
+        rows, said = decode(data, piece, capacity)
+        assert said == problem
         assert rows.tobytes() == whole.tobytes()
 
 
@@ -221,13 +221,13 @@ def test_a_capture_cut_anywhere_gives_the_rows_before_the_cut(tmp_path: Path, da
         read = read_bytes(tmp_path, data[:cut])
         assert read.rows.tobytes() == whole[: len(read.rows)].tobytes()
         counts.add(len(read.rows))
-        if read.error is None:
+        if read.error is None or "is not supported yet" in read.error:  # ends where a block does
             clean.add(cut)
         elif len(read.rows):
             assert "is cut off after packet" in read.error and f"(byte {cut})" in read.error and "are kept" in read.error
     assert clean == ends
     assert counts == set(range(len(whole)))
-    assert read_bytes(tmp_path, data).error is None
+    assert "cut off" not in (read_bytes(tmp_path, data).error or "")
 
 
 def lie(offset: int, value: int) -> bytes:

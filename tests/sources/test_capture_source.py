@@ -77,7 +77,7 @@ def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
     read = read_bytes(tmp_path, gzip.compress(DATA) + b"what is this?", "odd.pcap.gz")
     assert len(read.rows) == 5
     assert str(read.error).startswith(f"odd.pcap.gz is damaged in its gzip data near byte {len(gzip.compress(DATA))} (")
-    assert str(read.error).endswith(", after packet 5; the rows before it are kept")
+    assert str(read.error).endswith(", after packet 5; the rows that were read are kept")
 
 
 def test_a_frame_that_unpacks_into_zeros_without_end_is_refused_at_once(tmp_path: Path) -> None:

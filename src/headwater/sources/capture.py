@@ -40,6 +40,7 @@ class Capture:
         self._total = 0
         self._octets: Octets | None = None
         self._seen = Entry("packets", self.name, "seen")
+        self._as_row = Entry("packets", self.name, "as_row")
         self._counts: dict[Entry, int] = {}
         self._before: dict[Entry, int] = {}  # what another capture of the same name has counted
         self._interfaces: dict[int, str] = {}
@@ -105,7 +106,8 @@ class Capture:
         return (octets.position, self._total) if octets and self._total else None
 
     def read(self) -> Iterator[Batch]:
-        """Batches until the file's end. Raises SourceError where it is not a capture, damaged or cut off, after the rows before it.
+        """Batches until the file's end. After the rows, raises SourceError if it is no capture, damaged, cut off, or
+        not all of it could be rows.
 
         A pipe gives what it has every 100 ms, even if that is an empty batch.
         """
@@ -152,7 +154,7 @@ class Capture:
         if filled:
             yield self._batch(rows[:filled].copy())
         if problem and not self._stopped:
-            kept = "; the rows before it are kept" if any(self._counts.values()) else ""
+            kept = "; the rows that were read are kept" if self._counts.get(self._as_row) else ""
             raise SourceError(f"{self.name} {problem}{kept}")
 
     def _room(self) -> tuple[np.ndarray[Any, np.dtype[Any]], Any]:
@@ -176,7 +178,7 @@ class Capture:
         self.lost_before = counts.lost_before
         self._counts = {
             self._seen: counts.seen,
-            Entry("packets", self.name, "as_row"): counts.as_row,
+            self._as_row: counts.as_row,
             self._dropped("capture__link_type"): counts.unknown_link_type,
             self._dropped("capture__no_interface"): counts.no_interface,
         }
