@@ -165,6 +165,23 @@ def test_ctrl_c_ends_a_run_and_prints_the_ledger():
     assert "adds up exactly" in said
 
 
+@pytest.mark.parametrize("form", ["table", "jsonl"])
+def test_a_standard_output_that_takes_nothing(capture: Path, form: str):
+    for where, code, said in ((">/dev/full", 6, "no room left"), (">&-", 6, "standard output is closed")):
+        done = subprocess.run(
+            ["sh", "-c", f"{HEADWATER} read {capture} --format {form} {where}"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, said in done.stderr, "internal" in done.stderr) == (code, True, False), done.stderr
+
+
+def test_a_table_whose_reader_leaves(tmp_path: Path):
+    big = make_capture(tmp_path / "big.pcap", 50_000)
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {HEADWATER} read {big} --format table | head -1"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stdout.splitlines()), "adds up exactly" in done.stderr) == (0, 1, True), done.stderr
+
+
 def test_config_check_and_show(tmp_path: Path):
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('interfaces = ["eth0"]\n')

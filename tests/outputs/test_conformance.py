@@ -14,6 +14,7 @@ from grafana_stand_in import TOKEN, StandIn
 from headwater._native import ffi, lib
 from rows_made import START, packets, rates
 
+from headwater.errors import SinkError
 from headwater.interfaces import Sink
 from headwater.outputs import files
 from headwater.outputs import outlet as outlet_module
@@ -187,6 +188,24 @@ def test_a_sink_that_breaks_hurts_no_other() -> None:
     with_bug.close()
     assert totals(ledger)["rejected"] == totals(ledger)["made"] == 50
     assert said == ["/nowhere: unexpected ValueError: of all things; please report this"]
+
+
+def test_a_sink_that_refuses_all_is_never_said_to_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet_module, "CALM_S", 0.0)
+
+    class Refusing(Held):
+        def send(self, batches: Any) -> files.Sent:
+            raise SinkError("does not accept the token", retryable=False)
+
+    ledger, said = Ledger(), []
+    outlet = Outlet(Refusing(), ledger, said.append)
+    outlet.open()
+    for number in range(3):
+        outlet.put(packets(10, number))
+        outlet.flush()
+    outlet.close()
+    assert said == ["held: does not accept the token"]
+    assert totals(ledger)["rejected"] == 30
 
 
 class Held:

@@ -1,16 +1,19 @@
 """The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
 
+import errno
 import os
 import re
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from headwater import __version__
-from headwater.errors import HeadwaterError, OutputClosed
+from headwater.errors import HeadwaterError, OutputClosed, SinkError
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -41,11 +44,40 @@ def _example(text: str) -> Callable[[click.Command], click.Command]:
     return add
 
 
+class _Commands(click.Group):
+    """A group whose commands write to standard output, where anything may happen. click would end a closed pipe with 1 by itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises OutputClosed or SinkError for what becomes of standard output."""
+        if sys.stdout is None:
+            raise SinkError("standard output is closed: send it to a file or to /dev/null", retryable=False)
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise OutputClosed from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise SinkError(
+                f"standard output: no room left ({error.strerror}): free some, or choose another place", retryable=False
+            ) from None
+
+
+def _interfaces(_context: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    names = [*sorted(name for _, name in socket.if_nameindex()), "any"]
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
+
+
+output_option = click.option(
+    "-o", "--output", type=click.Path(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
+)
 config_option = click.option("-c", "--config", "config_file", type=click.Path(path_type=Path), help="A TOML file with settings.")
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, epilog="\b\nExamples:\n  sudo headwater run\n  headwater read trace.pcap"
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExamples:\n  sudo headwater run\n  headwater read trace.pcap",
 )
 @click.version_option(__version__, prog_name="headwater")
 def cli() -> None:
@@ -54,9 +86,17 @@ def cli() -> None:
 
 @_example("Examples:\n  sudo headwater run\n  sudo headwater run -i eth0 -o rows --format parquet --for 10s")
 @cli.command()
-@click.option("-i", "--interface", "interfaces", multiple=True, metavar="IF", help='Listen here; again for more; "any" for all.')
+@click.option(
+    "-i",
+    "--interface",
+    "interfaces",
+    multiple=True,
+    metavar="IF",
+    shell_complete=_interfaces,
+    help='Listen here; again for more; "any" for all.',
+)
 @config_option
-@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Write one file a record into DIR.")
+@output_option
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
 @click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
@@ -88,8 +128,8 @@ def run(
     "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -w - | headwater read -"
 )
 @cli.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Write one file a record into DIR.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@output_option
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
 def read(files: tuple[str, ...], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
@@ -180,11 +220,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (BrokenPipeError, OutputClosed):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at exit finds an open file
-        sys.exit(0)
     except HeadwaterError as error:
-        _tell(str(error))
+        if not isinstance(error, OutputClosed):
+            _tell(str(error))
+        if isinstance(error, SinkError) and sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own flush at exit finds an open file
         sys.exit(error.exit_code)
     except Exception as error:
         if os.environ.get("HEADWATER_DEBUG"):

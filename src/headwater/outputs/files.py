@@ -221,7 +221,10 @@ class Files:
             raise SinkError("standard output takes one record: choose it with --record, or a directory with -o", retryable=False)
         try:
             if self._directory:
-                self._directory.mkdir(parents=True, exist_ok=True)
+                try:
+                    self._directory.mkdir(parents=True, exist_ok=True)
+                except (FileExistsError, NotADirectoryError):
+                    raise SinkError(f"{self.name}: a file is in the way of this directory: choose another place", retryable=False) from None
             for record in self._at_once:
                 self._file(record)
         except OSError as error:

@@ -67,6 +67,7 @@ class Outlet:
         self._dropped: dict[Drop, int] = {}
         self._problem: str | None = None
         self._problem_at = (0.0, 0)  # when it began, and what had been lost before
+        self._well_sent = False  # the last send(): of a format that needs an end, it is all that tells
         self._failed_at = 0.0  # the last time
         self._rest_until = 0.0  # the other side wants to be left alone
         self._flush_at = 0.0  # not before
@@ -250,6 +251,7 @@ class Outlet:
     def _deliver(self, batches: Sequence[Batch]) -> None:
         rows = sum(len(batch) for batch in batches)
         attempt = 0
+        self._well_sent = False
         while True:
             try:
                 sent = self.sink.send(batches)
@@ -263,11 +265,13 @@ class Outlet:
             except Exception as error:  # noqa: BLE001 - as above
                 return self._refused(SinkError(f"unexpected {_text(error)}; please report this", retryable=False), rows)
             else:
-                return self._sent(sent)
+                self._well_sent = not sent.problem and (sent.acked > 0 or not sent.dropped)
+                return self._sent(sent, well=self._well_sent)
 
     def _flush(self, *, last: bool) -> None:
         try:
-            self._sent(self.sink.flush(last))
+            sent = self.sink.flush(last)
+            self._sent(sent, well=sent.acked > 0 or self._well_sent)
         except SinkError as error:
             self._refused(error, 0)
         except Exception as error:  # noqa: BLE001 - as above
@@ -277,14 +281,14 @@ class Outlet:
             self._flush_wanted = False
             self._changed.notify_all()
 
-    def _sent(self, sent: Sent) -> None:
+    def _sent(self, sent: Sent, *, well: bool) -> None:
         with self._changed:
             self._settle(sent)
             if sent.problem and self._stop_on_error:
                 self._fail(sent.problem)
         if sent.problem:
             self._trouble(sent.problem, sum(sent.dropped.values()))
-        elif sent.acked or not sent.dropped:
+        elif well:
             self._well()
 
     def _refused(self, error: SinkError, rows: int) -> None:

@@ -238,6 +238,8 @@ class AfPacket:
 
     def _rename(self, ring: _Ring, now: Interface) -> None:
         old = ring.interface.name
+        if ring.interface.up and not now.up:
+            self._report(f"{old} is down; waiting for it to come up again")
         with self._lock:
             self._keep(old, ring.rename(now))
         if now.name != old:

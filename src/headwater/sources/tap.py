@@ -41,6 +41,7 @@ class _Attached:
 
     def __init__(self, interface: Interface, links: list[int], promiscuous: socket.socket | None) -> None:
         self.name = interface.name
+        self.up = interface.up
         self.links = links
         self.promiscuous = promiscuous
 
@@ -226,6 +227,9 @@ class Tap:
             self._gone[index] = attached.name, time.monotonic()
             self._report(f"{attached.name} is gone; waiting for it to come back")
         for index, attached in self._attached.items():
+            if attached.up and not there[index].up:
+                self._report(f"{there[index].name} is down; waiting for it to come up again")
+            attached.up = there[index].up
             if there[index].name != attached.name:
                 self._report(f"{attached.name} is called {there[index].name} now")
                 self._settle(index, attached.name)
