@@ -89,7 +89,10 @@ class Pipeline:
         self._last_tick = self._told_at = time.time_ns()
 
     def stop(self) -> None:
-        """End soon, in good order; callable from a signal handler."""
+        """End soon, in good order; a second time, without waiting for outlets. Callable from a signal handler."""
+        if self._stopping:
+            for outlet in self._outlets:
+                outlet.give_up()
         self._stopping = True
         self._bell.ring()
 

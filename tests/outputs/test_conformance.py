@@ -299,6 +299,23 @@ def test_what_a_hung_sink_has_is_lost_at_the_end_and_not_counted_twice(monkeypat
     assert totals(ledger)["unreachable"] == totals(ledger)["made"] == 20
 
 
+def test_who_gives_up_waits_no_longer() -> None:
+    ledger, sink, said = Ledger(), Held(), []
+    outlet = Outlet(sink, ledger, said.append)
+    outlet.open()
+    outlet.put(packets(10, 0))
+    ends = threading.Thread(target=outlet.close)
+    ends.start()
+    while not said:  # that it waits
+        time.sleep(0.01)
+    outlet.give_up()
+    ends.join(5)  # far from the grace that a sink has
+    assert not ends.is_alive()
+    assert said == ["held: waiting for it to take what is left; Ctrl-C again gives up"]
+    assert totals(ledger)["unreachable"] == 10 and not list(imbalances(ledger.totals()))
+    sink.gate.set()
+
+
 def test_a_sample_is_even_and_the_rest_counted() -> None:
     ledger, sink = Ledger(), Held()
     sink.sample = {"packet": 500}

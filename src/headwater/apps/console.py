@@ -22,11 +22,15 @@ def tell_ledger(ledger: telemetry.Ledger) -> None:
 
 @contextmanager
 def until_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, the first SIGINT, SIGTERM or SIGHUP calls `stop`; a second one ends the process as usual."""
+    """Within the block, the first two of SIGINT, SIGTERM or SIGHUP call `stop`; a third one ends the process as usual."""
     before: dict[int, Any] = {}
+    calls = 0
 
     def handle(number: int, _: object) -> None:
-        signal.signal(number, before[number])
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            signal.signal(number, before[number])
         stop()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -22,7 +22,8 @@ SEND_ROWS = 1 << 16  # in one send(): enough that a fixed cost a batch does not 
 FLUSH_S = 1.0
 GRACE_S = 10.0  # beyond close()'s deadline, for a send() that is under way to end by its own time limit
 PATIENCE_S = 10.0
-CALM_S = 1.0
+CALM_S = 1.0  # without a failure, before it is said that a sink is back
+ASK_S = 1.0  # of waiting at the end, before it is said for whom
 NEVER = float("inf")
 _QUEUE_FULL, _REJECTED = Drop["sink_queue__full"], Drop["sink__rejected"]
 _UNSAMPLED, _UNREACHABLE = Drop["sink__unsampled"], Drop["sink__unreachable"]
@@ -67,6 +68,7 @@ class Outlet:
         self._dropped: dict[Drop, int] = {}
         self._problem: str | None = None
         self._problem_at = (0.0, 0)  # when it began, and what had been lost before
+        self._given_up = False
         self._well_sent = False  # the last send(): of a format that needs an end, it is all that tells
         self._failed_at = 0.0  # the last time
         self._rest_until = 0.0  # the other side wants to be left alone
@@ -134,12 +136,20 @@ class Outlet:
         if not self._thread.ident:
             self.sink.close()
             return
+        asked_at = time.monotonic() + ASK_S
         while self._thread.is_alive() and not self._abandoned:
             self._thread.join(0.1)
+            if time.monotonic() > asked_at:
+                asked_at = NEVER
+                self._report(f"{self.sink.name}: waiting for it to take what is left; Ctrl-C again gives up")
             with self._changed:
-                if self._late(GRACE_S):
+                if self._late(GRACE_S) or self._given_up:
                     self._abandoned = True
                     self._lose_the_rest()
+
+    def give_up(self) -> None:
+        """Make close() lose what is left at once. Callable from a signal handler."""
+        self._given_up = True
 
     # -- counts, under the lock ----------------------------------------------------------------------------------------------
 
