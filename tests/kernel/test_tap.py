@@ -301,7 +301,8 @@ def attached(end: End) -> int:
     return total + ("xdp" in json.loads(end.space.run("ip", "-j", "link", "show", "dev", end.interface).stdout)[0])
 
 
-def test_interfaces_are_followed(veth: Veth):
+@pytest.mark.parametrize("again", ["", "index {}"], ids=["new index", "same index"])
+def test_interfaces_are_followed(veth: Veth, again: str):
     end = veth.near
     with Watching(end) as seen:
         with end.space.inside():
@@ -313,8 +314,9 @@ def test_interfaces_are_followed(veth: Veth):
         time.sleep(0.2)
         ping()
         end.space.ip(f"link del {end.interface}")
-        time.sleep(0.3)
-        end.space.ip(f"link add {end.interface} type veth peer name again netns {veth.far.space.name}")
+        if not again:
+            time.sleep(0.3)
+        end.space.ip(f"link add {end.interface} {again.format(end.index)} type veth peer name again netns {veth.far.space.name}")
         veth.far.space.ip("link set again up")
         end.space.ip(f"addr add {end.ip4}/24 dev {end.interface}")
         end.space.ip(f"link set {end.interface} up")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 from typing import NoReturn
 
 from headwater._native import ffi, lib
@@ -26,6 +27,11 @@ def attach_xdp(program: int, ifindex: int, name: str, *, generic: bool = False) 
 def detach(link: int) -> None:
     """Take away what attach_* put there."""
     os.close(link)
+
+
+def is_attached(link: int) -> bool:
+    """Whether its interface is still there: one that was made again with the same index has nothing of ours (kernel: bpf_link's fdinfo)."""
+    return "\nifindex:\t0\n" not in Path(f"/proc/self/fdinfo/{link}").read_text()
 
 
 def _link(program: int, ifindex: int, place: int, flags: int, what: str) -> int:

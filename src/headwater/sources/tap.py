@@ -215,13 +215,15 @@ class Tap:
             raise
         promiscuous = _promiscuous(index) if self._promiscuous else None
         self._attached[index] = _Attached(interface, links, promiscuous)
-        self._gone.pop(index, None)
+        before, _ = self._gone.pop(index, (name, 0))
+        if before != name:
+            self._settle(index, before)
         self._interfaces[index] = name
 
     def _follow(self) -> None:
         """Bring what is attached to what is there: new ones, renamed ones, and those that are gone."""
         there = interfaces()
-        for index in [index for index in self._attached if index not in there]:
+        for index in [i for i, attached in self._attached.items() if i not in there or not hooks.is_attached(attached.links[0])]:
             attached = self._attached.pop(index)
             attached.detach()
             self._gone[index] = attached.name, time.monotonic()
