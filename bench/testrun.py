@@ -9,11 +9,10 @@ import numpy as np
 from headwater._native import ffi, lib
 
 from headwater.kernel import libbpf
-from headwater.kernel.ringbuf import Ring
+from headwater.kernel.ringbuf import HEADER, Ring
 from headwater.records import PACKET
 from headwater.records.layouts import COUNTERS
 
-HEADER = 8  # of the ring, before each record
 SLOT = HEADER + PACKET.dtype.itemsize
 
 

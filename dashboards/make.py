@@ -1,9 +1,10 @@
-"""Makes headwater-live.json: Headwater's dashboard for Grafana Live. Run `python dashboards/make.py` after a change; a test compares.
+"""Makes headwater-live.json: Headwater's dashboard for Grafana Live. `make docs` writes it, `--check` fails where it is old.
 
 The channels are those that the sink pushes to (headwater.outputs.lines); the stream is the default of its settings.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,5 +249,14 @@ def text() -> str:
     return json.dumps(dashboard(), indent=2) + "\n"
 
 
+def main() -> None:
+    """Write it, or with --check say whether it is old."""
+    made = HERE / "headwater-live.json"
+    if "--check" not in sys.argv[1:]:
+        made.write_text(text())
+    elif made.read_text() != text():
+        sys.exit(f"dashboards/{made.name}: not as the code has it; run `make docs`")
+
+
 if __name__ == "__main__":
-    (HERE / "headwater-live.json").write_text(text())
+    main()

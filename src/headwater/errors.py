@@ -3,6 +3,11 @@
 Each message is one line that ends with what to do next; the commands print it and leave with `exit_code`.
 """
 
+import errno
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What a write fails with where a disk, a quota or a limit is full."""
+
 
 class HeadwaterError(Exception):
     """What the commands catch."""

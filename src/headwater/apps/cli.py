@@ -1,6 +1,5 @@
 """The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
 
-import errno
 import os
 import re
 import socket
@@ -13,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from headwater import __version__
-from headwater.errors import HeadwaterError, OutputClosed, SinkError
+from headwater.errors import NO_ROOM, HeadwaterError, OutputClosed, SinkError
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -56,7 +55,7 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise OutputClosed from None
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno not in NO_ROOM:
                 raise
             raise SinkError(
                 f"standard output: no room left ({error.strerror}): free some, or choose another place", retryable=False

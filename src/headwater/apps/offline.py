@@ -12,13 +12,11 @@ from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import outlets
 from headwater.apps.table import write_table
 from headwater.config import Format, OutputSettings, Settings
-from headwater.errors import HeadwaterError, SinkError, SourceError
+from headwater.errors import HeadwaterError, SourceError
 from headwater.pipeline import Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
-
-BINARY = ("parquet", "arrow")
 
 
 class InTurn:
@@ -117,8 +115,6 @@ def read(files: Sequence[str], output: str | None, records: tuple[str, ...], for
     if format_ == "table" or (format_ is None and output is None and sys.stdout.isatty()):
         _table(source, ledger)
         return
-    if format_ in BINARY and output is None and sys.stdout.isatty():
-        raise SinkError(f"{format_} is not for a terminal: give a directory with -o, or send standard output to a file", retryable=False)
     chosen: Format = format_ or "jsonl"  # type: ignore[assignment]  # click allows no other
     settings = Settings(records=records, output=OutputSettings(directory=output, format=chosen))  # type: ignore[arg-type]  # as before
     made = outlets(settings, ledger, tell, live=False, to_stdout=output is None)

@@ -1,9 +1,11 @@
 """The outlets that the settings ask for."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from headwater.config import Settings
+from headwater.errors import SinkError
 from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.sinks import formats
@@ -21,8 +23,12 @@ def outlets(settings: Settings, ledger: Ledger, report: Callable[[str], None], *
     records = [RECORDS[name] for name in settings.records]
     if directory or to_stdout:
         wanted = records if to_stdout else [*records, LEDGER]
+        form = next(form for form in formats() if form.suffix == (settings.output.format or "jsonl"))
+        if to_stdout and form.needs_end and sys.stdout.isatty():
+            problem = f"{form.suffix} is not for a terminal: give a directory with -o, or send standard output to a file"
+            raise SinkError(problem, retryable=False)
         files = Files(
-            next(form for form in formats() if form.suffix == (settings.output.format or "jsonl")),
+            form,
             Path(directory) if directory else None,
             frozenset(record.name for record in wanted),
             at_once=wanted,

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import ClassVar, Protocol, Self, TypeAlias
 
 from headwater._native import ffi, lib
-from headwater.errors import OutputClosed, SinkError
+from headwater.errors import NO_ROOM, OutputClosed, SinkError
 from headwater.interfaces import Sent
 from headwater.records import Batch, Drop, Record
 from headwater.records.batch import joined
@@ -24,7 +24,6 @@ from headwater.records.batch import joined
 Octets: TypeAlias = bytes | memoryview
 _DISK_FULL, _REJECTED = Drop["sink__disk_full"], Drop["sink__rejected"]
 _LEAST_ROWS = 1024  # to be tried by themselves when there is no room for more
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Format(Protocol):
@@ -157,7 +156,7 @@ class File:
                     self._append(octets, self._form.end_room())
                     break
                 except OSError as error:
-                    if error.errno not in _NO_ROOM or rows <= _LEAST_ROWS:
+                    if error.errno not in NO_ROOM or rows <= _LEAST_ROWS:
                         raise
                     rows //= 2
             self._form.commit()
@@ -298,12 +297,12 @@ class Files:
         return self._files[record.name]
 
     def _lost(self, error: OSError, rows: int, dropped: dict[Drop, int]) -> None:
-        reason = _DISK_FULL if error.errno in _NO_ROOM else _REJECTED
+        reason = _DISK_FULL if error.errno in NO_ROOM else _REJECTED
         dropped[reason] = dropped.get(reason, 0) + rows
         self._problem = self._explain(error)
 
     def _explain(self, error: OSError) -> str:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             return f"no room left ({error.strerror}); what was written before is kept: free some, or choose another place"
         file = Path(os.fsdecode(error.filename)).name if error.filename else "there"
         return f"cannot write {file}: {error.strerror}; choose another place"

@@ -276,12 +276,11 @@ class Outlet:
                 return self._refused(SinkError(f"unexpected {_text(error)}; please report this", retryable=False), rows)
             else:
                 self._well_sent = not sent.problem and (sent.acked > 0 or not sent.dropped)
-                return self._sent(sent, well=self._well_sent)
+                return self._sent(sent)
 
     def _flush(self, *, last: bool) -> None:
         try:
-            sent = self.sink.flush(last)
-            self._sent(sent, well=sent.acked > 0 or self._well_sent)
+            self._sent(self.sink.flush(last))
         except SinkError as error:
             self._refused(error, 0)
         except Exception as error:  # noqa: BLE001 - as above
@@ -291,14 +290,14 @@ class Outlet:
             self._flush_wanted = False
             self._changed.notify_all()
 
-    def _sent(self, sent: Sent, *, well: bool) -> None:
+    def _sent(self, sent: Sent) -> None:
         with self._changed:
             self._settle(sent)
             if sent.problem and self._stop_on_error:
                 self._fail(sent.problem)
         if sent.problem:
             self._trouble(sent.problem, sum(sent.dropped.values()))
-        elif well:
+        elif sent.acked or self._well_sent:
             self._well()
 
     def _refused(self, error: SinkError, rows: int) -> None:

@@ -31,7 +31,7 @@ class Parquet:
         self._schema = arrow_schema(record)
         self._groups, _ = self._make([], len(_MAGIC))  # the footer of what is in the file
         self._next: pq.FileMetaData | None = None
-        self._footer = len(_file(self._groups))  # octets of it, at most
+        self._footer = self._room = len(_file(self._groups))  # octets of it, at most, without and with the group that was encoded last
 
     def head(self) -> Octets:
         """The magic number."""
@@ -40,13 +40,14 @@ class Parquet:
     def encode(self, batches: Sequence[Batch], at: int, /) -> Sequence[Octets]:
         """A row group that is to lie at `at`."""
         self._next, group = self._make([batch.to_arrow() for batch in batches], at)
+        self._room = self._footer + len(_file(self._next))
         return [group]
 
     def commit(self) -> None:
         """The row group is in the file."""
         assert self._next is not None  # noqa: S101 - encode() came before
         self._groups.append_row_groups(self._next)
-        self._footer += len(_file(self._next))
+        self._footer = self._room
         self._next = None
 
     def end(self) -> Octets:
@@ -55,7 +56,7 @@ class Parquet:
 
     def end_room(self) -> int:
         """The footer's size at most, with the row group that was encoded last."""
-        return self._footer + (len(_file(self._next)) if self._next else 0) + 1024
+        return self._room + 1024
 
     def _make(self, batches: Sequence[pa.RecordBatch], at: int) -> tuple[pq.FileMetaData, Octets]:
         """A footer, and the row group between the magic number and that, made in a file of memory that is a hole up to `at`."""
