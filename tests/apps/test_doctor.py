@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from netns import Namespace, Veth, namespace, unique, veth_pair
 
-from headwater.kernel import hooks, libbpf
+from headwater.apps import doctor
+from headwater.kernel import hooks, libbpf, probe
 from headwater.kernel.interfaces import interfaces
-from headwater.kernel.probe import ladder
 
 pytestmark = pytest.mark.kernel
 WITHOUT = {  # setpriv's words for the capabilities that are taken away
@@ -54,7 +54,7 @@ def examine(space: Namespace, without: str = "") -> tuple[dict[tuple[str, str], 
     done = python(space, without, "-m", "headwater", "doctor", "--json")
     assert not done.stderr
     found = json.loads(done.stdout)
-    assert all(set(one) == {"area", "name", "state", "why", "todo"} for one in found)
+    assert all(set(one) == {"area", "name", "state", "why", "todo", "denied"} for one in found)
     assert {one["state"] for one in found} <= {"ok", "warn", "off"}
     assert len({(one["area"], one["name"]) for one in found}) == len(found)
     return {(one["area"], one["name"]): one for one in found}, done.returncode
@@ -66,16 +66,30 @@ def test_its_verdict_is_what_then_can_be_opened(missing: str, pair: Veth) -> Non
     opened = python(pair.near.space, WITHOUT[missing], "-c", OPEN, pair.near.interface).stdout.split()
     verdict = found["live capture", "verdict"]
     assert (verdict["state"] == "ok") == bool(opened) == (code == 0)
-    assert code in (0, 3)
     assert (found["packet sockets", "ring"]["state"] == "ok") == ("af_packet" in opened)
-    hook = found[f"interface {pair.near.interface}", "hook"]["why"]
+    said = {area: one for (area, name), one in found.items() if name == "hook"}
+    assert {one["state"] for one in said.values()} == {verdict["state"]}
+    hook = said[f"interface {pair.near.interface}"]["why"]
     if opened:
         assert f"by {opened[0]} " in verdict["why"]
         assert f"run listens here, by {opened[0]}: " in hook
     else:
+        assert code == python(pair.near.space, WITHOUT[missing], "-m", "headwater", "run", "--for", "1s").returncode == 4
+        assert "run listens here" not in hook
         assert "CAP_NET_RAW" in verdict["why"]
         assert "root" in verdict["todo"]
         assert "CAP_BPF" in verdict["why"]
+
+
+def test_what_no_privilege_would_mend_is_told_apart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    off = probe.Finding("eBPF", "ring buffer", "off", "the BPF ring buffer is not possible here", "kernel 5.8 or newer")
+    socket = probe.Finding("packet sockets", "ring", "off", "the kernel refused it (Address family not supported by protocol)")
+    monkeypatch.setattr(probe, "_ebpf", lambda: [off])
+    monkeypatch.setattr(probe, "_packet_socket", lambda: socket)
+    assert doctor.run(as_json=True) == 3
+    verdict = json.loads(capsys.readouterr().out)[0]
+    assert verdict["state"] == "off"
+    assert "root" not in verdict["todo"]
 
 
 def test_capabilities_are_those_of_the_process(pair: Veth) -> None:
@@ -87,7 +101,7 @@ def test_capabilities_are_those_of_the_process(pair: Veth) -> None:
 
 def test_the_ladder_is_what_the_kernel_has(pair: Veth) -> None:
     with pair.near.space.inside():
-        assert ladder(interfaces()[pair.near.index])[0] == "tcx"
+        assert probe.ladder(interfaces()[pair.near.index])[0] == "tcx"
 
 
 def test_machine_and_card_are_told_as_others_tell_them(pair: Veth) -> None:

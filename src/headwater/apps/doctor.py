@@ -9,21 +9,20 @@ from rich.console import Console
 from rich.text import Text
 
 from headwater.apps.packets import safe
-from headwater.errors import KernelError
-from headwater.kernel.probe import Finding, findings, live_capture_possible
+from headwater.kernel.probe import Finding, exit_code, findings
 
 _MARGIN = 25
 _STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
 
 
 def run(as_json: bool) -> int:
-    """Print what was found: a table for a person, or a JSON list of findings. Returns 0 if live capture is possible, else 3."""
+    """Print what was found: a table for a person, or a JSON list of findings. Returns the exit code."""
     found = findings()
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))  # noqa: T201 - the output of the command
     else:
         _show(found)
-    return 0 if live_capture_possible(found) else KernelError.exit_code
+    return exit_code(found)
 
 
 def _show(found: list[Finding]) -> None:

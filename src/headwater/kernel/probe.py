@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from headwater._native import ffi, lib
-from headwater.errors import ConfigError, KernelError
+from headwater.errors import ConfigError, KernelError, PermissionDenied
 from headwater.kernel.ethtool import Card, card
 from headwater.kernel.hooks import BPF_TCX_EGRESS, BPF_TCX_INGRESS
 from headwater.kernel.interfaces import Interface, choose, interfaces
@@ -43,6 +43,7 @@ class Finding:
     state: State  # ok; warn: works, but mind this; off: does not
     why: str
     todo: str = ""
+    denied: bool = False  # it is off for want of a privilege
 
 
 def ladder(interface: Interface) -> tuple[Rung, str]:
@@ -78,30 +79,35 @@ def findings() -> list[Finding]:
     except ConfigError as error:
         none_chosen = _refusal("interfaces", "choice", error, "warn")
     rungs = {one.index: _rung(one, ebpf) for one in there.values()}
-    verdict = _verdict([rungs[one.index] for one in chosen] or list(rungs.values()), socket)
+    verdict = _verdict([rungs[one.index] for one in chosen] or list(rungs.values()), ebpf, socket)
     found = [verdict, *_kernel(), *ebpf, _loads("XDP program", "hw_xdp", "warn"), socket, *_privileges(), *_clocks()]
     found += [none_chosen] if none_chosen else []
     for one in there.values():
-        found += _interface(one, rungs[one.index], listened=one in chosen)
+        found += _interface(one, rungs[one.index], socket, listened=one in chosen)
     return found
 
 
-def live_capture_possible(found: list[Finding]) -> bool:
-    """Whether a run can see packets."""
-    return all(one.state != "off" for one in found if one.area == "live capture")
+def exit_code(found: list[Finding]) -> int:
+    """What a run would end with if it ended here: 0 if it can see packets, 4 if a privilege is missing, else 3."""
+    verdict = next(one for one in found if one.area == "live capture")
+    if verdict.state != "off":
+        return 0
+    return PermissionDenied.exit_code if verdict.denied else KernelError.exit_code
 
 
-def _verdict(rungs: list[tuple[Rung, str]], socket: Finding) -> Finding:
+def _verdict(rungs: list[tuple[Rung, str]], ebpf: list[Finding], socket: Finding) -> Finding:
     rung, why = rungs[0] if rungs else ("af_packet", "there is no interface")
-    if rung == "af_packet" and (socket.state == "off" or not rungs):
-        return Finding("live capture", "verdict", "off", f"{why}; {socket.why}", f"{ROOT}, or read a capture file: headwater read FILE")
+    if rung == "af_packet" and socket.state == "off":
+        denied = any(one.denied for one in (*ebpf, socket))
+        todo = "read a capture file: headwater read FILE"
+        return Finding("live capture", "verdict", "off", f"{why}; {socket.why}", f"{ROOT}, or {todo}" if denied else todo, denied)
     return Finding("live capture", "verdict", "ok", f"by {rung} ({why})")
 
 
 def _refusal(area: str, name: str, error: Exception, state: State = "off") -> Finding:
     """An error of ours as a finding: it says first what is wrong, then what to do."""
     why, _, todo = str(error).partition(": ")
-    return Finding(area, name, state, why, todo)
+    return Finding(area, name, state, why, todo, isinstance(error, PermissionDenied))
 
 
 # -- kernel ----------------------------------------------------------------------------------------------------------------------------
@@ -176,7 +182,7 @@ def _packet_socket() -> Finding:
         lib.hw_af_packet_close(ring)
         return Finding("packet sockets", "ring", "ok", "can be opened and mapped")
     if ffi.errno in (errno.EPERM, errno.EACCES):
-        return Finding("packet sockets", "ring", "off", "opening a packet socket needs CAP_NET_RAW", ROOT)
+        return Finding("packet sockets", "ring", "off", "opening a packet socket needs CAP_NET_RAW", ROOT, denied=True)
     return Finding("packet sockets", "ring", "off", f"the kernel refused it ({os.strerror(ffi.errno)})")
 
 
@@ -189,7 +195,7 @@ def _privileges() -> Iterator[Finding]:
         if name in held or also in held:
             yield Finding("privileges", name, "ok", "held" if name in held else f"{also} stands for it")
         elif purpose:
-            yield Finding("privileges", name, "off", f"not held; it is for {purpose}", ROOT)
+            yield Finding("privileges", name, "off", f"not held; it is for {purpose}", ROOT, denied=True)
         else:
             yield Finding("privileges", name, "ok", "not held, and not needed")
     restricted = _sysctl("kernel/unprivileged_bpf_disabled")
@@ -229,7 +235,7 @@ def _clocks() -> Iterator[Finding]:
 # -- interfaces ----------------------------------------------------------------------------------------------------------------------------
 
 
-def _interface(one: Interface, rung: tuple[Rung, str], *, listened: bool) -> Iterator[Finding]:
+def _interface(one: Interface, rung: tuple[Rung, str], socket: Finding, *, listened: bool) -> Iterator[Finding]:
     area = f"interface {one.name}"
     facts = card(one.name)
     about = ", ".join(
@@ -241,10 +247,13 @@ def _interface(one: Interface, rung: tuple[Rung, str], *, listened: bool) -> Ite
         )
     else:
         yield Finding(area, "device", "ok", about)
-    if listened:
-        yield Finding(area, "hook", "ok", f"run listens here, by {rung[0]}: {rung[1]}")
+    hook, why = rung
+    if hook == "af_packet" and socket.state == "off":
+        yield Finding(area, "hook", "off", "run cannot listen here, by tcx or af_packet: see the verdict", denied=socket.denied)
+    elif listened:
+        yield Finding(area, "hook", "ok", f"run listens here, by {hook}: {why}")
     else:
-        yield Finding(area, "hook", "ok", f"run leaves it out; with -i {one.name} it is seen by {rung[0]}")
+        yield Finding(area, "hook", "ok", f"run leaves it out; with -i {one.name} it is seen by {hook}")
     yield from _others(one)
     if listened:
         yield from _offloads(one, facts)
