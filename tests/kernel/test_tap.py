@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -232,38 +233,55 @@ def test_consume_drops_what_it_saw(silent_veth: Veth):
     assert int(next(v for k, v in received.items() if k.strip() == silent_veth.near.interface).split()[3]) == 0  # not counted as errors
 
 
-def other_program(end: End, kind: str, act: str) -> int:
-    """A program of somebody else, attached; returns its link."""
+def compiled(folder: Path, kind: str, act: str) -> Path:
+    """A program of somebody else."""
     source = f'#include <linux/bpf.h>\n__attribute__((section("{kind}"), used)) int other(void *ctx) {{ return {act}; }}'
-    path = f"/tmp/hw-other-{os.getpid()}.o"  # noqa: S108 - gone before the test ends
-    flags = ["-O2", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-x", "c", "-", "-c", "-o", path]
+    path = folder / "other.o"
+    flags = ["-O2", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-x", "c", "-", "-c", "-o", str(path)]
     subprocess.run(["clang", *flags], input=source.encode(), check=True)
-    loaded = lib.bpf_object__open_file(path.encode(), ffi.NULL)
+    return path
+
+
+def other_program(end: End, folder: Path, kind: str, act: str) -> int:
+    """The same, attached; returns its link."""
+    loaded = lib.bpf_object__open_file(bytes(compiled(folder, kind, act)), ffi.NULL)
     assert lib.bpf_object__load(loaded) == 0
     program = lib.bpf_program__fd(lib.bpf_object__find_program_by_name(loaded, b"other"))
     with end.space.inside():
         attach = hooks.attach_xdp if kind == "xdp" else hooks.attach_tcx
-        link = attach(program, end.index, end.interface, **({} if kind == "xdp" else {"egress": False}))
-    Path(path).unlink()
-    return link
+        return attach(program, end.index, end.interface, **({} if kind == "xdp" else {"egress": False}))
 
 
 @pytest.mark.parametrize("act", [0, -1], ids=["TC_ACT_OK", "TC_ACT_UNSPEC"])
-def test_beside_another_tcx_program(silent_veth: Veth, act: int):
-    link = other_program(silent_veth.near, "tc", str(act))
+def test_beside_another_tcx_program(silent_veth: Veth, act: int, tmp_path: Path):
+    link = other_program(silent_veth.near, tmp_path, "tc", str(act))
     with Watching(silent_veth.near) as seen, FrameSender(silent_veth.far) as sender:
         sender.send(ethernet(ipv4(udp(1, 2))) for _ in range(50))
     os.close(link)
     assert len(seen.rows) == 50
 
 
-def test_another_xdp_program_is_left_alone(silent_veth: Veth):
-    link = other_program(silent_veth.near, "xdp", "2")
-    with pytest.raises(KernelError, match="left alone"), Watching(silent_veth.near, hook="xdp"):
+def test_another_xdp_program_is_named_and_left_alone(silent_veth: Veth, tmp_path: Path):
+    link = other_program(silent_veth.near, tmp_path, "xdp", "2")
+    shown = silent_veth.near.space.run("ip", "-json", "-details", "link", "show", silent_veth.near.interface).stdout
+    told = rf"program {json.loads(shown)[0]['xdp']['prog']['id']} \(other\) is there \(native\) and is left alone: .*--hook tcx"
+    with pytest.raises(KernelError, match=told), Watching(silent_veth.near, hook="xdp"):
         pass
     with Watching(silent_veth.near) as seen, FrameSender(silent_veth.far) as sender:
         sender.send(ethernet(ipv4(udp(1, 2))) for _ in range(50))
     os.close(link)
+    assert len(seen.rows) == 50
+
+
+@pytest.mark.parametrize("mode", ["xdpdrv", "xdpgeneric"])
+def test_what_it_says_frees_the_place_of_another_xdp_program(silent_veth: Veth, mode: str, tmp_path: Path):
+    near = silent_veth.near
+    near.space.run("ip", "link", "set", "dev", near.interface, mode, "object", str(compiled(tmp_path, "xdp", "2")), "section", "xdp")
+    with pytest.raises(KernelError, match="left alone") as caught, Watching(near, hook="xdp"):
+        pass
+    near.space.run(*re.search("`(ip link set .*?)`", str(caught.value))[1].split())
+    with Watching(near, hook="xdp") as seen, FrameSender(silent_veth.far) as sender:
+        sender.send(ethernet(ipv4(udp(1, 2))) for _ in range(50))
     assert len(seen.rows) == 50
 
 

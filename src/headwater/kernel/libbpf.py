@@ -16,6 +16,7 @@ from headwater.records import btf
 from headwater.records.layouts import OBJECTS, SCHEMA
 
 LOAD_CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+WITHOUT_EBPF = '--hook af_packet (hook = "af_packet") works as it is'
 MAP_TYPE_RINGBUF = 27
 _LOG_OCTETS = 1 << 20
 _NO_LOG_LINE = "no log"
@@ -81,6 +82,19 @@ class Object:
         return int(lib.bpf_map__fd(lib.bpf_object__find_map_by_name(self._object, name.encode())))
 
 
+def named(program: int) -> str:
+    """A program's id, and its name if we may ask (CAP_SYS_ADMIN)."""
+    fd = int(lib.bpf_prog_get_fd_by_id(program))
+    if fd < 0:
+        return str(program)
+    information = ffi.new("struct bpf_prog_info *")
+    size = ffi.new("__u32 *", ffi.sizeof("struct bpf_prog_info"))
+    failed = lib.bpf_obj_get_info_by_fd(fd, information, size)
+    os.close(fd)
+    name = "" if failed else ffi.string(information.name).decode(errors="replace")
+    return f"{program} ({name})" if name else str(program)
+
+
 def check_layouts(path: Path) -> None:
     """Raise LayoutMismatch if a struct of the object at `path` differs from the schema's."""
     for name, struct in btf.read(path).structs.items():
@@ -97,7 +111,7 @@ def _raise_load_error(failed: int, logs: dict[str, str]) -> None:
         if lines:
             raise VerifierRejected(name, lines[-2:])
     if failed in (errno.ENOSYS, errno.EINVAL):
-        raise Unsupported("loading eBPF programs", 'kernel 5.18 or newer (see `headwater doctor`); hook = "af_packet" works without')
+        raise Unsupported("loading eBPF programs", f"kernel 5.18 or newer (see `headwater doctor`); {WITHOUT_EBPF}")
     raise KernelError(f"the kernel did not load the eBPF programs ({os.strerror(failed)}): see `headwater doctor`")
 
 
@@ -110,7 +124,7 @@ def create_ring(name: str, octets: int) -> int:
         raise PermissionDenied("making a ring buffer", LOAD_CAPABILITIES)
     if fd == -errno.ENOMEM:
         raise KernelError(f"no memory for a ring buffer of {octets:,} octets: make ring_bytes smaller")
-    raise Unsupported("the BPF ring buffer", 'kernel 5.8 or newer, and ring_bytes a power of two; hook = "af_packet" works without')
+    raise Unsupported("the BPF ring buffer", f"kernel 5.8 or newer, and ring_bytes a power of two; {WITHOUT_EBPF}")
 
 
 def put(map_fd: int, key: int, value: bytes) -> None:

@@ -15,7 +15,7 @@ from headwater.errors import ConfigError, KernelError, PermissionDenied
 from headwater.kernel.ethtool import Card, card
 from headwater.kernel.hooks import BPF_TCX_EGRESS, BPF_TCX_INGRESS
 from headwater.kernel.interfaces import Interface, choose, interfaces
-from headwater.kernel.libbpf import Object, create_ring, possible_cpus
+from headwater.kernel.libbpf import Object, create_ring, named, possible_cpus
 
 State = Literal["ok", "warn", "off"]
 Rung = Literal["tcx", "af_packet"]
@@ -263,12 +263,12 @@ def _others(one: Interface) -> Iterator[Finding]:
     """Programs that are attached already. They are left alone."""
     area = f"interface {one.name}"
     for mode, program in one.xdp:
-        why = f"{mode}: program {_named(program)}; tcx sees what it passes, and --hook xdp is refused here"
+        why = f"{mode}: program {named(program)}; tcx sees what it passes, and --hook xdp is refused here"
         yield Finding(area, "XDP", "warn", why)
     for direction, place in (("in", BPF_TCX_INGRESS), ("out", BPF_TCX_EGRESS)):
         _, programs = _attached(one, place)
         if programs:
-            names = ", ".join(_named(program) for program in programs)
+            names = ", ".join(named(program) for program in programs)
             yield Finding(area, f"tcx {direction}", "ok", f"program {names}; ours goes before it and leaves the verdict to it")
 
 
@@ -294,16 +294,3 @@ def _attached(one: Interface, place: int) -> tuple[int, list[int]]:
     if failed and failed != errno.ENOSPC:  # there are more: the first ones are told
         return failed, []
     return 0, list(ids[0 : min(count[0], _PROGRAMS_SHOWN)])
-
-
-def _named(program: int) -> str:
-    """Its id, and its name if we may ask (CAP_SYS_ADMIN)."""
-    fd = int(lib.bpf_prog_get_fd_by_id(program))
-    if fd < 0:
-        return str(program)
-    information = ffi.new("struct bpf_prog_info *")
-    size = ffi.new("__u32 *", ffi.sizeof("struct bpf_prog_info"))
-    failed = lib.bpf_obj_get_info_by_fd(fd, information, size)
-    os.close(fd)
-    name = "" if failed else ffi.string(information.name).decode(errors="replace")
-    return f"{program} ({name})" if name else str(program)
