@@ -99,9 +99,20 @@ def test_capabilities_are_those_of_the_process(pair: Veth) -> None:
     assert found["privileges", "CAP_BPF"]["why"] == "CAP_SYS_ADMIN stands for it"
 
 
-def test_the_ladder_is_what_the_kernel_has(pair: Veth) -> None:
-    with pair.near.space.inside():
-        assert probe.ladder(interfaces()[pair.near.index])[0] == "tcx"
+def test_the_ladder_is_what_the_kernel_has_for_every_kind_of_interface() -> None:
+    with namespace() as space:
+        for words in (
+            "link add hwk0 type veth peer name hwk1",
+            "link add hwk2 type ifb",
+            "tuntap add hwk3 mode tun",
+            "tuntap add hwk4 mode tap",
+        ):
+            space.ip(words)
+        with space.inside(), libbpf.Object("tap", ("hw_tcx_in",)) as programs:
+            for one in interfaces().values():
+                assert probe.ladder(one)[0] == "tcx"
+                hooks.detach(hooks.attach_tcx(programs.program("hw_tcx_in"), one.index, one.name, egress=False))
+            assert {"lo", "hwk0", "hwk1", "hwk2", "hwk3", "hwk4"} <= {one.name for one in interfaces().values()}
 
 
 def test_machine_and_card_are_told_as_others_tell_them(pair: Veth) -> None:
