@@ -70,9 +70,8 @@ def run(settings: Settings, seconds: float | None) -> None:
 def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None]) -> Tap | AfPacket:
     """The rung that the settings force, or the best one that this kernel has."""
     hook = settings.hook
-    if (
-        hook == "auto"
-    ):  # any interface will do: tcx is the core's (net/core/dev.c), not a driver's, so all have it or none (kernel/bpf/tcx.c)
+    if hook == "auto":
+        # any one of them will do: tcx is in the core and asks nothing of a driver (kernel/bpf/tcx.c), so all interfaces have it or none
         hook = probe.ladder(choose(settings.interfaces)[0])[0]
     if hook == "af_packet":
         return AfPacket(
