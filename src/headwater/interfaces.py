@@ -76,5 +76,6 @@ class Sink(Resource, Protocol):
     def flush(self, last: bool) -> Sent:
         """Make durable what can be, and tell what became of rows that were still on the way: all of them if this is the last call.
 
-        Called about once a second while there are such rows, and once before close().
+        Called when the run begins, about once a second while there are such rows, and once before close(). Raises SinkError where
+        the other side is not there, or will take nothing: that is said, and costs no row.
         """

@@ -316,6 +316,26 @@ def test_who_gives_up_waits_no_longer() -> None:
     sink.gate.set()
 
 
+def test_what_is_put_while_the_sink_flushes_is_waited_for_too() -> None:
+    class Asking(Held):
+        def flush(self, last: bool) -> files.Sent:
+            asking.set()
+            asked.wait(30)
+            return files.Sent()
+
+    asking, asked = threading.Event(), threading.Event()
+    ledger, sink = Ledger(), Asking()
+    sink.gate.set()
+    outlet = Outlet(sink, ledger, print)
+    outlet.open()
+    asking.wait(30)
+    outlet.put(packets(10))
+    threading.Timer(0.1, asked.set).start()
+    outlet.flush(30)
+    assert totals(ledger)["acked"] == 10
+    outlet.close()
+
+
 def test_a_sample_is_even_and_the_rest_counted() -> None:
     ledger, sink = Ledger(), Held()
     sink.sample = {"packet": 500}

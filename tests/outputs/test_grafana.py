@@ -19,6 +19,7 @@ from rows_made import START, ledger, packets, rates
 
 from headwater.analysis import names
 from headwater.errors import SinkError
+from headwater.outputs import outlet as outlet_module
 from headwater.outputs.lines import MEASUREMENTS, Lines
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.sinks.grafana import Grafana, GrafanaSettings
@@ -179,7 +180,8 @@ def test_one_request_at_a_time_with_a_bearer_token_to_the_stream(grafana: StandI
     for request in grafana.requests:
         assert request["headers"]["Authorization"] == f"Bearer {TOKEN}"
         assert "Content-Encoding" not in request["headers"]
-        assert request["body"].endswith(b"\n")
+    assert not grafana.requests[0]["body"], "asked first"
+    assert all(request["body"].endswith(b"\n") for request in grafana.requests[1:])
     assert len({request["from"] for request in grafana.requests}) == 1, "one connection, kept"
     assert len(grafana.requests) < 25, "gathered"
 
@@ -304,24 +306,74 @@ def test_what_only_the_user_can_change_is_said_and_seldom_tried(grafana: StandIn
     assert run.count("made") == 100 and run.count("acked") == 0 and not grafana.lines
 
 
+@pytest.mark.parametrize(
+    ("token", "status", "words"),
+    [("glsa_wrong", 401, "GRAFANA_TOKEN"), (VIEWER, 403, "role Editor"), (TOKEN, 404, "404"), (TOKEN, 302, "redirect")],
+)
+def test_what_is_wrong_is_said_once_and_before_the_first_row(grafana: StandIn, token: str, status: int, words: str) -> None:
+    if token == TOKEN:
+        grafana.act = lambda number, lines: status
+    run = Run(made(grafana, token=token))
+    until(lambda: run.said)
+    assert words in run.said[0] and str(status) in run.said[0]
+    assert run.count("made") == 0 and not any(request["body"] for request in grafana.requests)
+    run.outlet._rest_until = 0.0  # a minute later
+    run.outlet.put(packets(10))
+    run.outlet.put(packets(10))
+    until(lambda: run.count("dropped", "rejected"))
+    run.close(0.2)
+    assert run.count("made") == 20 and run.count("acked") == 0 and len(run.said) == 1
+
+
+def test_nobody_there_is_said_before_the_first_row_and_once_and_then_that_it_is_back(
+    grafana: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet_module, "CALM_S", 0.0)
+    grafana.__exit__()
+    run = Run(made(grafana))
+    until(lambda: run.said)
+    assert re.fullmatch(r"grafana: no connection to http://127\.0\.0\.1:\d+ \(Connection refused\); trying again", run.said[0])
+    assert run.count("made") == 0
+    run.outlet.put(packets(10))
+    time.sleep(0.3)  # some tries
+    assert len(run.said) == 1
+    grafana.__enter__()
+    until(lambda: run.count("acked") == 10)
+    run.close()
+    assert len(run.said) == 2 and run.said[1].startswith("grafana: back after") and run.said[1].endswith(" 0 rows lost")
+    assert len(grafana.lines) == run.count("made") == 10
+
+
+@pytest.mark.parametrize("formats", [True, False])
+@pytest.mark.parametrize("status", [204, 400, 405, 422, 429, 500, 503])
+def test_what_something_else_says_to_an_empty_body_is_no_problem(status: int, formats: bool) -> None:
+    with StandIn(formats=formats) as other:
+        other.act = lambda number, lines: None if lines else status
+        run = Run(made(other))
+        until(lambda: len(other.requests) > (not formats))
+        run.outlet.put(packets(10))
+        run.close()
+        assert run.count("acked") == run.count("made") == len(other.lines) == 10 and not run.said
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_too_many_requests_waits_as_long_as_asked(grafana: StandIn, form: str) -> None:
     ask = {
         "seconds": {"Retry-After": "1"},
         "date": {"Date": "Fri, 21 Nov 2025 10:00:00 GMT", "Retry-After": "Fri, 21 Nov 2025 10:00:01 GMT"},
     }[form]
-    grafana.act = lambda number, lines: (429, ask) if number == 1 else None
+    grafana.act = lambda number, lines: (429, ask) if number == 2 else None
     run = Run(made(grafana))
     run.outlet.put(packets(10))
-    until(lambda: len(grafana.requests) > 1)
+    until(lambda: len(grafana.requests) > 2)
     run.close()
-    assert grafana.requests[1]["at"] - grafana.requests[0]["at"] >= 1.0
+    assert grafana.requests[2]["at"] - grafana.requests[1]["at"] >= 1.0
     assert run.count("acked") == len(grafana.lines) == 10
     assert "asks for patience (429)" in run.said[0]
 
 
 def test_a_connection_that_breaks_after_the_lines_were_taken_counts_them_once(grafana: StandIn) -> None:
-    grafana.act = lambda number, lines: "took it, then reset" if number == 2 else None
+    grafana.act = lambda number, lines: "took it, then reset" if number == 3 else None
     run = Run(made(grafana))
     for number in range(3):
         run.outlet.put(packets(10, number, START + number * 10**12))
@@ -332,7 +384,7 @@ def test_a_connection_that_breaks_after_the_lines_were_taken_counts_them_once(gr
 
 
 def test_a_server_that_does_not_answer_is_left_after_the_time_limit(grafana: StandIn) -> None:
-    grafana.act = lambda number, lines: time.sleep(0.6) or 503 if number == 1 else None
+    grafana.act = lambda number, lines: time.sleep(0.6) or 503 if number == 2 else None
     run = Run(made(grafana, timeout_s=0.2))
     run.outlet.put(packets(10))
     until(lambda: grafana.lines)
@@ -360,10 +412,10 @@ def test_nobody_there_at_the_end_loses_what_is_left(grafana: StandIn) -> None:
 
 def test_what_was_taken_before_the_end_is_acked(grafana: StandIn) -> None:
     """Two requests of one send(): the first is taken, for the second nobody is there any more."""
-    grafana.act = lambda number, lines: 503 if number > 1 else None
+    grafana.act = lambda number, lines: 503 if number > 2 else None
     run = Run(made(grafana))
     run.outlet.put(packets(800))
-    until(lambda: len(grafana.requests) > 3)
+    until(lambda: len(grafana.requests) > 4)
     run.close(0.1)
     assert (run.count("acked"), run.count("dropped", "unreachable")) == (500, 300)
     assert len(grafana.lines) == 500

@@ -241,6 +241,7 @@ class Outlet:
     # -- the thread ----------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._flush(last=False)  # so that the other side's absence is known before the first row
         while True:
             with self._changed:
                 batches = self._gather()
@@ -282,12 +283,15 @@ class Outlet:
         try:
             self._sent(self.sink.flush(last))
         except SinkError as error:
-            self._refused(error, 0)
+            if error.retryable:
+                self._trouble(f"{error}; trying again")
+            else:
+                self._refused(error, 0)
         except Exception as error:  # noqa: BLE001 - as above
             self._refused(SinkError(f"unexpected {_text(error)}; please report this", retryable=False), 0)
         with self._changed:
             self._flush_at = time.monotonic() + FLUSH_S
-            self._flush_wanted = False
+            self._flush_wanted = self._flush_wanted and bool(self._queue)  # what came meanwhile is wanted too
             self._changed.notify_all()
 
     def _sent(self, sent: Sent) -> None:

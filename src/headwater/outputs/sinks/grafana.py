@@ -1,8 +1,9 @@
 """Grafana Live: POST {url}/api/live/push/{stream}, Influx line protocol, a bearer token (grafana.com/docs, Set up Grafana Live).
 
 Grafana answers 500 both when it is broken and when one line is bad, and then takes none of the lines. An empty body tells the two apart:
-if that is taken, the lines are at fault, and halving finds which. Lines that were sent when a connection broke are sent again, so a
-picture may show a packet twice; the ledger counts it once.
+if that is taken, the lines are at fault, and halving finds which. An empty body is also the first that is sent, so that a wrong token is
+known before there is a row. Lines that were sent when a connection broke are sent again, so a picture may show a packet twice; the
+ledger counts it once.
 
 By default Grafana makes one frame of a request, and up to version 12 its page shows only the last row of each millisecond of a frame.
 So a frame a line is asked for (gf_live_frame_format=wide), unless `url` is a whole push URL with a query of its own.
@@ -89,7 +90,7 @@ class Grafana:
         self.sample: Mapping[str, int] = {"packet": settings.max_rows_per_s}
         self._settings = settings
         self._url = settings.push_url()
-        self._taken_once = False
+        self._asked = self._taken_once = False
         self._client: httpx2.Client | None = None
         self._batches: Sequence[Batch] | None = None  # of which send() is not through
         self._lines: Lines
@@ -98,7 +99,7 @@ class Grafana:
         self._acked = self._rejected = 0  # rows that are settled and not yet told
 
     def open(self) -> None:
-        """Get ready; whether Grafana is there shows with the first request."""
+        """Get ready; whether Grafana is there shows with the first flush()."""
         import httpx2  # noqa: PLC0415 - takes 0.1 s to load, and few runs push
 
         self._client = httpx2.Client(
@@ -122,8 +123,14 @@ class Grafana:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def flush(self, last: bool) -> Sent:  # noqa: ARG002 - nothing waits here but what a send() that failed had settled
-        """Tell of that."""
+    def flush(self, last: bool) -> Sent:
+        """Tell what a send() that failed had settled. The first one asks whether Grafana is there, and raises SinkError if it is not."""
+        if not (self._asked or last):
+            self._asked = True
+            self._ask()
+        return self._settled()
+
+    def _settled(self) -> Sent:
         sent = Sent(self._acked, {_REJECTED: self._rejected} if self._rejected else {})
         self._acked = self._rejected = 0
         return sent
@@ -142,13 +149,21 @@ class Grafana:
             if not self._acked + self._rejected:
                 raise
             self._rejected += sum(int(self._lines.rows[begin:end].sum()) for begin, end in self._todo)
-            sent = self.flush(last=False)
+            sent = self._settled()
             return Sent(sent.acked, sent.dropped, str(error))
         self._batches = None
         if not self._acked and self._rejected > 1:
             self._rejected = 0  # the outlet counts what raises
             raise SinkError(f"{self._settings.address()} refuses every line: is it Grafana?", retryable=False, after_s=_REST_S)
-        return self.flush(last=False)
+        return self._settled()
+
+    def _ask(self) -> None:
+        """Push nothing. What is not Grafana may call that a bad request; only what it would say to any request counts."""
+        response = self._post(b"")
+        if response.status_code == 404 and self._url.endswith(f"?{_WIDE}"):
+            response = self._post(b"", self._url.removesuffix(f"?{_WIDE}"))  # as _push() would find
+        if 300 <= response.status_code < 400 or response.status_code in (401, 403, 404):
+            raise self._explain(response)
 
     def _begin(self, batches: Sequence[Batch]) -> None:
         from headwater.outputs.lines import Lines  # noqa: PLC0415 - pyarrow, as above
@@ -182,12 +197,12 @@ class Grafana:
             else:
                 self._rejected += rows
 
-    def _post(self, body: bytes) -> "httpx2.Response":
+    def _post(self, body: bytes, url: str = "") -> "httpx2.Response":
         import httpx2  # noqa: PLC0415 - as above
 
         assert self._client is not None  # noqa: S101 - open() came before
         try:
-            with self._client.stream("POST", self._url, content=body) as response:
+            with self._client.stream("POST", url or self._url, content=body) as response:
                 for _ in zip(range(16), response.iter_raw(4096), strict=False):
                     pass  # so that the connection can be used again; more than that it may keep
         except httpx2.TimeoutException as error:
