@@ -303,7 +303,8 @@ def test_what_only_the_user_can_change_is_said_and_seldom_tried(grafana: StandIn
         assert not elsewhere.requests, "a token does not follow a redirect"
     assert len(grafana.requests) <= 2, "no hammering"
     assert len(run.said) == 1 and words in run.said[0] and str(status) in run.said[0]
-    assert run.count("made") == 100 and run.count("acked") == 0 and not grafana.lines
+    assert run.count("made") == run.count("dropped", "rejected") == 100, "those at the end too: it refuses, and can be reached"
+    assert not grafana.lines
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,19 @@ def test_what_is_wrong_is_said_once_and_before_the_first_row(grafana: StandIn, t
     run.outlet.put(packets(10))
     until(lambda: run.count("dropped", "rejected"))
     run.close(0.2)
-    assert run.count("made") == 20 and run.count("acked") == 0 and len(run.said) == 1
+    assert run.count("made") == run.count("dropped", "rejected") == 20 and len(run.said) == 1
+
+
+def test_who_refused_and_then_went_away_is_unreachable_at_the_end(grafana: StandIn) -> None:
+    run = Run(made(grafana, token=VIEWER))
+    until(lambda: run.said)
+    grafana.__exit__()
+    run.outlet._rest_until = 0.0
+    run.outlet.put(packets(10))
+    until(lambda: len(run.said) == 2)
+    run.close(0.1)
+    assert run.count("dropped", "unreachable") == 10
+    grafana.__enter__()
 
 
 def test_nobody_there_is_said_before_the_first_row_and_once_and_then_that_it_is_back(

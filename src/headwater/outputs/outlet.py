@@ -68,6 +68,7 @@ class Outlet:
         self._dropped: dict[Drop, int] = {}
         self._problem: str | None = None
         self._problem_at = (0.0, 0)  # when it began, and what had been lost before
+        self._reason = _UNREACHABLE  # what the rest is lost for at the end: what rows were last lost for, while that lasts
         self._given_up = False
         self._well_sent = False  # the last send(): of a format that needs an end, it is all that tells
         self._failed_at = 0.0  # the last time
@@ -100,7 +101,7 @@ class Outlet:
                 self._drop(_QUEUE_FULL, len(batch) - self._room)
                 batch = Batch(batch.record, batch.rows[-self._room :], batch.interfaces, batch.borrowed)
             if self._ends():
-                self._drop(_UNREACHABLE, len(batch))
+                self._drop(self._reason, len(batch))
             elif len(batch):
                 self._enqueue(batch.copy())
             self._publish()
@@ -125,7 +126,8 @@ class Outlet:
             raise failure
 
     def close(self, deadline_s: float = 2.0) -> None:
-        """Deliver what is queued and close the sink; after `deadline_s` what is left is dropped{sink, unreachable}.
+        """Deliver what is queued and close the sink; after `deadline_s` what is left is dropped{sink, unreachable}, or for
+        what the sink has last refused rows for, if it still does.
 
         An outlet that waits takes as long as its sink takes, unless the sink fails. Safe to call twice.
         """
@@ -166,7 +168,7 @@ class Outlet:
             self._publish()
 
     def _lose_the_rest(self) -> None:
-        self._drop(_UNREACHABLE, self._queued + self._open)
+        self._drop(self._reason, self._queued + self._open)
         self._queue.clear()
         self._queued = self._open = 0
         self._publish()
@@ -269,7 +271,7 @@ class Outlet:
             except SinkError as error:
                 if not error.retryable:
                     return self._refused(error, rows)
-                self._trouble(f"{error}; trying again")
+                self._away(error)
                 if not self._pause(error.after_s, attempt):
                     return None  # what the sink may have delivered of them is told by the last flush()
                 attempt += 1
@@ -284,7 +286,7 @@ class Outlet:
             self._sent(self.sink.flush(last))
         except SinkError as error:
             if error.retryable:
-                self._trouble(f"{error}; trying again")
+                self._away(error)
             else:
                 self._refused(error, 0)
         except Exception as error:  # noqa: BLE001 - as above
@@ -297,8 +299,10 @@ class Outlet:
     def _sent(self, sent: Sent) -> None:
         with self._changed:
             self._settle(sent)
-            if sent.problem and self._stop_on_error:
-                self._fail(sent.problem)
+            if sent.problem:
+                self._reason = max(sent.dropped, key=sent.dropped.__getitem__, default=self._reason)
+                if self._stop_on_error:
+                    self._fail(sent.problem)
         if sent.problem:
             self._trouble(sent.problem, sum(sent.dropped.values()))
         elif sent.acked or self._well_sent:
@@ -307,18 +311,24 @@ class Outlet:
     def _refused(self, error: SinkError, rows: int) -> None:
         closed = isinstance(error, OutputClosed)
         with self._changed:
-            self._settle(Sent(0, {_UNREACHABLE if closed else _REJECTED: rows}))
+            self._reason = _UNREACHABLE if closed else _REJECTED
+            self._settle(Sent(0, {self._reason: rows}))
             self._rest_until = time.monotonic() + error.after_s
             if closed or self._stop_on_error:
                 self._fail(error)
         if not closed:
             self._trouble(str(error), rows)
 
+    def _away(self, error: SinkError) -> None:
+        with self._changed:
+            self._reason = _UNREACHABLE
+        self._trouble(f"{error}; trying again")
+
     def _fail(self, problem: str | SinkError) -> None:
         """Under the lock: nothing goes out any more but what flush() can still settle."""
         error = problem if isinstance(problem, OutputClosed) else SinkError(f"{self.sink.name}: {problem}", retryable=False)
         self.failure = self.failure or error
-        self._drop(_UNREACHABLE, self._queued)
+        self._drop(self._reason, self._queued)
         self._queue.clear()
         self._queued = 0
         self._publish()
@@ -357,7 +367,7 @@ class Outlet:
             if self._problem is None or time.monotonic() < self._failed_at + CALM_S:
                 return
             since, lost_before = self._problem_at
-            self._problem = None
+            self._problem, self._reason = None, _UNREACHABLE
             lost = self._lost() - lost_before
         self._report(f"{self.sink.name}: back after {time.monotonic() - since:,.0f} s, {lost:,} row{'' if lost == 1 else 's'} lost")
 
