@@ -4,21 +4,17 @@ A page is written by hand; what stands between `<!-- make: NAME -->` and `<!-- e
 of bpf/records.h, the settings and the commands. docs/headwater.toml is made as a whole.
 """
 
-import builtins
 import inspect
 import re
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, get_args, get_origin
 
 import click
 import msgspec
 
 from headwater.apps.cli import cli
-from headwater.config import Settings
+from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.outputs.lines import MEASUREMENTS
 from headwater.records import ENUMS, LEDGER, PACKET, RATE, Column, Record
 from headwater.records.columns import arrow_type
@@ -29,9 +25,6 @@ from headwater.telemetry import Entry, lines
 DOCS = Path(__file__).parent
 HEADER = (DOCS.parent / "bpf/records.h").read_text()
 EXAMPLE = DOCS / "headwater.toml"
-EXAMPLE_VALUES = {"interfaces": ["eth0"], "directory": "rows", "format": "jsonl", "url": "http://localhost:3000", "token": "glsa_..."}
-
-LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 
 LEDGER_COLUMNS = {
     "ts": "end of the interval",
@@ -125,39 +118,16 @@ def settings(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
     meanings = {key: " ".join(text.split()) for key, text in re.findall(r"^(\w+): (.*(?:\n +.*)*)", doc, re.M)}
     rows, tables = [], []
     for field in msgspec.structs.fields(of):
-        if inner := _struct(field.type):
+        if inner := table_of(field.type):
             tables.append(settings(inner, f"{within}{field.name}"))
             continue
         if field.name not in meanings:
             raise SystemExit(f"docs/make.py: the docstring of {of.__name__} has no line `{field.name}: ...`")
-        rows.append((f"`{field.name}`", _type(field.type), _default(field), meanings[field.name]))
+        kind = re.sub(r'"\w+"', r"`\g<0>`", words(field.type))
+        rows.append((f"`{field.name}`", kind, _default(field), meanings[field.name]))
     about = doc.split("\n")[0]
     title = f"### `[{within}]`\n\n{about}\n\n" if within else ""
     return "\n\n".join([title + table("key | type | default | meaning", rows), *tables])
-
-
-def _struct(kind: Any) -> type[msgspec.Struct] | None:
-    """The table that a key is, `X | None` included."""
-    for one in (kind, *getattr(kind, "__args__", ())):
-        if isinstance(one, type) and issubclass(one, msgspec.Struct):
-            return one
-    return None
-
-
-def _type(kind: Any) -> str:
-    """A type in a reader's words."""
-    args = get_args(kind)
-    match get_origin(kind):
-        case typing.Literal:
-            return ", ".join(f'`"{value}"`' for value in args)
-        case builtins.tuple:
-            return f"list of {_type(args[0])}"
-        case typing.Union | types.UnionType:
-            return " or ".join(_type(one) for one in args if one is not types.NoneType)
-        case typing.Annotated:
-            limits = [(getattr(args[1], name), text) for name, text in LIMITS.items()]
-            return " ".join([_type(args[0]), *(f"{text} {limit:,}" for limit, text in limits if limit is not None)])
-    return {str: "text", bool: "true or false", int: "integer", float: "number"}[kind]
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
@@ -172,12 +142,12 @@ def example(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
     head = f"[{within}]" if within else "# Every setting of Headwater. What is left out has the default of docs/configuration.md."
     written, tables = [head], []
     for field in msgspec.structs.fields(of):
-        if inner := _struct(field.type):
+        if inner := table_of(field.type):
             tables.append(example(inner, field.name))
             continue
-        value = EXAMPLE_VALUES.get(field.name, None if field.required else field.default)
+        value = EXAMPLES.get(field.name, None if field.required else field.default)
         if value is None:
-            raise SystemExit(f"docs/make.py: EXAMPLE_VALUES needs a value for {field.name}")
+            raise SystemExit(f"docs/make.py: EXAMPLES in config.py needs a value for {field.name}")
         written.append(f"{field.name} = {msgspec.json.encode(value).decode()}")
     return "\n".join(written) + "\n" + "".join("\n" + one for one in tables)
 

@@ -4,12 +4,16 @@ The command line wins over the environment (INTERFACE_NAME, GRAFANA_URL, GRAFANA
 made from the types and docstrings here.
 """
 
+import builtins
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -18,6 +22,13 @@ from headwater.outputs.sinks.grafana import GrafanaSettings
 
 Hook = Literal["auto", "tcx", "xdp", "af_packet"]
 Format = Literal["jsonl", "csv", "parquet", "arrow"]
+
+EXAMPLES = {"interfaces": ["eth0"], "directory": "rows", "format": "jsonl", "url": "http://localhost:3000", "token": "glsa_..."}
+"""A value for each key whose default would be no example."""
+
+_VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
+_LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+_TOLD = 10  # mistakes at once
 
 
 class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,46 +65,47 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grafana: GrafanaSettings | None = None
 
     def __post_init__(self) -> None:
-        """Checks that types cannot express; msgspec turns ValueError into its own error with the place."""
+        """Checks that types cannot express. Each message begins with the key that is wrong."""
         if self.ring_bytes & (self.ring_bytes - 1):
             raise ValueError(f"ring_bytes must be a power of two, for instance {1 << self.ring_bytes.bit_length() - 1}")
         if self.consume and self.hook != "xdp":
-            raise ValueError('consume needs hook = "xdp"')
+            raise ValueError('consume needs hook = "xdp" (--hook xdp)')
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of the file at `path` (None: the defaults) with the environment's over them. Raises ConfigError, naming the place."""
+    """The settings of the file at `path` (None: the defaults) with the environment's over them. Raises ConfigError, naming each place."""
     text = _read(path) if path else ""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"not TOML: {error}") from error
-    where = str(path) if path else "the environment"
     if environ.get("INTERFACE_NAME"):
         raw["interfaces"] = environ["INTERFACE_NAME"].replace(",", " ").split()
     grafana = {key: environ[name] for key, name in (("url", "GRAFANA_URL"), ("token", "GRAFANA_TOKEN")) if environ.get(name)}
-    if "url" in grafana or (grafana and "grafana" in raw):
-        raw["grafana"] = {**raw.get("grafana", {}), **grafana}
-    try:
-        return msgspec.convert(raw, Settings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(*_explain(where, text, str(error))) from error
+    table = raw.get("grafana", {})
+    if isinstance(table, dict) and ("url" in grafana or (grafana and "grafana" in raw)):
+        raw["grafana"] = {**table, **grafana}
+    variables = {key: name for name, key in _VARIABLES.items() if environ.get(name)}
+
+    def place(keys: list[str]) -> str:
+        line = _line_of(text, keys)
+        return variables.get(".".join(keys)) or (f"{path}, line {line}" if line else str(path or "the environment"))
+
+    return _checked(raw, place)
 
 
 def override(settings: Settings, where: str, **changes: object) -> Settings:
     """The settings with those of the command line over them; None leaves one as it is. Raises ConfigError."""
     raw = msgspec.to_builtins(settings)
     raw.update({key: value for key, value in changes.items() if value is not None})
-    try:
-        return msgspec.convert(raw, Settings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(*_explain(where, "", str(error))) from error
+    return _checked(raw, lambda _: where)
 
 
 def show(settings: Settings) -> str:
-    """The settings as a TOML file, the token withheld."""
+    """The settings as a TOML file; the token, and a name and password within the URL, withheld."""
     raw = msgspec.to_builtins(settings)
     if raw["grafana"]:
+        raw["grafana"]["url"] = re.sub("://.*@", "://(set)@", raw["grafana"]["url"])
         raw["grafana"]["token"] = "(set)" if raw["grafana"]["token"] else ""
     tables = {key: value for key, value in raw.items() if isinstance(value, dict)}
     plain = {key: value for key, value in raw.items() if key not in tables}
@@ -115,29 +127,123 @@ def _read(path: Path) -> str:
         raise ConfigError(str(path), f"not UTF-8 text (byte {error.start})") from error
 
 
-def _explain(where: str, text: str, problem: str) -> tuple[str, str]:
-    """msgspec's message with the file's line and the nearest known name."""
-    message, _, place = problem.partition(" - at `$")
+def table_of(kind: Any) -> type[msgspec.Struct] | None:
+    """The table that a key is, `X | None` included; None if it is a plain value."""
+    for one in (kind, *get_args(kind)):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one
+    return None
+
+
+def words(kind: Any) -> str:
+    """A type as users know it from TOML."""
+    args = get_args(kind)
+    match get_origin(kind):
+        case typing.Literal:
+            *others, last = (f'"{value}"' for value in args)
+            return f"{', '.join(others)} or {last}"
+        case builtins.tuple:
+            return f"a list of {words(args[0])}"
+        case typing.Union | types.UnionType:
+            return " or ".join(words(one) for one in args if one is not types.NoneType)
+        case typing.Annotated:
+            limits = [(getattr(args[1], name), text) for name, text in _LIMITS.items()]
+            return " ".join([words(args[0]), *(f"{text} {limit:,}" for limit, text in limits if limit is not None)])
+    return {str: "text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
+
+
+def _keys(of: type[msgspec.Struct] = Settings, within: str = "") -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
+    for field in msgspec.structs.fields(of):
+        yield within + field.name, field
+        if inner := table_of(field.type):
+            yield from _keys(inner, f"{within}{field.name}.")
+
+
+_KEYS = dict(_keys())
+
+
+def _checked(raw: dict[str, Any], place: Callable[[list[str]], str]) -> Settings:
+    """The settings of `raw`. Raises ConfigError with a line for each mistake; `place` tells where a key was set."""
+    lines = [
+        (place(path), "".join(one if one.isprintable() else "?" for one in problem)) for path, problem in islice(_mistakes(raw), _TOLD + 1)
+    ]
+    if lines:
+        more = [f"{where}: {problem}" for where, problem in lines[1:_TOLD]]
+        raise ConfigError(*lines[0], *more, *(["there are more mistakes: mend these first"] if len(lines) > _TOLD else []))
+    return msgspec.convert(raw, Settings)
+
+
+def _mistakes(raw: dict[str, Any]) -> Iterator[tuple[list[str], str]]:
+    """The path and the problem of each. What was told is mended in `raw`, and the rest tried again; what may only follow is not told."""
+    told: list[list[str]] = []
+    while True:
+        try:
+            msgspec.convert(raw, Settings)
+        except msgspec.ValidationError as error:
+            path, problem = _explain(raw, error)
+        else:
+            return
+        if not {before[-1] for before in told if ".".join(before) in _KEYS} & set(re.findall(r"\w+", problem)):
+            yield path, problem
+        if not path or path in told:  # this cannot be mended
+            return
+        told.append(path)
+        _mend(_table(raw, path[:-1]), path)
+
+
+def _mend(table: dict[str, Any], path: list[str]) -> None:
+    """Put a right value there, or nothing if there is to be none."""
+    field = _KEYS.get(".".join(path))
+    if field is None or table_of(field.type):
+        del table[path[-1]]
+    else:
+        table[path[-1]] = _example(field)
+
+
+def _example(field: msgspec.structs.FieldInfo) -> Any:
+    return EXAMPLES.get(field.name, field.default)
+
+
+def _table(raw: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    for key in path:
+        raw = raw[key]
+    return raw
+
+
+def _explain(raw: dict[str, Any], error: msgspec.ValidationError) -> tuple[list[str], str]:
+    """The path of the key that msgspec means, and what is wrong with it in a user's words."""
+    message, _, place = str(error).partition(" - at `$")
     path = [key for key in re.split(r"[.\[\]`]+", place) if key and not key.isdigit() and key != "..."]
-    if unknown := re.match(r"Object contains unknown field `(.+)`", message):
+    if isinstance(error.__cause__, ValueError):  # of a __post_init__: it names keys, the wrong one first
+        named = [key for key in re.findall(r"\w+", message) if key in _table(raw, path)]
+        return [*path, *named[:1]], ".".join([*path, message])
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.S):
         path.append(unknown[1])
-        known = [field for kind in (Settings, OutputSettings, GrafanaSettings) for field in kind.__struct_fields__]
+        known = {name: key for key in _KEYS for name in (key, key.rpartition(".")[2])}
         near = difflib.get_close_matches(unknown[1], known, 1)
-        message = f"`{'.'.join(path)}` is not a setting" + (f"; did you mean `{near[0]}`?" if near else "; see docs/configuration.md")
-    elif path:
-        message = f"`{'.'.join(path)}`: {message[:1].lower()}{message[1:]}"
-    line = _line_of(text, path)
-    return (f"{where}, line {line}" if line else where), message
+        return path, f"{'.'.join(path)} is not a setting" + (f"; did you mean {known[near[0]]}?" if near else "; see docs/configuration.md")
+    missing = re.match(r"Object missing required field `(.+)`", message)
+    path += [missing[1]] if missing else []
+    if ".".join(path) not in _KEYS:  # a key with such a name that the message cannot be taken apart
+        return [], str(error)
+    return path, f"{'.'.join(path)} {'is missing: it ' if missing else ''}{_must_be('.'.join(path))}"
+
+
+def _must_be(key: str) -> str:
+    field = _KEYS[key]
+    if table_of(field.type):
+        return f"must be a table: the line [{key}], and its keys below that"
+    return f"must be {words(field.type)}, for instance {field.name} = {msgspec.json.encode(_example(field)).decode()}"
 
 
 def _line_of(text: str, path: list[str]) -> int:
-    """The line that sets the last key of `path`, within its table; 0 if it is not to be found."""
+    """The line that sets the last key of `path`, or else the table that it is missing in; 0 if there is none."""
     table: list[str] = []
+    lines: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
             table = header[1].split(".")
-            if table == path:
-                return number
-        elif (key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line)) and table + key[1].split(".") == path:
-            return number
-    return 0
+            lines.setdefault(tuple(table), number)
+        elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
+            lines.setdefault((*table, *key[1].split(".")), number)
+    return next((lines[found] for end in range(len(path), 0, -1) if (found := tuple(path[:end])) in lines), 0)

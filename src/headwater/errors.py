@@ -1,6 +1,7 @@
 """Every error that Headwater raises for its own sake. Traffic is never one: a malformed packet is a weird.
 
-Each message is one line that ends with what to do next; the commands print it and leave with `exit_code`.
+Each message is one line that ends with what to do next (ConfigError: one for each mistake); the commands print it and leave with
+`exit_code`.
 """
 
 import errno
@@ -16,12 +17,12 @@ class HeadwaterError(Exception):
 
 
 class ConfigError(HeadwaterError):
-    """A setting that cannot be: `where` is a file and key, a command-line option or a variable."""
+    """A setting that cannot be: `where` is a file and line, the command line or a variable. `more` are further ones, a line each."""
 
     exit_code = 2
 
-    def __init__(self, where: str, problem: str) -> None:
-        super().__init__(f"{where}: {problem}")
+    def __init__(self, where: str, problem: str, *more: str) -> None:
+        super().__init__("\n".join([f"{where}: {problem}", *more]))
 
 
 class KernelError(HeadwaterError):

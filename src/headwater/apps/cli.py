@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from headwater import __version__
-from headwater.errors import NO_ROOM, HeadwaterError, OutputClosed, SinkError
+from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed, SinkError
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -120,7 +120,12 @@ def run(
         output={**_builtins(settings.output), **changes} if changes else None,
         **flags,
     )
-    live.run(settings, seconds)
+    try:
+        live.run(settings, seconds)
+    except ConfigError as error:  # there is no such interface
+        if interfaces or not os.environ.get("INTERFACE_NAME"):
+            raise
+        raise ConfigError("INTERFACE_NAME", str(error)) from error
 
 
 @_example(
@@ -207,11 +212,12 @@ def _builtins(value: Any) -> dict[str, Any]:
 
 
 def _tell(message: str) -> None:
-    click.echo(f"headwater: {message}", err=True)
+    for line in message.splitlines():
+        click.echo(f"headwater: {line}", err=True)
 
 
 def main() -> None:
-    """Run the command; each failure is one line and an exit code, never a traceback."""
+    """Run the command; each failure is one line (a wrong configuration: one a mistake) and an exit code, never a traceback."""
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
