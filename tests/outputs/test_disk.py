@@ -120,6 +120,25 @@ def test_a_capture_onto_a_full_disk_ends_with_one_line_and_a_file_that_can_be_re
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_disk_of_little_room_is_filled_to_the_last_line_that_fits(suffix: str, disk: Path) -> None:
+    (disk / "ballast").write_bytes(bytes(free(disk) - (100 << 10)))
+    form = next(form for form in formats() if form.suffix == suffix)
+    ledger = Ledger()
+    outlet = Outlet(Files(form, disk), ledger, print, on_full="wait", stop_on_error=True)
+    outlet.open()
+    outlet.put(packets(BATCH))
+    with pytest.raises(SinkError, match="no room left"):
+        outlet.flush()
+    outlet.close()
+    counts = counted(ledger, disk)
+    path = disk / f"packet.{suffix}"
+    assert reading_back.count(path) == counts["acked"] == BATCH - counts["disk_full"]
+    assert path.read_bytes().endswith(b"\n")
+    assert (100 << 10) - path.stat().st_size < 1000, "the next line had no room"
+
+
+@pytest.mark.kernel
 def test_a_disk_without_any_room_leaves_no_broken_file(form: type[Format], disk: Path) -> None:
     (disk / "ballast").write_bytes(bytes(free(disk)))
     ledger = Ledger()

@@ -23,7 +23,7 @@ from headwater.records.batch import joined
 
 Octets: TypeAlias = bytes | memoryview
 _DISK_FULL, _REJECTED = Drop["sink__disk_full"], Drop["sink__rejected"]
-_LEAST_ROWS = 1024  # to be tried by themselves when there is no room for more
+_LEAST_ROWS = 1024  # of a group, to be tried by themselves when there is no room for more
 
 
 class Format(Protocol):
@@ -145,20 +145,21 @@ class File:
         return acked
 
     def _write_waiting(self) -> None:
-        """All of it, or of a disk that is nearly full what has room."""
+        """All of it, or on a disk that is nearly full what has room: halves of what had none, down to a line."""
         self._waiting = joined(self._waiting)
+        least = _LEAST_ROWS if self._form.needs_end else 1
+        rows = self.unwritten
         while self._waiting:
-            rows = self.unwritten
-            while True:
-                part, rest = _split(self._waiting, rows)
-                try:
-                    octets = self._form.encode(part, self._at)
-                    self._append(octets, self._form.end_room())
-                    break
-                except OSError as error:
-                    if error.errno not in NO_ROOM or rows <= _LEAST_ROWS:
-                        raise
-                    rows //= 2
+            rows = min(rows, self.unwritten)
+            part, rest = _split(self._waiting, rows)
+            try:
+                octets = self._form.encode(part, self._at)
+                self._append(octets, self._form.end_room())
+            except OSError as error:
+                if error.errno not in NO_ROOM or rows <= least:
+                    raise
+                rows //= 2
+                continue
             self._form.commit()
             self._waiting = rest
             self.unwritten -= rows
