@@ -109,6 +109,7 @@ class Pipeline:
                 self._watcher.open()
                 stack.callback(self._watcher.close)
             self._run(time.monotonic() + seconds if seconds is not None else None)
+        self._end_with_outlets()  # a file that needs an end may find only there that it has no room
         if self._errors:
             raise self._errors[0]
 
@@ -182,11 +183,18 @@ class Pipeline:
             except SinkError as error:
                 self._fail(error)
 
+    def _end_with_outlets(self) -> None:
+        """One may have failed since it was last put anything: the reader of standard output has gone, and no packet comes."""
+        for outlet in self._outlets:
+            if outlet.failure:
+                self._fail(outlet.failure)
+
     def _fail(self, error: BaseException) -> None:
         """End the run; it will be raised in run()."""
         if error not in self._errors:
             self._errors.append(error)
         self._stopping = True
+        self._bell.ring()
         for source in self._sources:
             source.stop()
 
@@ -202,6 +210,7 @@ class Pipeline:
                 self._watcher.tick(rates, talkers, self._ledger.totals())
         self._last_tick = now
         self._put_ledger()
+        self._end_with_outlets()
 
     def _put_ledger(self) -> None:
         self._offer(self.ledger_batch())

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +13,7 @@ from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import outlets
 from headwater.apps.table import write_table
 from headwater.config import Format, OutputSettings, Settings
-from headwater.errors import HeadwaterError, SourceError
+from headwater.errors import HeadwaterError, OutputClosed, SourceError
 from headwater.pipeline import Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
@@ -109,7 +110,7 @@ class _Bar:
 
 
 def read(files: Sequence[str], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
-    """Read `files` in turn. Raises SourceError or SinkError after everything before it is written; the ledger is printed in any case."""
+    """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
     ledger = Ledger()
     source = InTurn([Capture(path, ledger) for path in files])
     if format_ == "table" or (format_ is None and output is None and sys.stdout.isatty()):
@@ -120,11 +121,21 @@ def read(files: Sequence[str], output: str | None, records: tuple[str, ...], for
     made = outlets(settings, ledger, tell, live=False, to_stdout=output is None)
     watcher = _Bar(source) if sys.stderr.isatty() and (output or not sys.stdout.isatty()) else None
     pipeline = Pipeline([source], made, ledger, watcher, rates=False)
+    with _told(ledger), until_signal(pipeline.stop):
+        pipeline.run()
+
+
+@contextmanager
+def _told(ledger: Ledger) -> Iterator[None]:
+    """Print the ledger in any case but one: a reader that has gone (`| head`) does not miss what it has not read."""
     try:
-        with until_signal(pipeline.stop):
-            pipeline.run()
-    finally:
+        yield
+    except (OutputClosed, BrokenPipeError):
+        raise
+    except BaseException:
         tell_ledger(ledger)
+        raise
+    tell_ledger(ledger)
 
 
 def _table(source: InTurn, ledger: Ledger) -> None:
@@ -136,12 +147,12 @@ def _table(source: InTurn, ledger: Ledger) -> None:
         except HeadwaterError as error:
             failed.append(error)
 
-    try:
-        with until_signal(source.stop):
-            write_table(batches(), sys.stdout, Console().width if sys.stdout.isatty() else None)
-            sys.stdout.flush()
-    finally:
-        source.account()
-        tell_ledger(ledger)
+    with _told(ledger):
+        try:
+            with until_signal(source.stop):
+                write_table(batches(), sys.stdout, Console().width if sys.stdout.isatty() else None)
+                sys.stdout.flush()
+        finally:
+            source.account()
     if failed:
         raise failed[0]

@@ -216,7 +216,7 @@ class Files:
         self._problem = ""  # until a write succeeds
 
     def open(self) -> None:
-        """Make the directory and the files. Raises SinkError."""
+        """Make the directory and the files. Raises SinkError, and OutputClosed."""
         if not self._directory and (self.records is None or len(self.records) != 1):
             raise SinkError("standard output takes one record: choose it with --record, or a directory with -o", retryable=False)
         try:
@@ -227,6 +227,8 @@ class Files:
                     raise SinkError(f"{self.name}: a file is in the way of this directory: choose another place", retryable=False) from None
             for record in self._at_once:
                 self._file(record)
+        except BrokenPipeError:
+            raise OutputClosed from None
         except OSError as error:
             raise SinkError(f"{self.name}: {self._explain(error)}", retryable=False) from error
 
