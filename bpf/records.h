@@ -24,7 +24,7 @@
 #define HW_IF(layer) HW_TAG("if:" #layer)
 #define HW_PACKED __attribute__((packed))
 
-typedef __u64 hw_ktime;	  /* UTC, nanoseconds since 1970 */
+typedef __u64 hw_ktime;	  /* UTC, nanoseconds since 1970; 0 if it is not known */
 typedef __u8 hw_addr[16]; /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
 typedef __u8 hw_mac[6];	  /* link-layer address */
 typedef __u16 hw_port;	  /* host order */
@@ -147,7 +147,7 @@ enum hw_drop {
 
 /* One packet's header elements. src and dst are the sender and the target for ARP. */
 struct hw_packet {
-	hw_ktime ts;				 /* when the packet was seen */
+	hw_ktime ts;				 /* when the packet was seen; a capture may not say */
 	hw_addr src HW_IF(addr);		 /* sender */
 	hw_addr dst HW_IF(addr);		 /* receiver */
 	__u32 has;				 /* enum hw_has */

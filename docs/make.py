@@ -66,7 +66,7 @@ def record(of: Record, struct: str = "") -> str:
     """One record's columns."""
     texts = comments("struct", struct) if struct else LEDGER_COLUMNS
     meanings = described([column.name for column in of.columns], {**texts, **_typedefs(of, texts)})
-    rows = [(f"`{c.name}`", _memory(of, c), f"{arrow_type(of, c)}", _absent(c), meanings[c.name]) for c in of.columns]
+    rows = [(f"`{c.name}`", _memory(of, c), f"{arrow_type(of, c)}", _absent(of, c), meanings[c.name]) for c in of.columns]
     return table("column | in memory | in files | there if | meaning", rows)
 
 
@@ -81,10 +81,10 @@ def _memory(of: Record, column: Column) -> str:
     return {"V": f"{kind.itemsize} octets", "O": "object"}.get(kind.kind, kind.name)
 
 
-def _absent(column: Column) -> str:
+def _absent(of: Record, column: Column) -> str:
     if column.needs:
         return f"`{ENUMS['hw_has'][column.needs]}`"
-    if column.names is not None and 0 not in column.names:
+    if column.zero_is_absent and (of is PACKET or column.kind is not Kind.TIME):  # those that we make have a time
         return "there is one"
     if column.kind is Kind.TEXT:
         return "not empty"

@@ -190,7 +190,7 @@ struct hw_capture_interface *hw_capture_describe(struct hw_capture *capture)
 	return interface;
 }
 
-/* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, one after 2262 is 2262. */
+/* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
 static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64_t units)
 {
 	__int128 ns = (__int128)((unsigned __int128)units * interface->multiply >> interface->shift);

@@ -53,7 +53,7 @@ struct hw_record {
 	uint32_t length;
 	uint64_t time; /* in the interface's units */
 	enum hw_direction direction;
-	bool untimed; /* the file has no time for it: ts is 0 */
+	bool untimed; /* the file has no time for it: ts is 0, which is none */
 };
 
 struct hw_capture {

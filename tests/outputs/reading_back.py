@@ -21,7 +21,9 @@ def expected(batch: Batch) -> list[dict[str, Any]]:
     """The rows as plain values: times as text, absent values None."""
     columns = batch.to_arrow()
     values = {
-        name: [text_time(ns) for ns in column.cast(pa.int64()).to_pylist()] if pa.types.is_timestamp(column.type) else column.to_pylist()
+        name: [ns and text_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
+        if pa.types.is_timestamp(column.type)
+        else column.to_pylist()
         for name, column in zip(columns.schema.names, columns.columns, strict=True)
     }
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]

@@ -24,9 +24,13 @@ from headwater.records import PACKET, Batch
 FORMATS = {form.suffix: form for form in sinks.formats()}
 RECORDS = {
     "packet": packets(3000),
+    "some packets without a time": packets(300),
     "rate": rates(50),
     "ledger": ledger(["a", "", 'b,"c"', "d\\e\nf\x1b", "\udc80\u202e", "naïve ☃ 𝄞", "=1+1"]),
 }
+
+
+RECORDS["some packets without a time"].rows["ts"][::3] = 0
 
 
 def test_every_file_of_the_folder_is_registered() -> None:
@@ -80,6 +84,15 @@ def test_columnar_files_hold_the_rows_and_their_types(suffix: str, name: str, tm
     table = reading_back.table(write(suffix, tmp_path, *halves))
     assert table.schema.equals(batch.to_arrow().schema)
     assert table.combine_chunks().equals(pa.Table.from_batches([batch.to_arrow()]))
+
+
+def test_a_packet_without_a_time_is_not_of_1970(tmp_path: Path) -> None:
+    batch = RECORDS["some packets without a time"]
+    there = (batch.rows["ts"] != 0).tolist()
+    assert [bool(row.get("ts")) for row in reading_back.jsonl(write("jsonl", tmp_path, batch))] == there
+    assert [bool(row["ts"]) for row in reading_back.csv_rows(write("csv", tmp_path, batch))] == there
+    assert reading_back.table(write("parquet", tmp_path, batch))["ts"].is_valid().to_pylist() == there
+    assert "1970-01-01" not in (tmp_path / "packet.jsonl").read_text() + (tmp_path / "packet.csv").read_text()
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

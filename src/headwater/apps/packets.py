@@ -52,7 +52,9 @@ def _second(second: int) -> str:
 
 
 def clock(ts: int) -> str:
-    """A time of day, local, to the microsecond."""
+    """A time of day, local, to the microsecond; nothing for 0, which is none."""
+    if not ts:
+        return ""
     return f"{_second(ts // 1_000_000_000)}.{ts // 1000 % 1_000_000:06d}"
 
 

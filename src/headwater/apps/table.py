@@ -30,7 +30,7 @@ def write_table(batches: Iterable[Batch], stream: TextIO, width: int | None) -> 
             at = columns(width, longest, _MICROSECONDS if width >= 96 else 12) if width is not None else _WHOLE
             _write(stream, heading(at) if width is None else _cut(heading(at), width))
         for start, stop, date in _days(batch):
-            if date != day:
+            if date and date != day:
                 day = date
                 _write(stream, f"-- {date}")
             part = Batch(batch.record, batch.rows[start:stop], batch.interfaces)
@@ -43,11 +43,15 @@ def _cut(line: str, width: int) -> str:
 
 
 def _days(batch: Batch) -> Iterator[tuple[int, int, str]]:
-    """(first, behind the last, local date) of stretches of rows of one quarter of an hour: a day begins with one in every time zone."""
+    """(first, behind the last, local date) of stretches of rows of one quarter of an hour: a day begins with one in every time zone.
+
+    Rows without a time have no date.
+    """
     quarters = batch.rows["ts"] // 900_000_000_000
     edges = [0, *(np.flatnonzero(quarters[1:] != quarters[:-1]) + 1).tolist(), len(batch)]
     for start, stop in pairwise(edges):
-        yield start, stop, time.strftime("%Y-%m-%d", time.localtime(int(quarters[start]) * 900))
+        quarter = int(quarters[start])
+        yield start, stop, time.strftime("%Y-%m-%d", time.localtime(quarter * 900)) if quarter else ""
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -26,9 +26,9 @@ NOTHING = literal("")
 
 
 def times(column: pa.Array) -> pa.Array:
-    """timestamp[ns, UTC] without nulls as RFC 3339 text with nine decimals and Z. (Arrow's own cast takes 1.5 µs a row, this 60 ns.)"""
+    """timestamp[ns, UTC] as RFC 3339 text with nine decimals and Z; null where null. (Arrow's own cast takes 1.5 µs a row, this 60 ns.)"""
     count = len(column)
-    ns = np.asarray(column.cast(pa.int64()))
+    ns = np.asarray(column.cast(pa.int64()).fill_null(0))
     seconds = ns // 1_000_000_000
     decimals = (ns - seconds * 1_000_000_000).astype(np.uint32)
     begins = np.flatnonzero(np.concatenate(([True], seconds[1:] != seconds[:-1])))[:count]  # of runs of one second
@@ -42,7 +42,8 @@ def times(column: pa.Array) -> pa.Array:
     text[:, 20:23], text[:, 23:26], text[:, 26:29] = _THREE[millis], _THREE[micros], _THREE[nanos - micros * 1000]
     text[:, 29] = ord("Z")
     offsets = np.arange(0, _TIME_OCTETS * count + 1, _TIME_OCTETS, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+    made = pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+    return pc.if_else(column.is_valid(), made, None) if column.null_count else made
 
 
 def numbers(column: pa.Array, before: pa.StringScalar = NOTHING) -> list[Any]:

@@ -44,7 +44,7 @@ class Batch:
         if described.needs:
             present: np.ndarray[Any, np.dtype[np.bool_]] = (self.rows["has"] & described.needs) != 0
             return present
-        if described.names is not None and 0 not in described.names:
+        if described.zero_is_absent:
             nonzero: np.ndarray[Any, np.dtype[np.bool_]] = self.rows[column] != 0
             return nonzero
         return np.ones(len(self.rows), dtype=np.bool_)

@@ -47,6 +47,11 @@ class Column:
     needs: int = 0
     names: Mapping[int, str] | None = None
 
+    @property
+    def zero_is_absent(self) -> bool:
+        """Whether 0 says that there is none: of some enumerations, and of times."""
+        return self.kind is Kind.TIME or (self.names is not None and 0 not in self.names)
+
 
 @dataclass(frozen=True)
 class Record:

@@ -23,8 +23,6 @@ class JsonLines(Text):
     suffix: ClassVar[str] = "jsonl"
 
     def __init__(self, record: Record) -> None:
-        if record.columns[0].needs:  # the first comma of a row depends on it
-            raise ValueError(f"{record.name}: the first column must always be there")
         keys = [f"{',' if place else '{'}{json.dumps(column.name)}:" for place, column in enumerate(record.columns)]
         self._before = [literal(key if column.kind in _BARE else f'{key}"') for key, column in zip(keys, record.columns, strict=True)]
         self._flags = [(literal(f"{key}true"), literal(f"{key}false")) for key in keys]
@@ -38,7 +36,8 @@ class JsonLines(Text):
         groups: list[Any] = []
         parts: list[Any] = []
         group: object = None
-        for place, (column, values) in enumerate(zip(batch.record.columns, batch.to_arrow().columns, strict=True)):
+        arrow = batch.to_arrow()
+        for place, (column, values) in enumerate(zip(batch.record.columns, arrow.columns, strict=True)):
             together = column.needs if column.needs or not values.null_count else column.name
             if together != group and parts:
                 groups.append(joined(parts, "emit_null"))
@@ -57,7 +56,8 @@ class JsonLines(Text):
                 case _:
                     parts += [before, values, _QUOTE]
         groups.append(joined(parts, "emit_null"))
-        return joined([*groups, _END])
+        lines = joined([*groups, _END])
+        return pc.replace_substring_regex(lines, "^,", "{") if arrow.column(0).null_count else lines
 
 
 def escape(words: pa.Array) -> pa.Array:
