@@ -449,3 +449,10 @@ def test_a_sink_by_itself_raises_what_it_cannot_do() -> None:
     with Grafana(GrafanaSettings("http://127.0.0.1:9")) as sink, pytest.raises(SinkError) as caught:
         sink.send([Batch(PACKET, packets(1).rows)])
     assert caught.value.retryable
+
+
+def test_a_name_without_an_address_is_said_in_words() -> None:
+    with Grafana(GrafanaSettings(url="http://nosuch.invalid:3000")) as sink, pytest.raises(SinkError) as caught:
+        sink.flush(last=False)
+    wanted = "no connection to http://nosuch.invalid:3000 (its name has no address here: check the url, and this machine's DNS)"
+    assert caught.value.retryable and str(caught.value) == wanted

@@ -10,6 +10,7 @@ So a frame a line is asked for (gf_live_frame_format=wide), unless `url` is a wh
 """
 
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -58,6 +59,8 @@ class GrafanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Checks that types cannot express; msgspec turns ValueError into its own error with the place."""
         if not re.fullmatch(r"https?://[^/?#\s]+(?:[/?][^#\s]*)?", self.url):
             raise ValueError("url must be Grafana's address, for instance http://localhost:3000")
+        if problem := _not_a_url(self.push_url()):
+            raise ValueError(f"url {problem}, for instance http://localhost:3000")
         _, push, stream = self.url.partition("?")[0].partition(_PUSH)
         if not re.fullmatch(_STREAM, stream.rstrip("/") if push else self.stream):
             raise ValueError("stream (or the url's last part) may have letters, digits, - and _, and 138 characters at most")
@@ -232,6 +235,21 @@ class Grafana:
         return SinkError(problem, retryable=False, after_s=max(_REST_S, wait_s))
 
 
+def _not_a_url(url: str) -> str:
+    """What keeps `url` from being one; nothing if it can be asked for. The client itself takes port 300000 for 300000 mod 65536."""
+    import httpx2  # noqa: PLC0415 - takes 0.1 s to load, and few settings have a url
+
+    try:
+        made = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        if "port" in str(error):  # not the whole message: what it takes for a port may be a password
+            return "must have a port from 1 to 65535 behind the host, and nothing else there"
+        return "has a character or a part that no URL may have"
+    if made.port is not None and not 1 <= made.port <= 65_535:
+        return "must have a port from 1 to 65535"
+    return "" if made.host else "must name a host"
+
+
 def _retry_after(response: "httpx2.Response") -> float:
     """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
     value = response.headers.get("Retry-After", "")
@@ -246,7 +264,12 @@ def _retry_after(response: "httpx2.Response") -> float:
     return min(max(wait_s, 0.0), _PATIENCE_S)
 
 
-def _plain(error: Exception) -> str:
+def _plain(error: BaseException) -> str:
     """An error's words, harmless and short."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, socket.gaierror):
+        cause = cause.__context__
+    if cause:
+        return "its name has no address here: check the url, and this machine's DNS"
     words = re.sub(r"^\[Errno \d+\] ", "", str(error) or type(error).__name__)
     return "".join(c if c.isprintable() else "?" for c in words[:160])
