@@ -1,8 +1,10 @@
 """`headwater read`: captures into rows."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +20,40 @@ from headwater.pipeline import Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
+
+_PACKED = {
+    "fd 37 7a 58": ("xz", "xz -d"),
+    "42 5a 68": ("bzip2", "bzip2 -d"),
+    "04 22 4d 18": ("lz4", "lz4 -d"),
+    "50 4b 03 04": ("zip", "unzip"),
+    "37 7a bc af": ("7-Zip", "7z x"),
+    "52 61 72 21": ("RAR", "unrar x"),
+}
+"""How packed files begin that are not unpacked here, by what, and the command for that."""
+
+
+def _names(files: Sequence[str]) -> list[str]:
+    """What each file is called: the shortest end of its path that no other one has."""
+    found: dict[Path, str] = {}
+    depth, left = 0, {Path(file) for file in files}
+    while left:
+        depth += 1
+        ends = Counter(path.parts[-depth:] for path in left)
+        alone = {path for path in left if ends[path.parts[-depth:]] == 1 or len(path.parts) <= depth}
+        found |= {path: str(Path(*path.parts[-depth:])) for path in alone}
+        left -= alone
+    return ["" if file == "-" else found[Path(file)] for file in files]
+
+
+def _with_advice(error: SourceError) -> SourceError:
+    """What is no capture at all may become one."""
+    _, what, begins = str(error).partition(" is not a pcap or pcapng capture: it begins with ")
+    if not what:
+        return error
+    for octets, (packer, command) in _PACKED.items():
+        if begins.startswith(octets):
+            return SourceError(f"{error}; it is packed with {packer}, which Headwater does not unpack: do that first ({command})")
+    return SourceError(f"{error}; is it from tcpdump or Wireshark, and whole?")
 
 
 class InTurn:
@@ -53,9 +89,9 @@ class InTurn:
                     self._now = capture
                     yield from capture.read()
             except SourceError as error:
-                failed.append(error)
+                failed.append(_with_advice(error))
                 if len(self._captures) > 1:
-                    tell(str(error))
+                    tell(str(failed[-1]))
             capture.account()
             if capture.lost_before:
                 tell(f"{capture.name}: whoever captured this lost {capture.lost_before:,} packets before they reached the file")
@@ -112,7 +148,7 @@ class _Bar:
 def read(files: Sequence[str], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
     """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
     ledger = Ledger()
-    source = InTurn([Capture(path, ledger) for path in files])
+    source = InTurn([Capture(path, ledger, name=name) for path, name in zip(files, _names(files), strict=True)])
     if format_ == "table" or (format_ is None and output is None and sys.stdout.isatty()):
         _table(source, ledger)
         return
@@ -127,13 +163,16 @@ def read(files: Sequence[str], output: str | None, records: tuple[str, ...], for
 
 @contextmanager
 def _told(ledger: Ledger) -> Iterator[None]:
-    """Print the ledger in any case but one: a reader that has gone (`| head`) does not miss what it has not read."""
+    """Print the ledger in any case but two: a reader that has gone (`| head`) does not miss what it has not read, and where an error
+    came before anything was counted there is nothing to add up.
+    """
     try:
         yield
     except (OutputClosed, BrokenPipeError):
         raise
     except BaseException:
-        tell_ledger(ledger)
+        if any(ledger.totals().values()):
+            tell_ledger(ledger)
         raise
     tell_ledger(ledger)
 
@@ -154,5 +193,5 @@ def _table(source: InTurn, ledger: Ledger) -> None:
                 sys.stdout.flush()
         finally:
             source.account()
-    if failed:
-        raise failed[0]
+        if failed:
+            raise failed[0]

@@ -24,12 +24,13 @@ CHUNK = 4 << 20
 class Capture:
     """A capture file as a source of packets.
 
-    `path` is a file, a FIFO, or `-` for standard input. Batches have up to `batch_rows` rows. A packet that the file
+    `path` is a file, a FIFO, or `-` for standard input; `name`, what it is called in messages, rows and the ledger (the file's name
+    unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`.
     """
 
-    def __init__(self, path: str, ledger: Ledger, batch_rows: int = 65536) -> None:
-        self.name = "stdin" if path == "-" else printable(Path(path).name)
+    def __init__(self, path: str, ledger: Ledger, batch_rows: int = 65536, name: str = "") -> None:
+        self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self.lost_before = 0
         """Packets that the capturing side says it lost. They are not in the file, so they are no part of `seen`."""
         self._path = path
@@ -153,6 +154,8 @@ class Capture:
                 filled, yielded = 0, time.monotonic()
         if filled:
             yield self._batch(rows[:filled].copy())
+        if problem and not self._counts.get(self._seen):
+            self._counts = {}  # not even the first packet was reached: there is nothing to add up
         if problem and not self._stopped:
             kept = "; the rows that were read are kept" if self._counts.get(self._as_row) else ""
             raise SourceError(f"{self.name} {problem}{kept}")
