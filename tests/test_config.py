@@ -94,6 +94,8 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         ("[[output]]\n", "line 1: output must be a table"),
         ("consume = true\n", 'line 1: consume needs hook = "xdp" (--hook xdp)'),
         ("a = = 3\n", "not TOML"),
+        ("interfaces = [eth0]\n", 'text stands in quotes, as in interfaces = ["eth0"]'),
+        ('[output]\ndirectory = ""\n', "line 2: output.directory is empty"),
         ('"a\\nb" = 1\n', "headwater.toml: a?b is not a setting"),
         ('[output]\n"" = 1\n', "line 1: output. is not a setting"),
         ('"a - at `$" = 1\n', "headwater.toml: Object contains unknown field"),

@@ -35,11 +35,16 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Files.
 
     directory: one file a record is written here; it is made if it is missing.
-    format: of those files (jsonl unless set). Set without a directory, rows go to standard output, unless that is a terminal.
+    format: of those files (jsonl unless set). Set without a directory, rows go to standard output.
     """
 
     directory: str | None = None
     format: Format | None = None
+
+    def __post_init__(self) -> None:
+        """As in Settings."""
+        if self.directory == "":
+            raise ValueError("directory is empty: name one, or leave it out")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +83,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), f"not TOML: {error}") from error
+        quotes = '; text stands in quotes, as in interfaces = ["eth0"]' if str(error).startswith("Invalid value") else ""
+        raise ConfigError(str(path), f"not TOML: {error}{quotes}") from error
     if environ.get("INTERFACE_NAME"):
         raw["interfaces"] = environ["INTERFACE_NAME"].replace(",", " ").split()
     grafana = {key: environ[name] for key, name in (("url", "GRAFANA_URL"), ("token", "GRAFANA_TOKEN")) if environ.get(name)}

@@ -15,6 +15,8 @@ import pyarrow.parquet
 import pytest
 from places import CORPORA
 
+from headwater.apps.cli import Duration
+
 HEADWATER = Path(sys.executable).parent / "headwater"
 
 
@@ -100,6 +102,44 @@ def test_several_captures_one_of_them_broken(capture: Path, tmp_path: Path):
     assert "broken.pcap" in done.stderr
 
 
+def test_captures_of_one_name_are_told_apart(tmp_path: Path):
+    names = ["a/x/trace.pcap", "b/x/trace.pcap", "other.pcap", "trace.pcap", "./trace.pcap"]
+    for number, name in enumerate(names[:4], 1):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        make_capture(tmp_path / name, number)
+    (tmp_path / "b/x/trace.pcap").write_bytes(b"no capture")
+    done = headwater("read", *names, check=5, cwd=tmp_path)
+    told = {"a/x/trace.pcap": 1, "other.pcap": 3, "trace.pcap": 8}
+    rows = [json.loads(line)["interface"] for line in done.stdout.splitlines()]
+    assert {name: rows.count(name) for name in rows} == told
+    assert [line for line in done.stderr.splitlines() if line.startswith("packets")] == [
+        f"packets  {name}: {count} seen = {count} as_row" for name, count in told.items()
+    ]
+    assert "headwater: b/x/trace.pcap is not a pcap or pcapng capture" in done.stderr
+
+
+NO_CAPTURES = [
+    (b"\xfd7zXZ\0 and so on", "it is packed with xz, which Headwater does not unpack: do that first (xz -d)"),
+    (b"PK\x03\x04 and so on", "it is packed with zip, which Headwater does not unpack: do that first (unzip)"),
+    (b"\x89PNG\r\n\x1a\n", "is it from tcpdump or Wireshark, and whole?"),
+    (struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 9999), "link type 9999"),
+    (b"", "is empty"),
+]
+
+
+@pytest.mark.parametrize(("octets", "said"), NO_CAPTURES, ids=[said for _, said in NO_CAPTURES])
+@pytest.mark.parametrize("more", [[], ["--format", "table"], ["-o", "rows"]], ids=["jsonl", "table", "files"])
+def test_where_nothing_could_be_read_nothing_adds_up(tmp_path: Path, octets: bytes, said: str, more: list[str]):
+    (tmp_path / "x").write_bytes(octets)
+    done = headwater("read", "x", *more, check=5, cwd=tmp_path)
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_capture_without_packets_adds_up(tmp_path: Path):
+    assert "none.pcap: 0 seen = 0\n" in headwater("read", make_capture(tmp_path / "none.pcap", 0)).stderr
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow", "table"])
 @pytest.mark.parametrize("reader", ["head -c1", "true"])
 def test_head_ends_it_quietly(tmp_path: Path, form: str, reader: str):
@@ -142,6 +182,16 @@ MISTAKES = [
     (["run", "--consume"], 2, 'consume needs hook = "xdp"'),
     (["run", "-i", "eth77"], 2, "no interface named eth77"),
     (["rnu"], 2, "No such command"),
+    (["run", "-o", ""], 2, "'--output': it is empty"),
+    (["run", "-i", ""], 2, "'--interface': it is empty"),
+    (["run", "-c", ""], 2, "'--config': it is empty"),
+    (["read", "x.pcap", "-o", ""], 2, "'--output': it is empty"),
+    (["read", ""], 2, "it is empty"),
+    (["run", "-i", "lo,eth77"], 2, "no interface named eth77"),
+    (["run", "eth0"], 2, "an interface is chosen with: -i eth0"),
+    (["run", "trace.pcapng"], 2, "a capture is read with: headwater read trace.pcapng"),
+    (["run", "--for", "0s"], 2, "that is no time at all"),
+    (["run", "--for", "1h30"], 2, "is not a time"),
 ]
 
 
@@ -197,6 +247,35 @@ def test_a_standard_output_that_takes_nothing(capture: Path, form: str):
             ["sh", "-c", f"{HEADWATER} read {capture} --format {form} {where}"], capture_output=True, text=True, check=False
         )
         assert (done.returncode, said in done.stderr, "internal" in done.stderr) == (code, True, False), done.stderr
+
+
+@pytest.mark.parametrize("words", ["--help", "read --help", "doctor --json", "doctor", "config show", "completion bash"])
+def test_whatever_is_written_may_find_no_room_or_no_reader(words: str):
+    full = subprocess.run(["sh", "-c", f"{HEADWATER} {words} >/dev/full"], capture_output=True, text=True, check=False)
+    assert (full.returncode, len(full.stderr.splitlines()), "no room left" in full.stderr) == (6, 1, True), full.stderr
+    gone = subprocess.run(["bash", "-c", f"set -o pipefail; {HEADWATER} {words} | true"], capture_output=True, text=True, check=False)
+    assert (gone.returncode, gone.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>&- <&-"])
+def test_a_standard_error_that_takes_nothing_costs_nothing(capture: Path, tmp_path: Path, where: str):
+    done = subprocess.run(["sh", "-c", f"{HEADWATER} read {capture} {where}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+    done = subprocess.run(["sh", "-c", f"{HEADWATER} read {capture} {tmp_path}/none -o {tmp_path}/rows {where}"], check=False)
+    assert (done.returncode, len((tmp_path / "rows/packet.jsonl").read_text().splitlines())) == (5, 3)
+
+
+@pytest.mark.kernel
+def test_a_capture_that_may_not_be_read_is_one_line(tmp_path: Path):
+    (tmp_path / "mine.pcap").touch(0o600)
+    tmp_path.chmod(0o755)
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", HEADWATER, "read", "mine.pcap"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n"), "you may not read this file" in done.stderr) == (5, 1, True), done.stderr
+
+
+def test_times_may_have_several_parts():
+    assert [Duration().convert(text, None, None) for text in ("1h30m", "1m0.5s", "500ms", "10")] == [5400, 60.5, 0.5, 10]
 
 
 def test_config_check_and_show(tmp_path: Path):

@@ -4,7 +4,8 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import click
 from click.shell_completion import CompletionItem
 
 from headwater import __version__
+from headwater.apps import console
 from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed, SinkError
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
-_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
+_UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 
 
 class Duration(click.ParamType[float]):
-    """A time such as 10s, 5m, 1h, 500ms or 10."""
+    """A time such as 10s, 5m, 1h30m, 500ms or 10."""
 
     name = "duration"
 
@@ -27,10 +29,27 @@ class Duration(click.ParamType[float]):
         """Seconds."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value).strip())
-        if not match:
-            self.fail(f"{value!r} is not a time; write 10s, 5m or 1h", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+        text = str(value).strip()
+        part = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
+        if not re.fullmatch(rf"(?:{part})+|\d+(?:\.\d+)?", text):
+            self.fail(f"{value!r} is not a time; write 10s, 5m or 1h30m", param, ctx)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(part, text) or [(text, "s")])
+        if not seconds:
+            self.fail("that is no time at all; leave it out to go on until Ctrl-C", param, ctx)
+        return seconds
+
+
+class _Named(click.Path):
+    """A path, with a name. Whether it can be read is told by who opens it, in one line and with an exit code of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path as it was given. Fails for an empty one: of an unset variable, most likely."""
+        if not value:
+            self.fail("it is empty; name one, or leave it out", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _example(text: str) -> Callable[[click.Command], click.Command]:
@@ -43,23 +62,33 @@ def _example(text: str) -> Callable[[click.Command], click.Command]:
     return add
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raises OutputClosed or SinkError for what becomes of standard output. click would end a closed pipe with 1 by itself."""
+    if sys.stdout is None:
+        raise SinkError("standard output is closed: send it to a file or to /dev/null", retryable=False)
+    try:
+        yield
+    except BrokenPipeError:
+        raise OutputClosed from None
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise SinkError(f"standard output: no room left ({error.strerror}): free some, or choose another place", retryable=False) from None
+
+
 class _Commands(click.Group):
-    """A group whose commands write to standard output, where anything may happen. click would end a closed pipe with 1 by itself."""
+    """A group whose commands write to standard output, where anything may happen."""
+
+    def make_context(self, *words: Any, **more: Any) -> click.Context:
+        """Read the command line; --help and --version are written here."""
+        with _writing():
+            return super().make_context(*words, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Raises OutputClosed or SinkError for what becomes of standard output."""
-        if sys.stdout is None:
-            raise SinkError("standard output is closed: send it to a file or to /dev/null", retryable=False)
-        try:
+        """Run the command."""
+        with _writing():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise OutputClosed from None
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            raise SinkError(
-                f"standard output: no room left ({error.strerror}): free some, or choose another place", retryable=False
-            ) from None
 
 
 def _interfaces(_context: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -67,10 +96,18 @@ def _interfaces(_context: click.Context, _param: click.Parameter, begun: str) ->
     return [CompletionItem(name) for name in names if name.startswith(begun)]
 
 
+def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names with commas between them are several, as in INTERFACE_NAME."""
+    names = [name.replace(",", " ").split() for name in given]
+    if not all(names):
+        raise click.BadParameter("it is empty; name an interface, or leave it out", ctx, param)
+    return tuple(name for each in names for name in each)
+
+
 output_option = click.option(
-    "-o", "--output", type=click.Path(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
+    "-o", "--output", type=_Named(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
 )
-config_option = click.option("-c", "--config", "config_file", type=click.Path(path_type=Path), help="A TOML file with settings.")
+config_option = click.option("-c", "--config", "config_file", type=_Named(), metavar="FILE", help="A TOML file with settings.")
 
 
 @click.group(
@@ -84,15 +121,17 @@ def cli() -> None:
 
 
 @_example("Examples:\n  sudo headwater run\n  sudo headwater run -i eth0 -o rows --format parquet --for 10s")
-@cli.command()
+@cli.command(context_settings={"allow_extra_args": True})
+@click.pass_context
 @click.option(
     "-i",
     "--interface",
     "interfaces",
     multiple=True,
     metavar="IF",
+    callback=_split,
     shell_complete=_interfaces,
-    help='Listen here; again for more; "any" for all.',
+    help='Listen here; several with commas between them; "any" for all.',
 )
 @config_option
 @output_option
@@ -103,13 +142,24 @@ def cli() -> None:
 @click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
 @click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
 def run(
-    interfaces: tuple[str, ...], config_file: Path | None, output: str | None, format_: str | None, seconds: float | None, **flags: Any
+    ctx: click.Context,
+    /,
+    interfaces: tuple[str, ...],
+    config_file: str | None,
+    output: str | None,
+    format_: str | None,
+    seconds: float | None,
+    **flags: Any,
 ) -> None:
     """Watch this host's packets as they come."""
+    for word in ctx.args:
+        capture = Path(word).is_file() or ".pcap" in word
+        meant = f"a capture is read with: headwater read {word}" if capture else f"an interface is chosen with: -i {word}"
+        raise click.UsageError(f"unexpected argument {word}; {meant}", ctx)
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import live  # noqa: PLC0415
 
-    settings = config.load(config_file, os.environ)
+    settings = config.load(_path(config_file), os.environ)
     files = {"directory": output, "format": format_}
     changes = {key: value for key, value in files.items() if value is not None}
     settings = config.override(
@@ -120,8 +170,9 @@ def run(
         output={**_builtins(settings.output), **changes} if changes else None,
         **flags,
     )
+    lonely = os.environ.get("GRAFANA_TOKEN") and not settings.grafana
     try:
-        live.run(settings, seconds)
+        live.run(settings, seconds, *(["GRAFANA_TOKEN is set, but no GRAFANA_URL: nothing is pushed to Grafana"] if lonely else []))
     except ConfigError as error:  # there is no such interface
         if interfaces or not os.environ.get("INTERFACE_NAME"):
             raise
@@ -132,7 +183,7 @@ def run(
     "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -w - | headwater read -"
 )
 @cli.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=_Named(), metavar="FILE...")
 @output_option
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
@@ -176,23 +227,23 @@ def config_group() -> None:
 
 @_example("Example:\n  headwater config check headwater.toml")
 @config_group.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
-def config_check(file: Path) -> None:
+@click.argument("file", type=_Named())
+def config_check(file: str) -> None:
     """Check a configuration file; nothing is started."""
     from headwater import config  # noqa: PLC0415
 
-    config.load(file, os.environ)
+    config.load(Path(file), os.environ)
     click.echo(f"{file}: ok")
 
 
 @_example("Example:\n  headwater config show -c headwater.toml")
 @config_group.command("show")
 @config_option
-def config_show(config_file: Path | None) -> None:
+def config_show(config_file: str | None) -> None:
     """Show all settings as they would apply: defaults, file and environment."""
     from headwater import config  # noqa: PLC0415
 
-    click.echo(config.show(config.load(config_file, os.environ)), nl=False)
+    click.echo(config.show(config.load(_path(config_file), os.environ)), nl=False)
 
 
 @_example('Example:\n  eval "$(headwater completion bash)"')
@@ -207,6 +258,10 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "headwater", "_HEADWATER_COMPLETE").source())
 
 
+def _path(name: str | None) -> Path | None:
+    return Path(name) if name else None
+
+
 def _builtins(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__struct_fields__}
 
@@ -218,6 +273,7 @@ def _tell(message: str) -> None:
 
 def main() -> None:
     """Run the command; each failure is one line (a wrong configuration: one a mistake) and an exit code, never a traceback."""
+    console.open_stderr()
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:

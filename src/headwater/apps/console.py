@@ -1,12 +1,46 @@
 """What the commands say beside their output, on standard error."""
 
+import io
+import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from headwater import telemetry
+
+
+class _Forgiving(io.FileIO):
+    """Takes what cannot be written for written."""
+
+    def write(self, octets: Any) -> int:
+        try:
+            return super().write(octets) or len(octets)
+        except OSError:
+            return len(octets)
+
+
+def open_stderr() -> None:
+    """Make standard error cost nothing where it is full or closed: neither the run, nor the file that would get its number."""
+    if sys.stderr is None:
+        fd = os.open(os.devnull, os.O_WRONLY)
+        if fd != 2:
+            os.dup2(fd, 2)
+            os.close(fd)
+    octets = io.BufferedWriter(_Forgiving(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(octets, getattr(sys.stderr, "encoding", None), "backslashreplace", line_buffering=True)
+
+
+def typed() -> str:
+    """This command as the user can type it: its name where the shell would find it by that, else the path that it was started by."""
+    path = sys.argv[0] if Path(sys.argv[0]).name == "headwater" else "headwater"
+    found = shutil.which("headwater")
+    name = shlex.quote(path) if not found or os.path.realpath(found) != os.path.realpath(path) else "headwater"
+    return f"sudo {name}" if "SUDO_UID" in os.environ else name
 
 
 def tell(message: str) -> None:

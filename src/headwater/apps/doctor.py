@@ -1,6 +1,7 @@
 """`headwater doctor`: what works on this machine, what does not, why, and what to do about it."""
 
 import json
+import sys
 from dataclasses import asdict
 from itertools import groupby
 from textwrap import wrap
@@ -27,10 +28,14 @@ def run(as_json: bool) -> int:
 
 def _show(found: list[Finding]) -> None:
     console = Console(highlight=False)
-    for area, group in groupby(found, lambda one: one.area):
-        console.print(Text(safe(area), style="bold"))
-        for one in group:
-            console.print(Text(f"{one.state:>6}", style=_STYLES[one.state]) + Text(f"  {one.name:<17}").append(_text(one, console.width)))
+    with console.capture() as shown:  # rich would end a closed pipe with 1 by itself
+        for area, group in groupby(found, lambda one: one.area):
+            console.print(Text(safe(area), style="bold"))
+            for one in group:
+                state = Text(f"{one.state:>6}", style=_STYLES[one.state])
+                console.print(state + Text(f"  {one.name:<17}").append(_text(one, console.width)))
+    sys.stdout.write(shown.get())
+    sys.stdout.flush()
 
 
 def _text(one: Finding, width: int) -> str:

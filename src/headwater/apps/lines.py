@@ -9,18 +9,26 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
+from headwater.apps.console import typed
 from headwater.apps.packets import EVERYDAY, Words, safe, words
 from headwater.records import Batch
 from headwater.telemetry import Entry
 
 PATIENCE_S = 5.0  # without a packet before it says what to try
-TRY = (
-    ("ping 1.1.1.1", "in another window: makes traffic"),
-    ("headwater run -i any", "listens on every interface"),
-    ("headwater demo", "watches traffic that it makes itself"),
-    ("headwater doctor", "says what works here, and what does not"),
-)
 LINES_PER_DRAW = 1000  # of twenty draws a second: more than a person or grep follows, and a fifth of a core
+
+
+def tries() -> list[tuple[str, str]]:
+    """What to try where no packet comes: commands, all padded alike, and what each is for."""
+    command = typed()
+    found = [
+        ("ping 1.1.1.1", "in another window: makes traffic"),
+        (f"{command} run -i any", "listens on every interface"),
+        (f"{command} demo", "watches traffic that it makes itself"),
+        (f"{command} doctor", "says what works here, and what does not"),
+    ]
+    width = max(len(one) for one, _ in found)
+    return [(one.ljust(width), why) for one, why in found]
 
 
 def line(packet: Words) -> str:
@@ -111,8 +119,8 @@ class Lines:
             self._stream.flush()
         if self._quiet_since is not None and self._clock() - self._quiet_since >= PATIENCE_S:
             self._quiet_since = None
-            tries = "".join(f"  {command:<22}{why}\n" for command, why in TRY)
-            self._write(self._notes, f"headwater: no packet in {PATIENCE_S:.0f} s on {safe(self._describe())}. Try\n{tries}")
+            what = "".join(f"  {command}  {why}\n" for command, why in tries())
+            self._write(self._notes, f"headwater: no packet in {PATIENCE_S:.0f} s on {safe(self._describe())}. Try\n{what}")
             self._notes.flush()
 
     def _tell_unprinted(self) -> None:

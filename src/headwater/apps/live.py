@@ -46,14 +46,20 @@ class _Notes:
         self._said.clear()
 
 
-def run(settings: Settings, seconds: float | None) -> None:
-    """Watch until `seconds` have gone by or a signal comes. Raises HeadwaterError; the ledger is printed in any case."""
+def run(settings: Settings, seconds: float | None, *said: str) -> None:
+    """Watch until `seconds` have gone by or a signal comes; `said` is what the user should know before.
+
+    Raises HeadwaterError; the ledger is printed in any case.
+    """
     ledger = Ledger()
     notes = _Notes(lambda: ", ".join(f"{name} ({hook})" for name, hook in source.listening()) or "nothing yet")
     source = make_source(settings, ledger, notes.say)
-    to_stdout = settings.output.directory is None and not sys.stdout.isatty() and settings.output.format is not None
+    to_stdout = settings.output.directory is None and settings.output.format is not None
     watcher = None if to_stdout or (settings.output.directory and not sys.stdout.isatty()) else view.watcher(notes.describe)
     notes.on_screen = isinstance(watcher, view.View)
+    down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
+    for message in (*said, *down):
+        notes.say(message)
     pipeline = Pipeline([source], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
     try:
         with until_signal(pipeline.stop):

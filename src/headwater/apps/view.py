@@ -17,7 +17,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from headwater.analysis import names
-from headwater.apps.lines import PATIENCE_S, TRY, Lines
+from headwater.apps.lines import PATIENCE_S, Lines, tries
 from headwater.apps.packets import cells, columns, fit, fit_address, heading, safe, words
 from headwater.records import Batch
 from headwater.records.layouts import HAS
@@ -239,8 +239,8 @@ class View:
             return
         yield Text(f"No packet in {int(seconds)} s. Listening on {safe(self._describe())}.", "bold")
         yield Text("Try")
-        for command, why in TRY:
-            yield Text.assemble(f"  {command:<22} ", (why, "dim"))
+        for command, why in tries():
+            yield Text.assemble(f"  {command}  ", (why, "dim"))
 
     def _plain(self, line: Text) -> Text:
         """`line` in what the terminal's encoding has."""
