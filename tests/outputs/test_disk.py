@@ -152,6 +152,32 @@ def test_a_disk_without_any_room_leaves_no_broken_file(form: type[Format], disk:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_it_is_back_only_when_every_record_is_written_again(suffix: str, disk: Path) -> None:
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(free(disk) - (100 << 10)))
+    ledger, said = Ledger(), []
+    outlet = Outlet(Files(next(form for form in formats() if form.suffix == suffix), disk), ledger, said.append)
+    outlet.open()
+    outlet.put(rates(10))
+    outlet.flush()
+    for _ in range(2):  # the first one leaves room for less than a line
+        outlet.put(packets(BATCH))
+        outlet.flush()
+        time.sleep(1.1)
+    (disk / f"rate.{suffix}").write_bytes(b"")  # as a few rows of the ledger, which fit into what their last block has left
+    outlet.put(rates(10))
+    outlet.flush()
+    time.sleep(0.2)
+    assert len(said) == 1 and "no room left" in said[0]
+    ballast.unlink()
+    outlet.put(packets(BATCH))
+    until(lambda: any("back after" in line for line in said))
+    outlet.close()
+    assert len(said) == 2
+
+
+@pytest.mark.kernel
 def test_a_read_only_file_system_is_named(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     sink = Files(formats()[0], disk / "out")

@@ -213,7 +213,7 @@ class Files:
         self._directory = directory
         self._at_once = at_once
         self._files: dict[str, File] = {}
-        self._problem = ""  # until a write succeeds
+        self._problems: dict[str, str] = {}  # of each record, until its rows are written again
 
     def open(self) -> None:
         """Make the directory and the files. Raises SinkError, and OutputClosed."""
@@ -238,8 +238,7 @@ class Files:
         by_record: dict[str, list[Batch]] = {}
         for batch in batches:
             by_record.setdefault(batch.record.name, []).append(batch)
-        self._problem = ""
-        for group in by_record.values():
+        for name, group in by_record.items():
             lost, problem = sum(map(len, group)), None
             try:
                 lost, problem = self._file(group[0].record).write(group)
@@ -248,14 +247,16 @@ class Files:
             if isinstance(problem, BrokenPipeError):
                 raise OutputClosed
             if problem:
-                self._lost(problem, lost, dropped)
-        return Sent(0, dropped, self._problem)
+                self._lost(name, problem, lost, dropped)
+            else:
+                self._problems.pop(name, None)
+        return Sent(0, dropped, self._problem())
 
     def flush(self, last: bool) -> Sent:
         """Fsync, and at the last call finish the files. Raises OutputClosed."""
         acked = 0
         dropped: dict[Drop, int] = {}
-        for file in self._files.values():
+        for name, file in self._files.items():
             error: OSError | None = None
             try:
                 if last:
@@ -268,9 +269,9 @@ class Files:
             if isinstance(error, BrokenPipeError):
                 raise OutputClosed
             if error:
-                self._lost(error, file.undurable + (file.unwritten if last else 0), dropped)
+                self._lost(name, error, file.undurable + (file.unwritten if last else 0), dropped)
                 file.undurable = 0
-        return Sent(acked, dropped, self._problem)
+        return Sent(acked, dropped, self._problem())
 
     def close(self) -> None:
         """Close the files."""
@@ -299,10 +300,14 @@ class Files:
                 raise
         return self._files[record.name]
 
-    def _lost(self, error: OSError, rows: int, dropped: dict[Drop, int]) -> None:
+    def _lost(self, record: str, error: OSError, rows: int, dropped: dict[Drop, int]) -> None:
         reason = _DISK_FULL if error.errno in NO_ROOM else _REJECTED
         dropped[reason] = dropped.get(reason, 0) + rows
-        self._problem = self._explain(error)
+        self._problems[record] = self._explain(error)
+
+    def _problem(self) -> str:
+        """What is wrong with any record: on a full disk the few rows of the ledger may fit, and nothing else."""
+        return next(iter(self._problems.values()), "")
 
     def _explain(self, error: OSError) -> str:
         if error.errno in NO_ROOM:
