@@ -29,7 +29,7 @@ def watch(interfaces: list[str]) -> int:
     class Camera:
         """Passes everything on to the view."""
 
-        open, close, update, tick = view.open, view.close, view.update, view.tick
+        open, close, update, tick, fileno = view.open, view.close, view.update, view.tick, view.fileno
 
         def draw(self) -> None:
             """Keep what is to be seen."""

@@ -242,6 +242,9 @@ class Onlooker:
 
     def draw(self) -> None: ...
 
+    def fileno(self) -> int:
+        return -1
+
     def update(self, batch: Batch) -> None:
         self.seen.append(batch)
 

@@ -44,6 +44,9 @@ class Watcher(Protocol):
     def draw(self) -> None:
         """Show what has changed; called once a second, and soon after each update(), about twenty times a second at most."""
 
+    def fileno(self) -> int:
+        """Readable when it wants to draw for a reason of its own, a key for instance; -1 for never."""
+
 
 class _Bell:
     """Wakes whoever polls it. An eventfd, and not a threading.Event, whose lock a signal handler could find held by its own thread."""
@@ -58,14 +61,13 @@ class _Bell:
         """Wake."""
         os.eventfd_write(self._fd, 1)
 
-    def wait(self, seconds: float) -> bool:
-        """True once it has been rung, False when that took longer. It is silent again then."""
+    def wait(self, seconds: float, other: int = -1) -> None:
+        """Until it has been rung, and is silent again then; but no longer than that, nor when the descriptor `other` is readable."""
         poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        if not poll.poll(max(seconds, 0) * 1000):
-            return False
-        os.eventfd_read(self._fd)
-        return True
+        for fd in {self._fd, other} - {-1}:
+            poll.register(fd, select.POLLIN)
+        if self._fd in dict(poll.poll(max(seconds, 0) * 1000)):
+            os.eventfd_read(self._fd)
 
 
 class Pipeline:
@@ -142,7 +144,8 @@ class Pipeline:
             self._at_rest = now >= restless_until  # before drawing: what comes after that rings
             if self._watcher:
                 self._watcher.draw()
-            self._bell.wait(min(next_tick, end, next_tick if self._at_rest else now + FRAME_S) - now)
+            wake_at = min(next_tick, end, next_tick if self._at_rest else now + FRAME_S)
+            self._bell.wait(wake_at - now, self._watcher.fileno() if self._watcher else -1)
             now = time.monotonic()
             if self._stopping or now >= end:
                 return

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -15,7 +16,9 @@ import pyarrow.parquet
 import pytest
 from places import CORPORA
 
+from headwater.apps import console
 from headwater.apps.cli import Duration
+from headwater.apps.lines import tries
 
 HEADWATER = Path(sys.executable).parent / "headwater"
 
@@ -238,6 +241,37 @@ def test_ctrl_c_ends_a_run_and_prints_the_ledger():
     _, said = run.communicate(timeout=20)
     assert run.returncode == 0
     assert "adds up exactly" in said
+
+
+@pytest.mark.kernel
+def test_what_keeps_packets_away_is_said_at_the_start(tmp_path: Path):
+    words = ["unshare", "-n", HEADWATER, "run", "-i", "lo", "-o", "rows", "--for"]
+    environ = {**os.environ, "GRAFANA_TOKEN": "glsa_alone", "GRAFANA_URL": ""}
+    done = subprocess.run([*words, "0.5s"], capture_output=True, text=True, check=True, timeout=60, env=environ, cwd=tmp_path)
+    assert done.stderr.splitlines()[:2] == [
+        "headwater: GRAFANA_TOKEN is set, but no GRAFANA_URL: nothing is pushed to Grafana",
+        "headwater: lo is down: ip link set lo up",
+    ]
+
+
+@pytest.mark.kernel
+def test_what_the_ring_lost_is_said_in_a_line_with_what_to_do(tmp_path: Path):
+    (tmp_path / "small.toml").write_text("ring_bytes = 4096\n")
+    sender = "import socket,time; s=socket.socket(socket.AF_INET,2); time.sleep(1)\nfor i in range(9999): s.sendto(b'x',('127.0.0.1',9))"
+    with subprocess.Popen([sys.executable, "-c", sender]):
+        done = headwater("run", "-i", "lo", "--hook", "tcx", "-c", tmp_path / "small.toml", "-o", tmp_path / "rows", "--for", "2.5s")
+    assert re.match(r"headwater: (over )?\d+ % of packets were lost", done.stderr.splitlines()[-1]), done.stderr
+    assert done.stderr.endswith("make ring_bytes larger (it is 4096)\n")
+
+
+def test_what_to_try_can_be_typed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    monkeypatch.setattr(sys, "argv", [str(HEADWATER)])
+    monkeypatch.setenv("PATH", str(HEADWATER.parent))
+    assert console.typed() == "headwater"
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("SUDO_UID", "1000")
+    assert [command.rstrip() for command, _ in tries()][1:] == [f"sudo {HEADWATER} {verb}" for verb in ("run -i any", "demo", "doctor")]
 
 
 @pytest.mark.parametrize("form", ["table", "jsonl"])

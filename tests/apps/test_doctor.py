@@ -163,7 +163,8 @@ def test_where_nothing_is_up_it_says_so() -> None:
 def test_for_a_person_it_fits_a_terminal_and_obeys_no_name(pair: Veth) -> None:
     odd = unique("h") + "\x1b[7m"
     pair.near.space.run("ip", "link", "add", odd, "type", "ifb")
-    done = python(pair.near.space, "", "-m", "headwater", "doctor")
+    done = python(pair.near.space, "", "-m", "headwater", "doctor", "--all")
+    short = python(pair.near.space, "", "-m", "headwater", "doctor").stdout
     found, _ = examine(pair.near.space)
     pair.near.space.run("ip", "link", "delete", odd)
     assert (f"interface {odd}", "device") in found
@@ -171,7 +172,9 @@ def test_for_a_person_it_fits_a_terminal_and_obeys_no_name(pair: Veth) -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert "\x1b" not in done.stdout
     assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
-    words = " ".join(done.stdout.split())
+    words, fewer = " ".join(done.stdout.split()), " ".join(short.split())
+    assert len(short.splitlines()) < len(done.stdout.splitlines()) - 10
     for (area, name), one in found.items():
         if "\x1b" not in area:
             assert f"{one['state']} {name} {' '.join(one['why'].split())}" in words
+            assert (name if one["state"] == "ok" else f"{one['state']} {name} {' '.join(one['why'].split())}") in fewer

@@ -91,10 +91,10 @@ def test_a_full_picture_at_80_by_24() -> None:
     shown = screen.look()
     assert len(shown) == 24
     assert all(cell_len(line) <= 80 for line in shown)
-    assert re.fullmatch(r"headwater eth0 \(tcx\) +0:00:01", shown[0])
-    assert re.match(r" +62 packets/s +551 kb/s +█", shown[1])
+    assert re.fullmatch(r"headwater eth0 \(tcx\) +q or Ctrl-C ends  0:00:01", shown[0])
+    assert re.match(r"at least +62 packets/s +551 kb/s +█", shown[1])
     assert shown[2] == "seen 1,234,567 = rows 1,234,560 + dropped 7"
-    assert shown[3] == "lost: 7 ringbuf full"
+    assert shown[3] == "lost: 7 ringbuf full (under 1 % of packets): make ring_bytes larger"
     assert re.match(r"protocol +packets/s +bits/s +top talker +packets/s +bits/s", shown[4])
     assert re.match(r"TCP http +44 +522 kb/s █+ +192\.0\.2\.1 +55 +547 kb/s", shown[5])
     assert re.match(r"time +dir source +destination +proto +bytes info", shown[11])
@@ -166,7 +166,33 @@ def test_drops_are_red_with_place_and_reason_and_zero_is_not() -> None:
     screen.view.draw()
     sent = screen.sent()
     assert re.search(r"\x1b\[[\d;]*41m[^\x1b]*dropped 2", sent)
-    assert re.search(r"\x1b\[[\d;]*41mlost: 2 tcx unreadable, 3 grafana: sink queue full", sent)
+    assert re.search(r"\x1b\[[\d;]*41mlost: 2 tcx unreadable, 3 grafana: sink queue full\x1b", sent)
+
+
+def test_what_the_ring_lost_is_told_once_with_its_part_and_what_to_do() -> None:
+    screen = Screen(120)
+    lost = {Entry("packets", "b", "seen"): 100, Entry("packets", "b", "as_row"): 3, Entry("packets", "b", "dropped", "ringbuf", "full"): 97}
+    screen.view.tick(QUIET, NOBODY, {**lost, Entry("records", "tap", "dropped", "ringbuf", "full"): 97})
+    assert screen.view.lines(120, 24)[3].plain == "lost: 97 ringbuf full (97 % of packets): make ring_bytes larger"
+
+
+def test_rates_are_at_least_what_is_shown_while_packets_are_lost() -> None:
+    screen = Screen()
+    shown = []
+    for lost in (0, 5, 5):
+        screen.clock.now += 1
+        screen.view.tick(*seconds_sums(every_kind()), ledger(ringbuf__full=lost))
+        shown.append(screen.view.lines(80, 24)[1].plain)
+    assert [line.startswith("at least ") for line in shown] == [False, True, False]
+
+
+def test_frames_that_stand_for_several_packets_are_told_apart() -> None:
+    screen = Screen()
+    screen.view.tick(QUIET, NOBODY, {**ledger(), Entry("packets", "eth0", "segments"): 1_234_567})
+    assert screen.view.lines(80, 24)[2].plain == "seen 1,234,567 = rows 1,234,567 + dropped 0"
+    counts = {Entry("packets", "b", "seen"): 1_048, Entry("packets", "b", "as_row"): 1_048, Entry("packets", "b", "segments"): 10_311}
+    screen.view.tick(QUIET, NOBODY, counts)
+    assert screen.view.lines(80, 24)[2].plain == "seen 1,048 frames (10,311 packets) = rows 1,048 + dropped 0"
 
 
 def test_rates_and_talkers_are_by_what_they_sent_in_the_time_gone_by() -> None:

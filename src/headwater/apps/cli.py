@@ -180,7 +180,7 @@ def run(
 
 
 @_example(
-    "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -w - | headwater read -"
+    "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -U -w - | headwater read -"
 )
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=_Named(), metavar="FILE...")
@@ -197,11 +197,12 @@ def read(files: tuple[str, ...], output: str | None, records: tuple[str, ...], f
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def doctor(as_json: bool) -> None:
+@click.option("--all", "everything", is_flag=True, help="Tell also what is fine, each by itself.")
+def doctor(as_json: bool, everything: bool) -> None:
     """Say what will work on this machine, what will not, why, and what to do about it."""
     from headwater.apps import doctor as checks  # noqa: PLC0415
 
-    sys.exit(checks.run(as_json))
+    sys.exit(checks.run(as_json, everything))
 
 
 @_example("Example:\n  sudo headwater demo --for 20s")

@@ -6,12 +6,15 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from headwater import telemetry
+
+RING_FULL = {("ringbuf", "full"), ("af_packet", "ring_full")}
+"""Places and reasons of losses that a larger ring would have made smaller."""
 
 
 class _Forgiving(io.FileIO):
@@ -49,23 +52,36 @@ def tell(message: str) -> None:
     sys.stderr.flush()
 
 
+def ring_loss(totals: Mapping[telemetry.Entry, int]) -> tuple[str, str]:
+    """What part of all packets was lost because the ring to user space was full, and how many of how many; nothing if none was."""
+    packets = [(entry, count) for entry, count in totals.items() if entry.ledger == "packets"]
+    seen = sum(count for entry, count in packets if entry.term == "seen")
+    lost = sum(count for entry, count in packets if (entry.place, entry.reason) in RING_FULL)
+    percent = 100 * lost / seen if seen else 0
+    part = "under 1" if percent < 1 else "over 99" if 99 < percent < 100 else f"{percent:.0f}"
+    return (f"{part} % of packets", f"{lost:,} of {seen:,}") if lost else ("", "")
+
+
 def tell_ledger(ledger: telemetry.Ledger) -> None:
     """What became of each packet and record."""
     sys.stderr.write("".join(f"{line}\n" for line in telemetry.lines(ledger.totals())))
 
 
 @contextmanager
-def until_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, the first two of SIGINT, SIGTERM or SIGHUP call `stop`; a third one ends the process as usual."""
+def until_signal(stop: Callable[[], None], last: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Within the block, the first two of SIGINT, SIGTERM or SIGHUP call `stop`; a third one calls `last` and ends the process as usual."""
     before: dict[int, Any] = {}
     calls = 0
 
     def handle(number: int, _: object) -> None:
         nonlocal calls
         calls += 1
-        if calls > 1:
-            signal.signal(number, before[number])
-        stop()
+        if calls <= 2:
+            stop()
+            return
+        last()
+        signal.signal(number, before[number])
+        os.kill(os.getpid(), number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         before[number] = signal.signal(number, handle)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from textwrap import wrap
@@ -16,14 +17,29 @@ _MARGIN = 25
 _STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
 
 
-def run(as_json: bool) -> int:
-    """Print what was found: a table for a person, or a JSON list of findings. Returns the exit code."""
+def run(as_json: bool, everything: bool = False) -> int:
+    """Print what was found: a table for a person, or a JSON list of findings. Returns the exit code.
+
+    For a person, what is ok of the machine is only named, without `everything`.
+    """
     found = findings()
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))  # noqa: T201 - the output of the command
     else:
-        _show(found)
+        _show(found if everything else list(_folded(found)))
     return exit_code(found)
+
+
+def _folded(found: list[Finding]) -> Iterator[Finding]:
+    """What is ok in an area as one finding; of interfaces, and of the verdict, all is of interest."""
+    for area, group in groupby(found, lambda one: one.area):
+        findings = list(group)
+        fine = [one for one in findings if one.state == "ok" and not one.todo]
+        if area.startswith("interface ") or len(fine) < 2:
+            yield from findings
+            continue
+        yield from (one for one in findings if one not in fine)
+        yield Finding(area, "fine", "ok", ", ".join(one.name for one in fine))
 
 
 def _show(found: list[Finding]) -> None:

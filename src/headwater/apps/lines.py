@@ -123,6 +123,10 @@ class Lines:
             self._write(self._notes, f"headwater: no packet in {PATIENCE_S:.0f} s on {safe(self._describe())}. Try\n{what}")
             self._notes.flush()
 
+    def fileno(self) -> int:
+        """It draws when it is asked to."""
+        return -1
+
     def _tell_unprinted(self) -> None:
         with self._lock:
             count, self._unprinted = self._unprinted, 0

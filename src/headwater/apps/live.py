@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from headwater.apps import view
-from headwater.apps.console import tell, tell_ledger, until_signal
+from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.outlets import outlets
 from headwater.config import Settings
 from headwater.errors import SinkError
@@ -17,6 +17,7 @@ from headwater.sources.tap import Tap
 from headwater.telemetry import Ledger
 
 LOST = ("disk_full", "rejected", "unreachable")  # what a run should not end well with; sampling and a full queue are not among them
+_HOOKS = {"xdp": "xdp, arriving packets only"}
 NOTE_S = 10.0  # how long the live view shows what was said
 
 
@@ -52,22 +53,29 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
     Raises HeadwaterError; the ledger is printed in any case.
     """
     ledger = Ledger()
-    notes = _Notes(lambda: ", ".join(f"{name} ({hook})" for name, hook in source.listening()) or "nothing yet")
+    notes = _Notes(lambda: ", ".join(f"{name} ({_HOOKS.get(hook, hook)})" for name, hook in source.listening()) or "nothing yet")
     source = make_source(settings, ledger, notes.say)
     to_stdout = settings.output.directory is None and settings.output.format is not None
-    watcher = None if to_stdout or (settings.output.directory and not sys.stdout.isatty()) else view.watcher(notes.describe)
+    watcher = (
+        None
+        if to_stdout or (settings.output.directory and not sys.stdout.isatty())
+        else view.watcher(notes.describe, lambda: pipeline.stop())  # noqa: PLW0108 - it is made below
+    )
     notes.on_screen = isinstance(watcher, view.View)
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
     for message in (*said, *down):
         notes.say(message)
     pipeline = Pipeline([source], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
     try:
-        with until_signal(pipeline.stop):
+        with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None):
             pipeline.run(seconds)
     finally:
         notes.on_screen = False
         notes.tell()
         tell_ledger(ledger)
+        part, number = ring_loss(ledger.totals())
+        if part:
+            tell(f"{part} were lost ({number}): the ring to user space was full; make ring_bytes larger (it is {settings.ring_bytes})")
     lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
     if lost:
         raise SinkError(f"{lost:,} rows did not reach where they should; the ledger above says which", retryable=False)

@@ -144,6 +144,9 @@ class _Bar:
             name, done, total = progress
             self._progress.update(self._task, description=name, completed=done, total=total)
 
+    def fileno(self) -> int:
+        return -1
+
 
 def read(files: Sequence[str], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
     """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""

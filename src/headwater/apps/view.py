@@ -1,5 +1,6 @@
 """The live view: the latest packets, rates by protocol, top talkers and the ledger, in a terminal, in place."""
 
+import os
 import sys
 import threading
 import time
@@ -17,13 +18,16 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from headwater.analysis import names
+from headwater.apps.console import RING_FULL, ring_loss
 from headwater.apps.lines import PATIENCE_S, Lines, tries
 from headwater.apps.packets import cells, columns, fit, fit_address, heading, safe, words
+from headwater.apps.terminal import Terminal
 from headwater.records import Batch
 from headwater.records.layouts import HAS
 from headwater.telemetry import Entry
 
 FRAME_S = 0.25
+ENDS = "q or Ctrl-C ends"
 KEPT_ROWS = 200  # packets and groups: more than a screen has lines
 HISTORY_S = 60
 _SHADES = " ▁▂▃▄▅▆▇█"
@@ -39,24 +43,32 @@ _BAR, _BAD = "green", "bold white on red"
 _PROTOCOL_STYLES = {"TCP": "green", "UDP": "blue", "ICMP": "magenta", "ICMPv6": "magenta", "ARP": "yellow", "IGMP": "magenta"}
 
 
-def watcher(describe: Callable[[], str]) -> "View | Lines":
-    """The live view where standard output is a terminal that can move its cursor, else plain lines."""
-    console = Console()
-    if sys.stdout.isatty() and not console.is_dumb_terminal:
-        return View(console, describe)
+def watcher(describe: Callable[[], str], stop: Callable[[], None]) -> "View | Lines":
+    """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends the run."""
+    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")  # rich alone would leave what is bold
+    if sys.stdout.isatty() and os.environ.get("TERM") and not console.is_dumb_terminal:
+        return View(console, describe, stop=stop)
     return Lines(sys.stdout, sys.stderr, describe)
 
 
 class View:
     """Draws at most four times a second, only lines that changed. `describe` tells what is listened on; `clock` is monotonic, in seconds.
 
-    update() may be called from any thread; the other methods from one.
+    The key q calls `stop`. update() may be called from any thread; the other methods from one.
     """
 
-    def __init__(self, console: Console, describe: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        describe: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+        stop: Callable[[], None] = lambda: None,
+    ) -> None:
         self._console = console
+        self._terminal = Terminal(console.file)  # type: ignore[arg-type]  # rich's IO[str]
         self._describe = describe
         self._clock = clock
+        self._stop = stop
         self._lock = threading.Lock()
         self._latest: deque[Batch] = deque()
         self._interfaces: dict[str, None] = {}  # names that have been seen, in order
@@ -64,25 +76,24 @@ class View:
         self._talkers: list[tuple[bytes, float, float]] = []
         self._history: deque[float] = deque([0.0], maxlen=HISTORY_S)  # bits/s
         self._now = (0.0, 0.0)  # packets/s, bits/s
+        self._lost = 0  # packets, when that was summed up
+        self._at_least = False  # some were lost meanwhile
         self._totals: Mapping[Entry, int] = {}
         self._began = self._ticked = clock()
         self._changed = True
         self._packets = False  # have come since the last drawing
         self._drawn_at = float("-inf")
         self._drawn: list[Text] = []
-        self._size = (0, 0)
+        self._size = (0, 0, 0)
 
     def open(self) -> None:
         """Take the screen."""
         self._began = self._ticked = self._clock()
-        self._console.set_alt_screen(True)
-        self._console.show_cursor(False)
+        self._terminal.open()
 
     def close(self) -> None:
         """Give the screen back, and leave the last picture on it."""
-        self._console.show_cursor(True)
-        self._console.set_alt_screen(False)
-        if self._latest:
+        if self._terminal.close() and self._latest:
             for line in self.lines(*self._console.size):
                 self._console.print(self._plain(line), no_wrap=True, overflow="crop")
 
@@ -116,18 +127,25 @@ class View:
         top = talkers[np.argsort(talkers["octets"])[: -KEPT_ROWS - 1 : -1]]
         self._talkers = [(addr, packets / seconds, octets * 8 / seconds) for addr, packets, octets in top.tolist()]
         self._now = (int(rates.rows["packets"].sum()) / seconds, int(rates.rows["bytes"].sum()) * 8 / seconds)
+        lost = sum(count for entry, count in totals.items() if (entry.ledger, entry.term) == ("packets", "dropped"))
+        self._lost, self._at_least = lost, lost > self._lost
         self._history.append(self._now[1])
 
     def draw(self) -> None:
-        """Draw what has changed, if it is time."""
-        now, size = self._clock(), (self._console.width, self._console.height)
+        """Draw what has changed, if it is time, and obey the keys."""
+        if not self._terminal.take():
+            return
+        if "q" in self._terminal.pressed():
+            self._stop()
+        now, width, height = self._clock(), self._console.width, self._console.height
+        size = (width, height, self._terminal.times_taken)
         resized = size != self._size
         if not resized and (not self._changed or now - self._drawn_at < FRAME_S):
             return
         if self._packets:  # a packet after a quiet second must not wait because the ledger was drawn just now
             self._drawn_at = now
         self._changed, self._packets, self._size = False, False, size
-        new = self.lines(*size)
+        new = self.lines(width, height)
         with self._console:  # one write
             if resized:
                 self._console.control(Control.clear())
@@ -137,6 +155,14 @@ class View:
                     self._console.control(Control.move_to(0, y), Control((ControlType.ERASE_IN_LINE, 2)))
                     self._console.print(self._plain(line or Text()), end="", no_wrap=True, overflow="crop")
         self._drawn = new
+
+    def fileno(self) -> int:
+        """Readable when keys were pressed."""
+        return self._terminal.fileno()
+
+    def give_back(self) -> None:
+        """Give the screen back at once, because the process ends. Callable from a signal handler."""
+        self._terminal.give_back()
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The picture: at most `height` lines of at most `width` cells."""
@@ -158,12 +184,14 @@ class View:
         """What is listened on, in two lines at most, and the time since the start."""
         seconds = int(self._clock() - self._began)
         elapsed = f" {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        if width >= 70:
+            elapsed = f" {ENDS} {elapsed}"
         room = max(width - len("headwater ") - len(elapsed), 1)
         first, *more = wrap(safe(self._describe()), room, max_lines=2, placeholder="…") or [""]
         return [Text.assemble(("headwater ", "bold"), fit(first, room), (elapsed, "dim")), *(Text(" " * 10 + line) for line in more)]
 
     def _rate_line(self, width: int) -> Text:
-        line = Text(f"{_count(self._now[0]):>6} packets/s {_count(self._now[1], 'b/s'):>9}  ")
+        line = Text("at least " if self._at_least else "").append(f"{_count(self._now[0]):>6} packets/s {_count(self._now[1], 'b/s'):>9}  ")
         most = max(*self._history, 1.0)
         past = list(self._history)[-max(width - len(line), 1) :]
         return line.append("".join(_SHADES[-int(-bits / most * 8 // 1)] for bits in past), _BAR)
@@ -173,13 +201,17 @@ class View:
         terms: dict[str, int] = {}
         lost: dict[str, int] = {}
         for entry, count in sorted(self._totals.items()):
-            if entry.term == "dropped" and count:
+            if entry.term == "dropped" and count and (entry.ledger == "packets" or (entry.place, entry.reason) not in RING_FULL):
                 place = f"{entry.place} {entry.reason}".replace("_", " ")
                 what = place if entry.ledger == "packets" else f"{safe(entry.subject)}: {place}"
                 lost[what] = lost.get(what, 0) + count
             if entry.ledger == "packets":
                 terms[entry.term] = terms.get(entry.term, 0) + count
-        line = Text(f"seen {terms.get('seen', 0):,} = rows {terms.get('as_row', 0):,}")
+        seen, segments = terms.get("seen", 0), terms.get("segments", 0)
+        line = Text(f"seen {seen:,}")
+        if segments > seen * 1.01:  # a packet a CPU may be between the two counts
+            line.append(f" frames ({segments:,} packets)")
+        line.append(f" = rows {terms.get('as_row', 0):,}")
         for term in ("filtered", "in_flow", "sampled_out", "counted_only", "duplicate_hook"):
             if terms.get(term):
                 line.append(f" + {term.replace('_', ' ')} {terms[term]:,}")
@@ -187,7 +219,9 @@ class View:
         line.append(" + ").append(f"dropped {dropped:,}", _BAD if dropped else "")
         yield line
         if lost:
-            yield Text(fit("lost: " + ", ".join(f"{count:,} {what}" for what, count in lost.items()), width).rstrip(), _BAD)
+            what = ", ".join(f"{count:,} {what}" for what, count in lost.items())
+            part, _ = ring_loss(self._totals)
+            yield Text(fit(f"lost: {what}{f' ({part}): make ring_bytes larger' if part else ''}", width).rstrip(), _BAD)
 
     def _rate_lines(self, width: int, count: int) -> Iterator[Text]:
         label = min(max(width - 26, 8), 22)
