@@ -8,12 +8,15 @@ SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin
 C := $(wildcard bpf/*.[ch] native/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
-.PHONY: run build test check fmt bench docs wheel wheel-only soak clean
+.PHONY: run build machine test check fmt bench docs wheel wheel-only soak clean
 
-run: build
+run: machine
 	@$(BIN)/headwater run
 
-build:
+build: machine
+	@echo "headwater: built. Next: sudo $(BIN)/headwater run, or $(BIN)/headwater read FILE, or $(BIN)/headwater --help"
+
+machine:
 	@./setup-machine.sh build "$(PYTHON)" $(VENV)
 
 tools:
@@ -52,7 +55,7 @@ docs: tools
 	@$(BIN)/python dashboards/make.py
 
 # A wheel that carries its shared libraries: what installs it needs no compiler, no headers and no libbpf.
-wheel: build wheel-only
+wheel: machine wheel-only
 
 wheel-only:
 	@rm -rf build/wheel && mkdir -p dist build/wheel

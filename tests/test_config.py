@@ -156,6 +156,10 @@ def test_files_that_cannot_be_read(tmp_path):
         config.load(tmp_path / "latin", {})
 
 
+def test_a_table_without_a_setting_is_not_shown():
+    assert "[" not in re.sub(r"= \[.*", "", config.show(config.Settings()))
+
+
 def test_what_show_prints_is_a_configuration(tmp_path):
     settings = load(tmp_path, 'interfaces = ["a\\"b"]\nring_bytes = 8192\n[output]\ndirectory = "x"\n')
     assert load(tmp_path, config.show(settings)) == settings

@@ -115,7 +115,7 @@ def show(settings: Settings) -> str:
         raw["grafana"]["token"] = "(set)" if raw["grafana"]["token"] else ""
     tables = {key: value for key, value in raw.items() if isinstance(value, dict)}
     plain = {key: value for key, value in raw.items() if key not in tables}
-    blocks = [_assignments(plain)] + [f"[{name}]\n{_assignments(values)}" for name, values in tables.items()]
+    blocks = [_assignments(plain)] + [f"[{name}]\n{lines}" for name, values in tables.items() if (lines := _assignments(values))]
     return "\n".join(blocks)
 
 

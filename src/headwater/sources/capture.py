@@ -53,13 +53,13 @@ class Capture:
         try:
             status = os.fstat(self._fd)
         except OSError:
-            raise SourceError("there is no standard input: pipe a capture in (tcpdump -w - | headwater read -)") from None
+            raise SourceError("there is no standard input: pipe a capture in (tcpdump -U -w - | headwater read -)") from None
         if stat.S_ISREG(status.st_mode):
             self._total = status.st_size
             if not self._total:
                 self._refuse("is empty: not even a capture's header is there")
         elif os.isatty(self._fd):
-            self._refuse("is a terminal: give a capture's path, or pipe one in (tcpdump -w - | headwater read -)")
+            self._refuse("is a terminal: give a capture's path, or pipe one in (tcpdump -U -w - | headwater read -)")
         self._octets = Octets(self._fd)
         self._decoder = ffi.gc(lib.hw_capture_new(), lib.hw_capture_free)
         if not self._decoder:
