@@ -257,11 +257,14 @@ def test_what_keeps_packets_away_is_said_at_the_start(tmp_path: Path):
 @pytest.mark.kernel
 def test_what_the_ring_lost_is_said_in_a_line_with_what_to_do(tmp_path: Path):
     (tmp_path / "small.toml").write_text("ring_bytes = 4096\n")
-    sender = "import socket,time; s=socket.socket(socket.AF_INET,2); time.sleep(1)\nfor i in range(9999): s.sendto(b'x',('127.0.0.1',9))"
-    with subprocess.Popen([sys.executable, "-c", sender]):
-        done = headwater("run", "-i", "lo", "--hook", "tcx", "-c", tmp_path / "small.toml", "-o", tmp_path / "rows", "--for", "2.5s")
-    assert re.match(r"headwater: (over )?\d+ % of packets were lost", done.stderr.splitlines()[-1]), done.stderr
-    assert done.stderr.endswith("make ring_bytes larger (it is 4096)\n")
+    sender = "import socket; s=socket.socket(socket.AF_INET,2)\nwhile 1: s.sendto(b'x',('127.0.0.1',9))"
+    with subprocess.Popen([sys.executable, "-c", sender]) as sending:
+        try:
+            done = headwater("run", "-i", "lo", "--hook", "tcx", "-c", tmp_path / "small.toml", "-o", tmp_path / "rows", "--for", "1s")
+        finally:
+            sending.kill()
+    assert re.match(r"headwater: (over |under )?\d+ % of packets were lost", done.stderr.splitlines()[-1]), done.stderr
+    assert done.stderr.endswith("make ring_bytes larger (it is 4096) in a file for -c\n")
 
 
 def test_what_to_try_can_be_typed(monkeypatch: pytest.MonkeyPatch):

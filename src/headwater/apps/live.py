@@ -75,7 +75,8 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
         tell_ledger(ledger)
         part, number = ring_loss(ledger.totals())
         if part:
-            tell(f"{part} were lost ({number}): the ring to user space was full; make ring_bytes larger (it is {settings.ring_bytes})")
+            larger = f"make ring_bytes larger (it is {settings.ring_bytes}) in a file for -c"
+            tell(f"{part} were lost ({number}): the ring to user space was full; {larger}")
     lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
     if lost:
         raise SinkError(f"{lost:,} rows did not reach where they should; the ledger above says which", retryable=False)
