@@ -52,7 +52,7 @@ enum hw_direction {
 
 /* Which layers a row has; each column names the one that it needs. */
 enum hw_has {
-	HW_HAS_l2 = 1 << 0,	       /* a link-layer header */
+	HW_HAS_l2 = 1 << 0,	       /* both addresses of a link-layer header */
 	HW_HAS_ethertype = 1 << 1,     /* a type behind it, not a length */
 	HW_HAS_vlan = 1 << 2,	       /* a VLAN tag */
 	HW_HAS_vlan_inner = 1 << 3,    /* a second VLAN tag */
@@ -60,18 +60,53 @@ enum hw_has {
 	HW_HAS_ip = 1 << 5,	       /* an IP header */
 	HW_HAS_ipv4 = 1 << 6,	       /* IPv4 */
 	HW_HAS_ipv6 = 1 << 7,	       /* IPv6 */
-	HW_HAS_ip_id = 1 << 8,	       /* IPv4, or an IPv6 fragment header */
-	HW_HAS_fragment = 1 << 9,      /* IPv4, or an IPv6 fragment header */
-	HW_HAS_proto = 1 << 10,	       /* an IP header */
-	HW_HAS_ports = 1 << 11,	       /* TCP or UDP */
-	HW_HAS_tcp = 1 << 12,	       /* a whole TCP header */
-	HW_HAS_mss = 1 << 13,	       /* the TCP option */
-	HW_HAS_window_scale = 1 << 14, /* the TCP option */
-	HW_HAS_timestamps = 1 << 15,   /* the TCP option */
-	HW_HAS_icmp = 1 << 16,	       /* ICMP or ICMPv6 */
-	HW_HAS_payload = 1 << 17,      /* the headers were read to their end */
-	HW_HAS_interface = 1 << 18,    /* room in the table of rates */
+	HW_HAS_fragment = 1 << 8,      /* IPv4, or an IPv6 fragment header */
+	HW_HAS_ports = 1 << 9,	       /* TCP, UDP or SCTP */
+	HW_HAS_tcp = 1 << 10,	       /* a whole TCP header */
+	HW_HAS_mss = 1 << 11,	       /* the TCP option */
+	HW_HAS_window_scale = 1 << 12, /* the TCP option */
+	HW_HAS_timestamps = 1 << 13,   /* the TCP option */
+	HW_HAS_icmp = 1 << 14,	       /* ICMP or ICMPv6 */
+	HW_HAS_icmp_mtu = 1 << 15,     /* an ICMP error that tells how large a packet may be */
+	HW_HAS_igmp = 1 << 16,	       /* IGMP */
+	HW_HAS_sctp = 1 << 17,	       /* an SCTP header and its first chunk */
+	HW_HAS_spi = 1 << 18,	       /* ESP or AH */
+	HW_HAS_quoted = 1 << 19,       /* an ICMP error with the IP header of what it is about */
+	HW_HAS_quoted_ports = 1 << 20, /* and its ports */
+	HW_HAS_payload = 1 << 21,      /* the headers were read to their end */
+	HW_HAS_mpls = 1 << 22,	       /* an MPLS label */
+	HW_HAS_pppoe = 1 << 23,	       /* PPPoE */
+	HW_HAS_outer = 1 << 24,	       /* a tunnel over IP */
+	HW_HAS_outer_ports = 1 << 25,  /* a tunnel over UDP */
+	HW_HAS_tunnel_id = 1 << 26,    /* a tunnel that has a number */
+	HW_HAS_hash = 1 << 27,	       /* a hash that the card computed */
+	HW_HAS_proto = 1 << 28,	       /* an IP header */
+	HW_HAS_interface = 1 << 29,    /* room in the table of rates */
 };
+
+/* What carries the packet whose addresses are src and dst. */
+enum hw_tunnel {
+	HW_TUNNEL_none,
+	HW_TUNNEL_ipip,	    /* IPv4 in IPv4 (RFC 2003) */
+	HW_TUNNEL_6in4,	    /* IPv6 in IPv4 (RFC 4213) */
+	HW_TUNNEL_4in6,	    /* IPv4 in IPv6 (RFC 2473) */
+	HW_TUNNEL_6in6,	    /* IPv6 in IPv6 (RFC 2473) */
+	HW_TUNNEL_gre,	    /* RFC 2784, 2890, 1701; tunnel_id is the key */
+	HW_TUNNEL_pptp,	    /* enhanced GRE with PPP (RFC 2637); tunnel_id is the call's */
+	HW_TUNNEL_erspan,   /* a mirrored frame in GRE (draft-foschiano-erspan); tunnel_id is the session's, if it has one */
+	HW_TUNNEL_vxlan,    /* RFC 7348, and its generic extension; tunnel_id is the VNI */
+	HW_TUNNEL_geneve,   /* RFC 8926; tunnel_id is the VNI */
+	HW_TUNNEL_gtp,	    /* GTP-U (3GPP TS 29.281); tunnel_id is the TEID */
+	HW_TUNNEL_l2tp,	    /* version 2 (RFC 2661); tunnel_id is the tunnel's in the upper and the session's in the lower 16 bits */
+	HW_TUNNEL_teredo,   /* RFC 4380 */
+	HW_TUNNEL_ayiya,    /* draft-massar-v6ops-ayiya */
+	HW_TUNNEL_nsh,	    /* a service chain (RFC 8300); tunnel_id is its path's */
+	HW_TUNNEL_pbb,	    /* MAC in MAC (IEEE 802.1ah); tunnel_id is the I-SID */
+	HW_TUNNEL_etherip,  /* RFC 3378 */
+	HW_TUNNEL_ethernet, /* Ethernet right behind IPv6, as segment routing has it (RFC 8986) */
+	HW_TUNNEL_mpls,	    /* a label stack in IP or UDP (RFC 4023, 7510) */
+	HW_TUNNEL_eompls,   /* an Ethernet pseudowire (RFC 4448) */
+} HW_PACKED;
 
 /* IPv4 options and IPv6 extension headers that a packet carried, as bits of ip_options. */
 enum hw_ip_option {
@@ -98,11 +133,23 @@ enum hw_ip_option {
  */
 enum hw_weird {
 	HW_WEIRD_none,
-	HW_WEIRD_truncated_ethernet_frame,	 /* fewer than 14 octets */
+	HW_WEIRD_truncated_ethernet_frame,	 /* fewer than 14 octets, or than its length says */
 	HW_WEIRD_undefined_ether_type,		 /* neither a type (1536 and up) nor a length (1500 and down) */
 	HW_WEIRD_truncated_VLAN_header,		 /* the frame ends within a tag */
 	HW_WEIRD_triple_tagged_vlan_unsupported, /* a third tag; vlan and vlan_inner are those of the first two */
 	HW_WEIRD_undefined_vlan_protocol,	 /* undefined_ether_type, behind a tag */
+	HW_WEIRD_truncated_llc_header,		 /* the frame ends within the LLC or SNAP header */
+	HW_WEIRD_truncated_vntag_header,	 /* the frame ends within a VN-Tag */
+	HW_WEIRD_truncated_pbb_header,		 /* the frame ends within the tag of MAC in MAC */
+	HW_WEIRD_truncated_link_header,		 /* the frame ends within the MPLS label stack */
+	HW_WEIRD_truncated_pppoe_header,	 /* the frame ends within the PPPoE header */
+	HW_WEIRD_truncated_Linux_SLL_header,	 /* the frame ends within a Linux cooked header */
+	HW_WEIRD_truncated_802_11_header,	 /* the frame ends within the 802.11 header, or the radio's before it */
+	HW_WEIRD_truncated_802_11_amsdu_header,	 /* the frame ends within the first subframe's header */
+	HW_WEIRD_truncated_nflog_header,	 /* the frame ends within the NFLOG header */
+	HW_WEIRD_unknown_nflog_version,		 /* other than 0 */
+	HW_WEIRD_nflog_bad_tlv_len,		 /* an attribute shorter than its own header, or longer than the packet */
+	HW_WEIRD_nflog_no_pcap_payload,		 /* no attribute holds a packet */
 	HW_WEIRD_truncated_ARP,			 /* the frame ends within the ARP packet */
 	HW_WEIRD_corrupt_arp_header,		 /* addresses of other sizes than Ethernet's and IPv4's */
 	HW_WEIRD_unknown_arp_hw_address,	 /* not for Ethernet */
@@ -119,6 +166,16 @@ enum hw_weird {
 	HW_WEIRD_truncated_header,	       /* the IP packet has no room for the TCP, UDP or ICMP header */
 	HW_WEIRD_bad_TCP_header_len,	       /* shorter than 20 octets */
 	HW_WEIRD_UDP_datagram_length_mismatch, /* UDP's length is not what the IP packet carries */
+	HW_WEIRD_truncated_GRE,		       /* the packet ends within the GRE header, or what it says that follows */
+	HW_WEIRD_unknown_gre_version,	       /* neither 0 nor 1 */
+	HW_WEIRD_egre_protocol_type,	       /* enhanced GRE with something other than PPP */
+	HW_WEIRD_non_ip_packet_in_encap,       /* enhanced GRE with PPP that carries no IP */
+	HW_WEIRD_unknown_ERSPAN_version,       /* neither II nor III */
+	HW_WEIRD_vxlan_empty_packet,	       /* a VXLAN header and nothing behind it */
+	HW_WEIRD_geneve_invalid_version,       /* other than 0 */
+	HW_WEIRD_geneve_empty_packet,	       /* a Geneve header and nothing behind it */
+	HW_WEIRD_ayiya_empty_packet,	       /* an AYIYA header and nothing behind it */
+	HW_WEIRD_exceeded_tunnel_max_depth,    /* more than 4 tunnels in each other; the row is that of the fourth */
 
 	HW_WEIRD_truncated_tcp_option,		  /* the packet ends within the TCP options */
 	HW_WEIRD_bad_tcp_option_length,		  /* shorter than 2, beyond the header, or not that option's length */
@@ -145,39 +202,48 @@ enum hw_drop {
 	HW_DROP_MAX,
 } HW_PACKED;
 
-/* One packet's header elements. src and dst are the sender and the target for ARP. */
+/*
+ * One packet's header elements. src and dst are those of the innermost IP header, and so is all of IP and transport; for ARP they are the
+ * sender and the target. The link layer's columns are those of the innermost Ethernet header.
+ *
+ * The order is the parser's (parser.h): what stays when a tunnel is entered, what begins anew, what is rare of that, what is rare at all.
+ */
 struct hw_packet {
-	hw_ktime ts;				 /* when the packet was seen; a capture may not say */
-	hw_addr src HW_IF(addr);		 /* sender */
-	hw_addr dst HW_IF(addr);		 /* receiver */
+	hw_ktime ts;				 /* when the packet was seen */
 	__u32 has;				 /* enum hw_has */
 	hw_ifindex interface;			 /* where it was seen */
 	__u32 length;				 /* octets on the wire, a VLAN tag that the kernel took out included */
 	__u32 captured;				 /* octets there were to read */
+	__u16 segments;				 /* packets on the wire that this one stands for (GSO, GRO), else 1 */
+	enum hw_hook hook;			 /* by which means it was seen */
+	enum hw_direction direction;		 /* as seen from the interface */
+	enum hw_weird weird;			 /* the first malformation met; null if none */
+	enum hw_tunnel tunnel;			 /* the tunnel that is nearest to the innermost packet; null if none */
+	__u8 tunnel_depth;			 /* tunnels in each other, at most 4 */
+	hw_ipproto outer_proto HW_IF(outer);	 /* protocol of the outermost IP packet */
+	hw_mac l2_src HW_IF(l2);		 /* link-layer sender */
+	hw_mac l2_dst HW_IF(l2);		 /* link-layer receiver */
+	hw_ethertype ethertype HW_IF(ethertype); /* of the innermost tag or SNAP header */
+	__u16 vlan HW_IF(vlan);			 /* outermost VLAN id */
+	__u16 vlan_inner HW_IF(vlan_inner);	 /* VLAN id of the second tag */
+	__u16 pppoe_session HW_IF(pppoe);	 /* PPPoE session id */
+	hw_port sport HW_IF(ports);		 /* source port */
+	hw_port dport HW_IF(ports);		 /* destination port */
+	hw_addr src HW_IF(addr);		 /* sender */
+	hw_addr dst HW_IF(addr);		 /* receiver */
 	__u32 ip_length HW_IF(ip);		 /* octets of the IP packet, header included; of the frame's part if the header says 0 */
-	__u32 ip_id HW_IF(ip_id);		 /* identification, by which fragments belong together */
+	__u32 ip_id HW_IF(fragment);		 /* identification, by which fragments belong together */
 	__u32 flow_label HW_IF(ipv6);		 /* IPv6 flow label */
 	__u32 seq HW_IF(tcp);			 /* sequence number */
 	__u32 ack HW_IF(tcp);			 /* acknowledgement number, as sent, also where the flag is not set */
 	__u32 tsval HW_IF(timestamps);		 /* the sender's time stamp, in its own unit */
 	__u32 tsecr HW_IF(timestamps);		 /* the receiver's time stamp, echoed */
 	__u32 payload_length HW_IF(payload);	 /* octets after the transport header, as the IP header tells */
-	hw_mac l2_src HW_IF(l2);		 /* link-layer sender */
-	hw_mac l2_dst HW_IF(l2);		 /* link-layer receiver */
-	hw_ethertype ethertype HW_IF(ethertype); /* of the innermost tag */
-	__u16 vlan HW_IF(vlan);			 /* outermost VLAN id */
-	__u16 vlan_inner HW_IF(vlan_inner);	 /* VLAN id of the second tag */
-	__u16 fragment_offset HW_IF(fragment);	 /* octets */
-	hw_port sport HW_IF(ports);		 /* source port */
-	hw_port dport HW_IF(ports);		 /* destination port */
 	hw_tcp_flags tcp_flags HW_IF(tcp);
 	__u16 window HW_IF(tcp); /* as sent, not scaled */
 	__u16 mss HW_IF(mss);	 /* largest segment that the sender takes */
 	hw_ip_options ip_options HW_IF(ip);
-	__u16 segments;			       /* packets on the wire that this one stands for (GSO, GRO), else 1 */
-	enum hw_hook hook;		       /* by which means it was seen */
-	enum hw_direction direction;	       /* as seen from the interface */
-	hw_ipproto proto HW_IF(proto);	       /* the transport's, after IPv6 extension headers */
+	hw_ipproto proto HW_IF(proto);	       /* the transport's, after IPv6 extension headers and AH */
 	__u8 ip_version HW_IF(ip);	       /* 4 or 6 */
 	__u8 ttl HW_IF(ip);		       /* or hop limit */
 	__u8 dscp HW_IF(ip);		       /* differentiated services code point */
@@ -185,10 +251,27 @@ struct hw_packet {
 	hw_flag df HW_IF(ipv4);		       /* do not fragment */
 	hw_flag mf HW_IF(fragment);	       /* more fragments follow */
 	__u8 window_scale HW_IF(window_scale); /* the shift */
+	__u16 fragment_offset HW_IF(fragment); /* octets */
 	hw_flag sack_permitted HW_IF(tcp);     /* whether the TCP option is there */
 	__u8 icmp_type HW_IF(icmp);	       /* ICMP or ICMPv6 type */
 	__u8 icmp_code HW_IF(icmp);	       /* ICMP or ICMPv6 code */
-	enum hw_weird weird;		       /* the first malformation met; null if none */
+	__u8 igmp_type HW_IF(igmp);	       /* IGMP type */
+	__u8 sctp_chunk HW_IF(sctp);	       /* type of the first chunk */
+	hw_ipproto quoted_proto HW_IF(quoted); /* protocol of the packet that an ICMP error is about */
+	hw_addr quoted_src HW_IF(quoted);      /* who sent the packet that an ICMP error is about */
+	hw_addr quoted_dst HW_IF(quoted);      /* to whom */
+	hw_port quoted_sport HW_IF(quoted_ports);
+	hw_port quoted_dport HW_IF(quoted_ports);
+	__u32 icmp_mtu HW_IF(icmp_mtu); /* octets that fit: fragmentation needed, packet too big */
+	__u32 spi HW_IF(spi);		/* security parameters index of ESP or AH */
+	__u32 sctp_tag HW_IF(sctp);	/* verification tag */
+	hw_addr outer_src HW_IF(outer); /* sender of the outermost IP packet */
+	hw_addr outer_dst HW_IF(outer); /* receiver of the outermost IP packet */
+	hw_port outer_sport HW_IF(outer_ports);
+	hw_port outer_dport HW_IF(outer_ports);
+	__u32 tunnel_id HW_IF(tunnel_id); /* number of the nearest tunnel: see enum hw_tunnel */
+	__u32 mpls_label HW_IF(mpls);	  /* the first label of the stack */
+	__u32 hash HW_IF(hash);		  /* the receive hash that the card computed (XDP, where asked for) */
 };
 
 /* One second of an interface, direction, protocol and service port. What found no room in the table has none of these but the second. */

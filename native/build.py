@@ -75,6 +75,7 @@ ffi.set_source(
     "headwater._native",
     SOURCE,
     sources=[str(path.relative_to(HERE.parent)) for path in sorted(HERE.glob("*.c"))],
+    depends=[str(path.relative_to(HERE.parent)) for folder in ("bpf", "native") for path in sorted((HERE.parent / folder).glob("*.h"))],
     include_dirs=["native", "build"],
     libraries=["bpf"],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],

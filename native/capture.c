@@ -2,8 +2,6 @@
 /*
  * Captures to rows: pcap (pcap.c) and pcapng (pcapng.c) as a stream of octets, decoded block by block with the kernel's parser. Nothing
  * is allocated per packet, and nothing of the input is kept between calls but what a further block needs.
- *
- * Link types: https://www.tcpdump.org/linktypes.html. A new one is a line in LINK_TYPES and a function that parses its header.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,112 +9,6 @@
 
 #include "../bpf/packet.h"
 #include "capture.h"
-
-static void parse_ethernet(struct hw_parser *parser)
-{
-	hw_parse(parser, HW_START_ethernet);
-}
-
-static void parse_ip(struct hw_parser *parser)
-{
-	hw_parse(parser, HW_START_ip);
-}
-
-static const struct hw_link_type LINK_TYPES[] = {
-	{0, "NULL"},
-	{1, "ETHERNET", parse_ethernet},
-	{3, "AX25"},
-	{6, "IEEE802_5"},
-	{7, "ARCNET_BSD"},
-	{8, "SLIP"},
-	{9, "PPP"},
-	{10, "FDDI"},
-	{12, "RAW", parse_ip}, /* LINKTYPE_RAW is 101; BSD systems wrote their own numbers into files */
-	{14, "RAW", parse_ip},
-	{50, "PPP_HDLC"},
-	{51, "PPP_ETHER"},
-	{99, "SYMANTEC_FIREWALL"},
-	{100, "ATM_RFC1483"},
-	{101, "RAW", parse_ip},
-	{104, "C_HDLC"},
-	{105, "IEEE802_11"},
-	{106, "ATM_CLIP"},
-	{107, "FRELAY"},
-	{108, "LOOP"},
-	{113, "LINUX_SLL"},
-	{114, "LTALK"},
-	{117, "PFLOG"},
-	{119, "IEEE802_11_PRISM"},
-	{122, "IP_OVER_FC"},
-	{123, "SUNATM"},
-	{127, "IEEE802_11_RADIOTAP"},
-	{129, "ARCNET_LINUX"},
-	{132, "JUNIPER_ES"},
-	{137, "JUNIPER_ATM1"},
-	{138, "APPLE_IP_OVER_IEEE1394"},
-	{139, "MTP2_WITH_PHDR"},
-	{140, "MTP2"},
-	{141, "MTP3"},
-	{142, "SCCP"},
-	{143, "DOCSIS"},
-	{144, "LINUX_IRDA"},
-	{147, "USER0"},
-	{163, "IEEE802_11_AVS"},
-	{164, "JUNIPER_MONITOR"},
-	{166, "PPP_PPPD"},
-	{169, "GPRS_LLC"},
-	{177, "LINUX_LAPD"},
-	{178, "JUNIPER_ETHER"},
-	{182, "MFR"},
-	{187, "BLUETOOTH_HCI_H4"},
-	{189, "USB_LINUX"},
-	{192, "PPI"},
-	{195, "IEEE802_15_4_WITHFCS"},
-	{197, "ERF"},
-	{201, "BLUETOOTH_HCI_H4_WITH_PHDR"},
-	{203, "LAPD"},
-	{204, "PPP_WITH_DIR"},
-	{209, "IPMB_LINUX"},
-	{219, "MPLS"},
-	{220, "USB_LINUX_MMAPPED"},
-	{226, "IPNET"},
-	{227, "CAN_SOCKETCAN"},
-	{228, "IPV4", parse_ip},
-	{229, "IPV6", parse_ip},
-	{230, "IEEE802_15_4_NOFCS"},
-	{231, "DBUS"},
-	{239, "NFLOG"},
-	{240, "NETANALYZER"},
-	{242, "IPOIB"},
-	{243, "MPEG_2_TS"},
-	{247, "INFINIBAND"},
-	{248, "SCTP"},
-	{249, "USBPCAP"},
-	{251, "BLUETOOTH_LE_LL"},
-	{252, "WIRESHARK_UPPER_PDU"},
-	{253, "NETLINK"},
-	{254, "BLUETOOTH_LINUX_MONITOR"},
-	{256, "BLUETOOTH_LE_LL_WITH_PHDR"},
-	{258, "PKTAP"},
-	{264, "ISO_14443"},
-	{271, "VSOCK"},
-	{272, "NORDIC_BLE"},
-	{276, "LINUX_SLL2"},
-	{281, "DSA_TAG_BRCM"},
-	{282, "DSA_TAG_BRCM_PREPEND"},
-	{283, "IEEE802_15_4_TAP"},
-	{284, "DSA_TAG_DSA"},
-	{285, "DSA_TAG_EDSA"},
-	{288, "USB_2_0"},
-};
-
-const struct hw_link_type *hw_link_type_find(uint32_t number)
-{
-	for (size_t i = 0; i < sizeof(LINK_TYPES) / sizeof(LINK_TYPES[0]); i++)
-		if (LINK_TYPES[i].number == number)
-			return &LINK_TYPES[i];
-	return NULL;
-}
 
 /* One allocation for both, because packet.h is included here alone. */
 struct whole {
@@ -217,7 +109,8 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	parser->row.captured = record->captured;
 	parser->row.hook = HW_HOOK_capture;
 	parser->row.direction = record->direction;
-	interface->parse(parser);
+	hw_frame(parser);
+	hw_walk(parser, interface->read(parser));
 	memcpy(feed->row, &parser->row, sizeof(parser->row));
 	feed->row += feed->stride;
 	feed->room--;
@@ -280,8 +173,7 @@ static int refuse_dropped(struct hw_capture *capture)
 	const struct hw_link_type *type = hw_link_type_find(capture->unknown);
 
 	if (capture->counts.unknown_link_type)
-		hw_capture_refuse(capture,
-				  "has %llu packet%s of link type %u (%s), which is not supported yet: Headwater reads Ethernet and raw IP",
+		hw_capture_refuse(capture, "has %llu packet%s of link type %u (%s), which is not supported yet",
 				  (unsigned long long)capture->counts.unknown_link_type, capture->counts.unknown_link_type == 1 ? "" : "s",
 				  capture->unknown, type ? type->name : "unknown");
 	else if (capture->counts.no_interface)

@@ -15,16 +15,16 @@
 
 struct hw_parser;
 
-/* A link type of captures. `parse` fills the parser's row; NULL where the type has no more than a name yet. */
+/* A link type of captures. `read` reads its header and says what follows (enum hw_next); NULL where the type has no more than a name. */
 struct hw_link_type {
 	uint16_t number;
 	const char *name;
-	void (*parse)(struct hw_parser *);
+	int (*read)(struct hw_parser *);
 };
 
 /* A described interface; a pcap file has one. Nanoseconds are (units * multiply >> shift) / divide + offset. */
 struct hw_capture_interface {
-	void (*parse)(struct hw_parser *); /* NULL: the link type is not known */
+	int (*read)(struct hw_parser *); /* NULL: the link type is not known */
 	uint16_t link_type;
 	uint64_t multiply;
 	uint64_t divide; /* 0: the unit is so short that 64 bits of it are no nanosecond */
@@ -99,8 +99,10 @@ static inline uint32_t hw_get32(const struct hw_capture *capture, const uint8_t 
 	return capture->swapped ? __builtin_bswap32(value) : value;
 }
 
+/* link.c */
+const struct hw_link_type *hw_link_type_find(uint32_t number); /* NULL: one that has no name here */
+
 /* capture.c */
-const struct hw_link_type *hw_link_type_find(uint32_t number);
 enum hw_capture_status hw_capture_refuse(struct hw_capture *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum hw_capture_status hw_capture_refuse_at(struct hw_capture *, const struct hw_feed *, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

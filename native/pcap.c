@@ -17,13 +17,13 @@ static enum hw_capture_status header(struct hw_capture *capture, struct hw_feed 
 	if (major != 2 && major != 543) /* 543.0 is what DG/UX wrote */
 		return hw_capture_refuse(
 			capture, "is pcap of version %u.%u: Headwater reads 2.x; write it anew with: tcpdump -r ... -w ...", major, minor);
-	if (!type || !type->parse)
-		return hw_capture_refuse(capture, "has link type %u (%s), which is not supported yet: Headwater reads Ethernet and raw IP",
-					 number, type ? type->name : "unknown");
+	if (!type || !type->read)
+		return hw_capture_refuse(capture, "has link type %u (%s), which is not supported yet", number,
+					 type ? type->name : "unknown");
 	interface = hw_capture_describe(capture);
 	if (!interface)
 		return HW_CAPTURE_bad;
-	interface->parse = type->parse;
+	interface->read = type->read;
 	interface->multiply = magic == MAGIC_NANOSECONDS ? 1 : 1000;
 	if (major == 543 || minor < 3)
 		capture->lengths = LENGTHS_SWAPPED;

@@ -105,7 +105,7 @@ static enum hw_capture_status interface_description(struct hw_capture *capture, 
 		return HW_CAPTURE_bad;
 	interface->link_type = hw_get16(capture, body.at);
 	type = hw_link_type_find(interface->link_type);
-	interface->parse = type ? type->parse : NULL;
+	interface->read = type ? type->read : NULL;
 	interface->snaplen = hw_get32(capture, body.at + 4);
 	snprintf(interface->name, sizeof(interface->name), "if%u", capture->described - 1);
 	set_resolution(interface, 6);
@@ -268,7 +268,7 @@ static enum hw_capture_status packet_block(struct hw_capture *capture, struct hw
 		index = find_interface(capture, kind == PACKET ? hw_get16(capture, feed->at + 8) : 0);
 	if (index < 0)
 		return begin_skip(capture, feed, total, &capture->counts.no_interface);
-	if (!capture->interfaces[index].parse) {
+	if (!capture->interfaces[index].read) {
 		if (!capture->counts.unknown_link_type)
 			capture->unknown = capture->interfaces[index].link_type;
 		return begin_skip(capture, feed, total, &capture->counts.unknown_link_type);

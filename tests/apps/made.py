@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from headwater.records import PACKET, RATE, Batch
+from headwater.records import ENUMS, PACKET, RATE, Batch
 from headwater.records.layouts import HAS
 
 NOON = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20 UTC
-IP4 = "l2 ethertype addr ip ipv4 ip_id fragment proto"
+WEIRD = {name: value for value, name in ENUMS["hw_weird"].items()}
+IP4 = "l2 ethertype addr ip ipv4 fragment proto"
 IP6 = "l2 ethertype addr ip ipv6 proto"
 
 
@@ -56,8 +57,8 @@ def every_kind() -> Batch:
         packet("l2 ethertype", l2_src="00:1b:21:aa:bb:cc", l2_dst="01:80:c2:00:00:0e", ethertype=0x88CC, length=120, direction=1),
         packet("l2 ethertype", l2_src="00:1b:21:aa:bb:cc", l2_dst="ff:ff:ff:ff:ff:ff", ethertype=0x1234, length=60),
         packet("l2", l2_src="00:1b:21:aa:bb:cc", l2_dst="01:80:c2:00:00:00", length=60, direction=1),
-        packet("", length=9, weird=1),
-        packet(f"{IP4} ports", **v4, proto=6, sport=1, dport=2, length=60, weird=19),
+        packet("", length=9, weird=WEIRD["truncated_ethernet_frame"]),
+        packet(f"{IP4} ports", **v4, proto=6, sport=1, dport=2, length=60, weird=WEIRD["truncated_header"]),
         packet(f"{IP4} ports tcp payload", **v4, proto=6, sport=80, dport=40000, tcp_flags=0x18, segments=44, length=65226, direction=1),
     )
 

@@ -103,10 +103,10 @@ static void check(const struct hw_packet *row)
 	REQUIRE(HAS(row, ip) ? HAS(row, addr) && HAS(row, proto)
 			     : !row->ip_length && !row->ttl && !row->dscp && !row->ecn && !row->ip_options);
 	REQUIRE(row->dscp < 64 && row->ecn < 4 && row->flow_label < 1 << 20 && (HAS(row, ipv6) || !row->flow_label));
-	REQUIRE(HAS(row, ip_id) == HAS(row, fragment) && (!HAS(row, ipv4) || HAS(row, fragment)));
+	REQUIRE(!HAS(row, ipv4) || HAS(row, fragment));
 	REQUIRE(HAS(row, fragment) ? row->fragment_offset % 8 == 0 && row->mf < 2 : !row->fragment_offset && !row->mf && !row->ip_id);
 	REQUIRE(HAS(row, ipv4) ? row->df < 2 : !row->df);
-	REQUIRE(HAS(row, ports) ? row->proto == 6 || row->proto == 17 : !row->sport && !row->dport);
+	REQUIRE(HAS(row, ports) ? row->proto == 6 || row->proto == 17 || row->proto == 132 : !row->sport && !row->dport);
 	REQUIRE(HAS(row, tcp) ? HAS(row, ports) && row->proto == 6
 			      : !row->seq && !row->ack && !row->tcp_flags && !row->window && !row->sack_permitted);
 	REQUIRE(HAS(row, mss) ? HAS(row, tcp) : !row->mss);
@@ -114,6 +114,19 @@ static void check(const struct hw_packet *row)
 	REQUIRE(HAS(row, timestamps) ? HAS(row, tcp) : !row->tsval && !row->tsecr);
 	REQUIRE(HAS(row, icmp) ? row->proto == 1 || row->proto == 58 : !row->icmp_type && !row->icmp_code);
 	REQUIRE(!(HAS(row, ports) || HAS(row, icmp)) || !row->fragment_offset);
+	REQUIRE(HAS(row, icmp_mtu) ? HAS(row, icmp) && row->icmp_mtu : !row->icmp_mtu);
+	REQUIRE(HAS(row, igmp) ? row->proto == 2 : !row->igmp_type);
+	REQUIRE(HAS(row, sctp) ? row->proto == 132 : !row->sctp_tag && !row->sctp_chunk);
+	REQUIRE(HAS(row, spi) ? HAS(row, ip) : !row->spi);
+	REQUIRE(HAS(row, quoted) ? HAS(row, icmp) : !row->quoted_proto && is_zero(row->quoted_src, 16) && is_zero(row->quoted_dst, 16));
+	REQUIRE(HAS(row, quoted_ports) ? HAS(row, quoted) : !row->quoted_sport && !row->quoted_dport);
+	REQUIRE(HAS(row, mpls) ? row->mpls_label < 1 << 20 : !row->mpls_label);
+	REQUIRE(HAS(row, pppoe) || !row->pppoe_session);
+	REQUIRE(row->tunnel_depth <= HW_MAX_TUNNELS && !row->tunnel == !row->tunnel_depth);
+	REQUIRE(HAS(row, outer) ? row->tunnel_depth > 0 : !row->outer_proto && is_zero(row->outer_src, 16) && is_zero(row->outer_dst, 16));
+	REQUIRE(HAS(row, outer_ports) ? HAS(row, outer) : !row->outer_sport && !row->outer_dport);
+	REQUIRE(HAS(row, tunnel_id) ? row->tunnel_depth > 0 : !row->tunnel_id);
+	REQUIRE(!row->hash);
 	REQUIRE(HAS(row, payload) ? row->payload_length <= row->ip_length : !row->payload_length);
 }
 
@@ -122,14 +135,30 @@ static void check(const struct hw_packet *row)
 /* A row keeps what was read before the frame's end; what the whole frame adds is more layers, options, and the end of a chain. */
 static void check_cut(const struct hw_packet *cut, const struct hw_packet *whole)
 {
-	REQUIRE(!(cut->has & ~whole->has & ~(__u32)HW_HAS_ethertype));
-	if (HAS(cut, l2)) {
+	__u32 link = cut->tunnel_depth ? HW_HAS_ethertype | HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner : HW_HAS_ethertype;
+
+	REQUIRE(cut->tunnel_depth <= whole->tunnel_depth);
+	if (HAS(cut, mpls))
+		SAME(mpls_label);
+	if (HAS(cut, outer)) {
+		SAME(outer_src);
+		SAME(outer_dst);
+		SAME(outer_proto);
+		SAME(outer_sport);
+		SAME(outer_dport);
+	}
+	if (cut->tunnel_depth < whole->tunnel_depth)
+		return; /* what it saw last is a tunnel to the other */
+	SAME(tunnel);
+	SAME(tunnel_id);
+	REQUIRE(!(cut->has & ~whole->has & ~link)); /* an inner frame that is cut off leaves the outer one's */
+	if (HAS(cut, l2) && !cut->tunnel_depth) {
 		SAME(l2_src);
 		SAME(l2_dst);
 	}
-	if (HAS(cut, vlan))
+	if (HAS(cut, vlan) && !cut->tunnel_depth)
 		SAME(vlan);
-	if (HAS(cut, vlan_inner))
+	if (HAS(cut, vlan_inner) && !cut->tunnel_depth)
 		SAME(vlan_inner);
 	if (HAS(cut, addr)) {
 		SAME(src);

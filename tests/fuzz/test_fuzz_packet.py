@@ -49,10 +49,10 @@ def test_no_frame_breaks_the_parser(seeds: Path, tmp_path: Path) -> None:
 def test_a_read_behind_the_frame_is_found(seeds: Path, tmp_path: Path) -> None:
     headers = tmp_path / "bpf"
     headers.mkdir()
-    for name in ("packet.h", "records.h"):
-        (headers / name).write_text((ROOT / "bpf" / name).read_text())
-    text = (headers / "packet.h").read_text()
+    for path in (ROOT / "bpf").glob("*.h"):
+        (headers / path.name).write_text(path.read_text())
+    text = (headers / "parser.h").read_text()
     assert text.count(BOUND) == 1
-    (headers / "packet.h").write_text(text.replace(BOUND, BOUND.replace("p->have", "p->have + 1").replace("p->end", "p->end + 1")))
+    (headers / "parser.h").write_text(text.replace(BOUND, BOUND.replace("p->have", "p->have + 1").replace("p->end", "p->end + 1")))
     done = fuzz(build(headers, tmp_path / "fuzz_packet"), seeds, tmp_path / "found", "-runs=20000")
     assert "use-after-poison" in done.stderr

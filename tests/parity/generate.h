@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames that no capture holds: long chains of tags, options and extension headers, mostly well formed, from a seeded generator. */
+/* Frames that no capture holds: long chains of tags, options, extension headers and tunnels, mostly well formed, from a seeded generator. */
 #ifndef GENERATE_H
 #define GENERATE_H
 
 #include <stdint.h>
 #include <string.h>
 
-#define GENERATE_ROOM 2048
+#define GENERATE_ROOM 16384 /* what six tunnels can take */
+#define GENERATE_MOST 9000
+#define GENERATE_DEPTH 6
 
 static uint64_t random_state = 1;
 
@@ -58,33 +60,268 @@ static uint8_t *put_options(uint8_t *to, uint32_t size, const uint8_t (*kinds)[2
 	return stop;
 }
 
-static uint8_t *put_transport(uint8_t *to, uint8_t proto, uint32_t payload)
+static uint8_t *put_u32(uint8_t *to, uint32_t value)
+{
+	return put_u16(put_u16(to, value >> 16), value);
+}
+
+static uint8_t *put_frame(uint8_t *to, uint32_t depth);
+static uint8_t *put_ipv4(uint8_t *to, uint32_t depth);
+static uint8_t *put_ipv6(uint8_t *to, uint32_t depth);
+
+static uint8_t *put_ip(uint8_t *to, uint32_t depth)
+{
+	return random_below(2) ? put_ipv4(to, depth) : put_ipv6(to, depth);
+}
+
+/* What the Ethernet type `type` announces. */
+static uint8_t *put_typed(uint8_t *to, uint32_t type, uint32_t depth)
+{
+	uint8_t *header = to;
+	uint32_t count;
+
+	switch (type) {
+	case 0x0800:
+		return put_ipv4(to, depth);
+	case 0x86dd:
+		return put_ipv6(to, depth);
+	case 0x0806:
+	case 0x8035:
+		return put_random(put(to, "\x00\x01\x08\x00\x06\x04\x00\x01", 8), 20);
+	case 0x6558:
+		return put_frame(to, depth);
+	case 0x8847:
+	case 0x8848:
+		for (count = random_below(4); count--;)
+			to = put_u32(to, random_below(0xffffff) << 8 & ~0x100u);
+		to = put_u32(to, random_below(0xffffff) << 8 | 0x100);
+		if (random_below(4))
+			return put_ip(to, depth);
+		if (random_below(2))
+			return put_frame(put_u32(to, random_below(4) ? random_below(65536) : random_below(1 << 30)), depth);
+		header = to;
+		to = put_frame(to, depth);
+		if (random_below(2))
+			memset(header, 0, 2);
+		return to;
+	case 0x8864:
+		to = put_u32(put(to, "\x11\x00", 2), random_below(65536) << 16);
+		to = put_ip(random_below(2) ? put(to, "\x00\x21", 2) : put(to, random_below(2) ? "\x21" : "\x57", 1), depth);
+		put_u16(header + 4, random_below(8) ? (uint32_t)(to - header - 6) : random_below(200));
+		return to;
+	case 0x880b:
+		if (random_below(2))
+			to = put(to, "\xff\x03", 2);
+		switch (random_below(8)) {
+		case 0:
+			return put_random(to, 20);
+		case 1:
+			return put_typed(put_u16(to, random_below(2) ? 0x0281 : 0x0283), 0x8847, depth);
+		default:
+			return put_ip(put(to, random_below(2) ? "\x00\x21" : "\x00\x57", 2), depth);
+		}
+	case 0x88e7:
+		return put_frame(put_random(to, 4), depth);
+	case 0x894f:
+		count = random_below(4);
+		to = put_random(put_u16(put_u16(to, 2 + count), 0x0100 | (1 + random_below(5))), 4 + 4 * count);
+		return header[3] == 3 ? put_frame(to, depth) : put_ip(to, depth);
+	case 0x88be:
+		if (!random_below(2))
+			return put_frame(to, depth);
+		return put_frame(put_random(put_u16(to, 0x1000 | random_below(4096)), 6), depth);
+	case 0x22eb:
+		to = put_random(put_u16(to, random_below(8) ? 0x2000 | random_below(4096) : random_below(65536)), 10);
+		header[10] = (uint8_t)(random_below(3) << 3 | random_below(4));
+		return (header[10] >> 3 & 1 ? put_ip : put_frame)(header[11] & 1 ? put_random(to, 8) : to, depth);
+	case 0x883e:
+		return put_ipv4(random_below(2) ? to : put_random(to, 4), depth);
+	default:
+		return put_random(to, random_below(60));
+	}
+}
+
+static const uint16_t types[] = {0x0800, 0x86dd, 0x0806, 0x8035, 0x6558, 0x8847, 0x8848, 0x8864, 0x8863,
+				 0x880b, 0x88e7, 0x894f, 0x88be, 0x22eb, 0x883e, 0x0800, 0x86dd, 0x9999};
+
+static uint8_t *put_gre(uint8_t *to, uint32_t depth)
+{
+	uint32_t type = types[random_below(sizeof(types) / 2)], flags = random_below(8) << 12 | random_below(2) << 15;
+
+	if (!random_below(4)) {
+		flags = 0x2001 | random_below(2) << 12 | random_below(2) << 7;
+		type = random_below(8) ? 0x880b : type;
+	} else if (!random_below(16)) {
+		flags |= random_below(8);
+	}
+	to = put_u16(put_u16(to, flags), type);
+	if (flags & 0xc000)
+		to = put_random(to, 4);
+	if (flags & 0x2000)
+		to = put_random(to, 4);
+	if (flags & 0x1000)
+		to = put_random(to, 4);
+	if (flags & 0x81 && flags & 0x80)
+		to = put_random(to, 4);
+	if (flags & 0x4000) {
+		uint32_t routes = random_below(10);
+
+		while (routes--) {
+			to = put_u32(to, 0x08000004);
+			to = put_random(to, 4);
+		}
+		to = put_u32(to, 0);
+	}
+	return put_typed(to, type, depth);
+}
+
+/* A datagram's payload that `port` announces. */
+static uint8_t *put_datagram(uint8_t *to, uint32_t port, uint32_t depth)
+{
+	uint8_t *header = to;
+	uint32_t count, type;
+
+	switch (port) {
+	case 4789:
+	case 8472:
+	case 4790:
+		to = put_random(to, 8);
+		header[0] = (uint8_t)(random_below(8) ? 0x08 | random_below(2) << 2 : random_below(256));
+		header[3] = (uint8_t)(1 + random_below(5));
+		if (!random_below(8))
+			return to;
+		return port == 4790 && header[3] < 3 ? put_ip(to, depth) : put_frame(to, depth);
+	case 6081:
+		count = random_below(4) ? random_below(4) : random_below(64);
+		type = types[random_below(sizeof(types) / 2)];
+		to = put_random(put_u16(put_u16(to, count << 8), type), 4 + 4 * count);
+		if (!random_below(8))
+			header[0] |= (uint8_t)(random_below(4) << 6);
+		return random_below(8) ? put_typed(to, type, depth) : to;
+	case 2152:
+		*to++ = (uint8_t)(0x30 | (random_below(2) ? random_below(8) : 0));
+		to = put_random(put(to, "\xff", 1), 6);
+		if (header[0] & 7) {
+			to = put_random(to, 4);
+			to[-1] = (uint8_t)random_below(3);
+			for (count = 0; to[-1] && header[0] & 4 && count < 6; count++) {
+				uint32_t words = 1 + random_below(2);
+
+				*to = (uint8_t)words;
+				to = put_random(to + 1, words * 4 - 1);
+				to[-1] = (uint8_t)random_below(2);
+			}
+		}
+		return put_ip(to, depth);
+	case 1701:
+		count = random_below(2) << 14 | random_below(2) << 11 | random_below(2) << 9;
+		to = put_u16(to, count | (random_below(8) ? 2 : random_below(16)) | (random_below(8) ? 0 : 0x8000));
+		to = put_random(to, (count & 0x4000 ? 6u : 4u) + (count & 0x0800 ? 4u : 0u));
+		if (count & 0x0200) {
+			uint32_t skip = random_below(20);
+
+			to = put_random(put_u16(to, skip), skip);
+		}
+		return put_typed(to, 0x880b, depth);
+	case 3544:
+		if (random_below(2)) {
+			uint32_t id = random_below(8), authentication = random_below(8);
+
+			to = put_random(put_u16(put_u16(to, 1), id << 8 | authentication), 9 + id + authentication);
+		}
+		if (random_below(2))
+			to = put_random(put_u16(to, 0), 6);
+		return put_ipv6(to, depth);
+	case 5072:
+		to = put_random(put(to, random_below(8) ? "\x44\x52\x11" : "\x24\x32\x12", 3), 5);
+		header[3] = random_below(8) ? 41 : 59;
+		to = put_random(to, (1u << (header[0] >> 4)) + (header[1] >> 4) * 4u);
+		return random_below(8) ? put_ipv6(to, depth) : to;
+	case 4754:
+		return put_gre(to, depth);
+	case 6635:
+		return put_typed(to, 0x8847, depth);
+	case 4500:
+		return put_random(random_below(4) ? to : put_u32(to, 0), random_below(30));
+	default:
+		return put_random(to, random_below(2) * random_below(64));
+	}
+}
+
+static const uint16_t ports[] = {4789, 4790, 8472, 6081, 2152, 1701, 3544, 5072, 4754, 6635, 4500, 53};
+
+static uint8_t *put_transport(uint8_t *to, uint8_t proto, uint32_t depth)
 {
 	static const uint8_t kinds[][2] = {{1, 1},  {2, 4},   {3, 3},	{4, 2},	  {5, 10}, {5, 18},
 					   {8, 10}, {19, 18}, {30, 12}, {34, 10}, {254, 6}};
-	uint32_t words = random_below(11);
+	static const uint8_t errors[] = {0, 1, 2, 3, 4, 5, 8, 11, 12, 128, 136};
+	uint32_t words = random_below(11), port = ports[random_below(sizeof(ports) / 2)];
+	uint8_t *header = to;
 
-	if (proto == 6) {
+	switch (proto) {
+	case 6:
 		to = put_random(to, 12);
 		*to++ = (uint8_t)((random_below(16) ? 5 + words : random_below(16)) << 4 | random_below(2));
 		to = put_random(to, 7);
 		to = put_options(to, words * 4, kinds, sizeof(kinds) / 2);
-	} else if (proto == 17) {
-		to = put_random(to, 4);
-		to = put_u16(to, random_below(8) ? payload + 8 : random_below(65536));
-		to = put_random(to, 2);
-	} else if (proto == 1 || proto == 58) {
+		break;
+	case 17:
 		to = put_random(to, 8);
+		put_u16(header + (random_below(4) ? 2 : 0), port);
+		to = put_datagram(to, port, depth);
+		put_u16(header + 4, random_below(8) ? (uint32_t)(to - header) : random_below(65536));
+		return to;
+	case 1:
+	case 58:
+		to = put_random(to, 8);
+		header[0] = errors[random_below(sizeof(errors))];
+		header[1] = (uint8_t)random_below(6);
+		if (random_below(2))
+			put_u16(put_u16(header + 4, 0), random_below(2) * 1400);
+		return random_below(4) ? put_ip(to, depth) : put_random(to, random_below(30));
+	case 2:
+		to = put_random(to, random_below(12));
+		break;
+	case 132:
+		to = put_random(to, 12 + random_below(5));
+		break;
+	case 4:
+		return put_ipv4(to, depth);
+	case 41:
+		return put_ipv6(to, depth);
+	case 47:
+		return put_gre(to, depth);
+	case 51:
+		*to++ = 6;
+		*to++ = (uint8_t)(4 + random_below(2));
+		to = put_random(to, 22 + 4 * (to[-1] - 4u));
+		return put_transport(to, 6, depth);
+	case 97:
+		return put_frame(put_u16(to, random_below(8) ? 0x3000 : 0), depth);
+	case 137:
+		return put_typed(to, 0x8847, depth);
+	case 143:
+		return put_frame(to, depth);
 	}
-	return put_random(to, payload);
+	return put_random(to, random_below(2) * random_below(64));
 }
 
-static uint8_t *put_ipv4(uint8_t *to)
+static const uint8_t protos[] = {1, 6, 17, 17, 17, 17, 47, 47, 58, 132, 2, 4, 41, 50, 51, 97, 137, 143, 253, 59};
+
+static uint8_t pick_proto(uint32_t depth)
+{
+	static const uint8_t plain[] = {1, 2, 6, 17, 50, 58, 132, 253};
+
+	if (depth >= GENERATE_DEPTH)
+		return 6;
+	return random_below(3) ? plain[random_below(sizeof(plain))] : protos[random_below(sizeof(protos))];
+}
+
+static uint8_t *put_ipv4(uint8_t *to, uint32_t depth)
 {
 	static const uint8_t kinds[][2] = {{1, 1}, {7, 11}, {68, 12}, {131, 7}, {137, 11}, {148, 4}, {130, 11}, {134, 6}, {25, 8}, {94, 2}};
-	static const uint8_t protos[] = {1, 6, 17, 47, 58, 132, 253};
-	uint32_t words = random_below(4) ? 0 : random_below(11), payload = random_below(2) * random_below(64);
-	uint8_t *ip = to, proto = protos[random_below(sizeof(protos))];
+	uint32_t words = random_below(4) ? 0 : random_below(11);
+	uint8_t *ip = to, proto = pick_proto(depth);
 
 	to = put_random(to, 20);
 	ip[0] = (uint8_t)(0x45 + words);
@@ -92,17 +329,16 @@ static uint8_t *put_ipv4(uint8_t *to)
 	if (random_below(4))
 		put_u16(ip + 6, random_below(2) << 14);
 	to = put_options(to, words * 4, kinds, sizeof(kinds) / 2);
-	to = put_transport(to, proto, payload);
+	to = put_transport(to, proto, depth + 1);
 	put_u16(ip + 2, random_below(16) ? (uint32_t)(to - ip) : random_below(2) * random_below(65536));
 	return to;
 }
 
-static uint8_t *put_ipv6(uint8_t *to)
+static uint8_t *put_ipv6(uint8_t *to, uint32_t depth)
 {
 	static const uint8_t extensions[] = {0, 43, 44, 51, 60, 60, 135, 139, 140};
-	static const uint8_t protos[] = {6, 17, 58, 59, 132};
-	uint32_t chain = random_below(3) ? random_below(4) : random_below(13), payload = random_below(2) * random_below(64);
-	uint8_t *ip = to, *next = ip + 6, proto = protos[random_below(sizeof(protos))];
+	uint32_t chain = random_below(3) ? random_below(4) : random_below(13);
+	uint8_t *ip = to, *next = ip + 6, proto = pick_proto(depth);
 
 	to = put_random(to, 40);
 	ip[0] = (uint8_t)(0x60 | random_below(16));
@@ -121,40 +357,53 @@ static uint8_t *put_ipv6(uint8_t *to)
 			put(header + 2, random_below(4) ? "\xc2\x04\x00\x00\x00" : "\xc2\x04\xff\xff\xff", 3 + random_below(3));
 	}
 	*next = proto;
-	to = put_transport(to, proto, payload);
+	to = put_transport(to, proto, depth + 1);
 	put_u16(ip + 4, random_below(16) ? (uint32_t)(to - ip - 40) : random_below(2) * random_below(65536));
+	return to;
+}
+
+static uint8_t *put_frame(uint8_t *to, uint32_t depth)
+{
+	static const uint16_t tags[] = {0x8100, 0x88a8, 0x9100, 0x8926};
+	uint32_t count = random_below(2) ? 0 : random_below(6), type;
+	uint8_t *length;
+
+	to = put_random(to, 12);
+	if (!random_below(32))
+		to = put_random(put_random(put_u16(to, 0x8903), 2), 12);
+	while (count--) {
+		type = tags[random_below(4)];
+		to = put_random(put_u16(to, type), type == 0x8926 ? 4 : 2);
+	}
+	type = random_below(4) ? random_below(2) ? 0x0800 : 0x86dd : types[random_below(sizeof(types) / 2)];
+	if (depth >= GENERATE_DEPTH)
+		type = 0x0800;
+	if (random_below(12))
+		return put_typed(put_u16(to, type), type, depth + 1);
+	length = to;
+	to = put_u16(to, random_below(1600));
+	switch (random_below(4)) {
+	case 0:
+		return put_random(to, 46);
+	case 1:
+		to = put_ip(put(to, "\x06\x06\x03", 3), depth + 1);
+		break;
+	default:
+		to = put(to, random_below(8) ? "\xaa\xaa\x03\x00\x00\x00" : "\xaa\xaa\x03\x00\x00\xf8", 6);
+		to = put_typed(put_u16(to, type), type, depth + 1);
+	}
+	if (random_below(4))
+		put_u16(length, (uint32_t)(to - length - 2));
 	return to;
 }
 
 /* A frame in `to` (GENERATE_ROOM octets). Returns its size. */
 static uint32_t generate(uint8_t *to)
 {
-	static const uint16_t tags[] = {0x8100, 0x88a8, 0x9100};
-	uint8_t *at = put_random(to, 12);
-	uint32_t count = random_below(2) ? 0 : random_below(6);
+	uint8_t *at = put_frame(to, 0);
+	uint32_t size = (uint32_t)(put_random(at, random_below(4) ? 0 : random_below(20)) - to);
 
-	while (count--)
-		at = put_random(put_u16(at, tags[random_below(3)]), 2);
-	switch (random_below(16)) {
-	case 0:
-		at = put(at, "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01", 10);
-		at = put_random(at, 20);
-		break;
-	case 1:
-		at = put_random(put_u16(at, random_below(1600)), 46);
-		break;
-	case 2:
-	case 3:
-	case 4:
-	case 5:
-	case 6:
-	case 7:
-		at = put_ipv4(put_u16(at, 0x0800));
-		break;
-	default:
-		at = put_ipv6(put_u16(at, 0x86dd));
-	}
-	return (uint32_t)(put_random(at, random_below(4) ? 0 : random_below(20)) - to);
+	return size < GENERATE_MOST ? size : GENERATE_MOST;
 }
 
 #endif

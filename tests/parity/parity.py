@@ -55,14 +55,13 @@ def build_tap(headers: Path, into: Path) -> Path:
 
 
 def altered(old: str, new: str, into: Path) -> Path:
-    """A copy of bpf/ in which packet.h has `new` in place of `old`."""
+    """A copy of bpf/ in which the parser has `new` in place of `old`."""
     into.mkdir(parents=True)
     for path in (ROOT / "bpf").glob("*.[ch]"):
         (into / path.name).write_text(path.read_text())
-    packet = into / "packet.h"
-    text = packet.read_text()
-    assert text.count(old) == 1, f"{old!r} is not in packet.h once: write this alteration anew"
-    packet.write_text(text.replace(old, new))
+    found = [path for path in into.glob("*.h") for _ in range(path.read_text().count(old))]
+    assert len(found) == 1, f"{old!r} is not in the parser once: write this alteration anew"
+    found[0].write_text(found[0].read_text().replace(old, new))
     return into
 
 

@@ -89,7 +89,9 @@ def test_addresses_are_written_as_the_c_library_does():
 
 
 def test_rows_with_a_stride_and_slices_give_the_same_columns():
-    wide = np.zeros(6, np.dtype({"names": ["row"], "formats": [PACKET.dtype], "offsets": [8], "itemsize": 144}))["row"]
+    wide = np.zeros(6, np.dtype({"names": ["row"], "formats": [PACKET.dtype], "offsets": [8], "itemsize": PACKET.dtype.itemsize + 8}))[
+        "row"
+    ]
     wide["has"] = HAS["addr"]
     wide["ts"] = np.arange(6) + 1_700_000_000_000_000_000
     wide["src"][:, ...] = np.frombuffer(b"".join(mapped(f"10.0.0.{i}") for i in range(6)), "V16")

@@ -13,8 +13,16 @@ from headwater.records import PACKET
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger, imbalances
 
-UNDISSECTED = ("eth", "ip", "ipv6", "raw", "null", "sll", "ppp")  # only time and lengths are wanted
-KNOWN = {"1", "7", "129", "130"}  # wiretap's Ethernet, raw IP, IPv4, IPv6
+UNDISSECTED = (
+    "eth ip ipv6 raw null sll ppp pppoes chdlc fr fddi nflog pflog ppi radiotap prism wlan".split()
+)  # only time and lengths are wanted
+KNOWN = {  # wiretap's numbers for the link types that are read
+    *"1 7 129 130".split(),  # Ethernet, raw IP, IPv4, IPv6
+    *"15 174 25 210".split(),  # BSD loopback (NULL, LOOP), Linux cooked (1 and 2)
+    *"20 21 23 24 97".split(),  # 802.11: alone, behind Prism, radiotap, AVS, per-packet information
+    *"4 19 139 28 26".split(),  # PPP, with its direction, over Ethernet; Cisco HDLC, frame relay
+    *"6 10 39 141".split(),  # FDDI, RFC 1483, pflog, NFLOG
+}
 
 
 @dataclass

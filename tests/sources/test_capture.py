@@ -55,7 +55,7 @@ def test_raw_ip_starts_with_the_ip_header(tmp_path: Path, link: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "name"), [(0, "NULL"), (113, "LINUX_SLL"), (127, "IEEE802_11_RADIOTAP"), (276, "LINUX_SLL2"), (9999, "unknown")]
+    ("link", "name"), [(8, "SLIP"), (189, "USB_LINUX"), (230, "IEEE802_15_4_NOFCS"), (258, "PKTAP"), (9999, "unknown")]
 )
 def test_another_link_type_is_refused_by_name(tmp_path: Path, link: int, name: str) -> None:
     read = read_bytes(tmp_path, pcap(packets(), link=link))
@@ -152,11 +152,11 @@ def test_directions_and_losses_that_the_capturing_side_tells(tmp_path: Path) -> 
 
 
 def test_what_cannot_be_a_row_is_counted_by_reason(tmp_path: Path) -> None:
-    made = Pcapng().section().simple(frame(60)).interface().interface(link=113).enhanced(frame(60), interface=1)
+    made = Pcapng().section().simple(frame(60)).interface().interface(link=189).enhanced(frame(60), interface=1)
     made.enhanced(frame(60)).enhanced(frame(60), interface=2).obsolete(frame(60), interface=1).obsolete(frame(60), interface=65535)
     made.enhanced(bytes(3 << 20), interface=1).enhanced(frame(61))
     read = read_bytes(tmp_path, made.data)
-    assert "has 3 packets of link type 113 (LINUX_SLL), which is not supported yet" in str(read.error)
+    assert "has 3 packets of link type 189 (USB_LINUX), which is not supported yet" in str(read.error)
     assert read.counts == {"seen": 8, "as_row": 2, "capture_link_type": 3, "capture_no_interface": 3}
 
 
@@ -188,7 +188,7 @@ def test_interfaces_are_bounded(tmp_path: Path) -> None:
 
 def wild(records: list[Packet]) -> Pcapng:
     """Every kind of block, two sections, several interfaces."""
-    made = Pcapng("<").section().interface((2, b"eth0"), resolution(9)).interface(link=9)
+    made = Pcapng("<").section().interface((2, b"eth0"), resolution(9)).interface(link=189)
     for packet in records:
         made.enhanced(packet.data, (2, made.number(1, "I")), units=packet.fraction, interface=packet.fraction % 3, length=packet.original)
     made.block(4, bytes(8)).block(0xBAD, bytes(300)).statistics((5, made.number(3))).section(">").interface(snaplen=70)

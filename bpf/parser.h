@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the parser's steps share: the window that they read, the row that they fill, and how a tunnel is entered.
+ *
+ * A step reads one header at p->at and returns what follows it (enum hw_next). It is a global function, because the verifier looks at
+ * such a function once, on its own, with any arguments; inlined, the same walk is refused at a million instructions.
+ */
+#ifndef HW_PARSER_H
+#define HW_PARSER_H
+
+#include "records.h"
+
+#define HW_WINDOW 256 /* octets of a frame that the parser sees: a header that ends behind them is the weird headers_beyond_window */
+#define HW_MAX_TUNNELS 4
+
+#ifdef __bpf__
+#define HW_INLINE static __attribute__((always_inline)) inline
+#define HW_STEP __attribute__((noinline)) /* a global function: verified once, with any arguments */
+#else
+#define HW_INLINE static inline __attribute__((always_inline))
+#define HW_STEP static __attribute__((unused))
+#endif
+#define HW_OPAQUE(value) __asm__ volatile("" : "+r"(value)) /* keeps clang from moving or repeating a bound that was just checked */
+
+/* What follows a header. */
+enum hw_next {
+	HW_NEXT_nothing,
+	HW_NEXT_ethernet,
+	HW_NEXT_ip,
+	HW_NEXT_tcp,
+	HW_NEXT_udp,
+	HW_NEXT_icmp,
+	HW_NEXT_arp,
+	HW_NEXT_llc,
+	HW_NEXT_mpls,
+	HW_NEXT_pppoe,
+	HW_NEXT_ppp,
+	HW_NEXT_igmp,
+	HW_NEXT_sctp,
+	HW_NEXT_esp,
+	HW_NEXT_etherip,
+	HW_NEXT_gre,
+	HW_NEXT_erspan,
+	HW_NEXT_vxlan,
+	HW_NEXT_geneve,
+	HW_NEXT_gtp,
+	HW_NEXT_l2tp,
+	HW_NEXT_teredo,
+	HW_NEXT_ayiya,
+	HW_NEXT_nsh,
+	HW_NEXT_pbb,
+};
+
+struct hw_parser {
+	__u8 window[HW_WINDOW];
+	__u32 have;	 /* octets of the window that are filled */
+	__u32 at;	 /* the next header */
+	__u32 end;	 /* what lies behind is not part of this layer: padding, or cut off */
+	__u32 limit;	 /* where this layer ends on the wire, which may be behind what was captured */
+	__u32 cut;	 /* this is in a first fragment: its end is in another packet */
+	__u32 l4_length; /* octets of the transport header and its payload, as the IP header tells */
+	struct hw_packet row;
+};
+
+/* Parts of the row, by their first members: a tunnel begins anew with `inner`; `rare` is written only where `has` tells of it. */
+#define HW_ROW_INNER __builtin_offsetof(struct hw_packet, sport)
+#define HW_ROW_RARE __builtin_offsetof(struct hw_packet, quoted_src)
+#define HW_ROW_OUTER __builtin_offsetof(struct hw_packet, outer_src)
+
+/* The layers that stay when a tunnel is entered. */
+#define HW_HAS_KEPT                                                                                                                        \
+	(HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_vlan | HW_HAS_vlan_inner | HW_HAS_mpls | HW_HAS_pppoe | HW_HAS_outer | HW_HAS_outer_ports | \
+	 HW_HAS_hash)
+#define HW_HAS_RARE                                                                                                                        \
+	(HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp | HW_HAS_outer | HW_HAS_outer_ports |            \
+	 HW_HAS_tunnel_id | HW_HAS_mpls | HW_HAS_hash)
+
+/* An empty row. The rare part of the last packet's is cleared where it had one: most have none, and a third of the row is saved. */
+HW_INLINE void hw_begin(struct hw_parser *p)
+{
+	if (p->row.has & HW_HAS_RARE)
+		__builtin_memset((__u8 *)&p->row + HW_ROW_RARE, 0, sizeof(p->row) - HW_ROW_RARE);
+	__builtin_memset(&p->row, 0, HW_ROW_RARE);
+	p->at = 0;
+	p->l4_length = 0;
+	p->row.segments = 1;
+}
+
+HW_INLINE void hw_weird(struct hw_parser *p, enum hw_weird weird)
+{
+	if (p->row.weird == HW_WEIRD_none)
+		p->row.weird = weird;
+}
+
+/* The `size` octets at `at`, or NULL. `size` is a constant, so that the verifier sees the bound. */
+HW_INLINE const __u8 *hw_look(const struct hw_parser *p, __u64 at, __u32 size)
+{
+	HW_OPAQUE(at);
+	if (at > HW_WINDOW - size)
+		return 0;
+	if (at + size > p->have || at + size > p->end)
+		return 0;
+	return p->window + at;
+}
+
+/* A read failed: the layer ends before it, or the window does. Nothing follows. */
+HW_INLINE int hw_short(struct hw_parser *p, __u32 at, __u32 size, enum hw_weird weird)
+{
+	hw_weird(p, at + size > p->end ? weird : HW_WEIRD_headers_beyond_window);
+	return HW_NEXT_nothing;
+}
+
+/* This layer ends at `stop`; what lies behind is padding or a trailer. */
+HW_INLINE void hw_trim(struct hw_parser *p, __u32 stop)
+{
+	if (stop < p->limit)
+		p->limit = stop;
+	if (stop < p->end)
+		p->end = stop;
+}
+
+HW_INLINE __u16 hw_be16(const __u8 *b)
+{
+	return (__u16)(b[0] << 8 | b[1]);
+}
+
+HW_INLINE __u32 hw_be32(const __u8 *b)
+{
+	return (__u32)b[0] << 24 | (__u32)b[1] << 16 | (__u32)b[2] << 8 | b[3];
+}
+
+HW_INLINE void hw_map_ipv4(hw_addr to, const __u8 *from)
+{
+	__builtin_memset(to, 0, 10);
+	__builtin_memset(to + 10, 0xff, 2);
+	__builtin_memcpy(to + 12, from, 4);
+}
+
+/* Octets behind a transport header of `header` octets. */
+HW_INLINE void hw_payload(struct hw_parser *p, __u32 header)
+{
+	if (p->l4_length < header)
+		return;
+	p->row.payload_length = p->l4_length - header;
+	p->row.has |= HW_HAS_payload;
+}
+
+/* Whether there is an IP packet at p->at, by its version. */
+HW_INLINE int hw_is_ip(struct hw_parser *p)
+{
+	const __u8 *ip = hw_look(p, p->at, 1);
+
+	if (!ip && p->at < p->end)
+		hw_weird(p, HW_WEIRD_headers_beyond_window);
+	return ip && (ip[0] >> 4 == 4 || ip[0] >> 4 == 6);
+}
+
+/*
+ * Go into what a tunnel carries: the first IP header's tuple becomes the outer one, and the row begins anew with the inner packet. `id` is
+ * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep.
+ */
+HW_STEP int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int next)
+{
+	struct hw_packet *row;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	row = &p->row;
+	if (row->tunnel_depth >= HW_MAX_TUNNELS) {
+		hw_weird(p, HW_WEIRD_exceeded_tunnel_max_depth);
+		return HW_NEXT_nothing;
+	}
+	if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer)) {
+		__builtin_memcpy(row->outer_src, row->src, sizeof(row->src));
+		__builtin_memcpy(row->outer_dst, row->dst, sizeof(row->dst));
+		row->outer_proto = row->proto;
+		row->outer_sport = row->sport;
+		row->outer_dport = row->dport;
+		row->has |= HW_HAS_outer;
+		if (row->has & HW_HAS_ports)
+			row->has |= HW_HAS_outer_ports;
+	}
+	row->has &= HW_HAS_KEPT;
+	__builtin_memset((__u8 *)row + HW_ROW_INNER, 0, HW_ROW_OUTER - HW_ROW_INNER);
+	row->tunnel = tunnel;
+	row->tunnel_depth++;
+	row->tunnel_id = 0;
+	if (id >= 0) {
+		row->tunnel_id = (__u32)id;
+		row->has |= HW_HAS_tunnel_id;
+	}
+	return next;
+}
+
+#endif

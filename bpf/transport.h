@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The transport layer: RFC 9293 and 7323 (TCP and its options), 2018 (SACK), 768 (UDP), 9260 (SCTP), 792 and 4443 (ICMP, and what its
+ * errors quote), 1191 and 8201 (the MTU they tell), 2236 and 3376 (IGMP), 4303 and 3948 (ESP, alone and in UDP).
+ */
+#ifndef HW_TRANSPORT_H
+#define HW_TRANSPORT_H
+
+#include "network.h"
+
+/* Zeek has two names for a transport header that is not there: the IP header leaves no room for it, or the frame was cut. */
+HW_INLINE int hw_short_transport(struct hw_parser *p, __u32 size)
+{
+	return hw_short(p, p->at, size, p->l4_length < size ? HW_WEIRD_truncated_header : HW_WEIRD_internally_truncated_header);
+}
+
+/* One option at `at`, of a list that ends at `stop`. Returns where the next one is, 0 at the end. */
+HW_STEP int hw_parse_tcp_option(struct hw_parser *p, __u32 at, __u32 stop)
+{
+	struct hw_packet *row;
+	const __u8 *option;
+	__u8 kind, size;
+
+	if (!p || at >= stop)
+		return 0;
+	row = &p->row;
+	option = hw_look(p, at, 1);
+	if (!option)
+		return hw_short(p, at, 1, HW_WEIRD_truncated_tcp_option);
+	kind = option[0];
+	if (kind == 0)
+		return 0;
+	if (kind == 1)
+		return at + 1;
+	option = hw_look(p, at, 2);
+	if (!option)
+		return hw_short(p, at, 2, HW_WEIRD_truncated_tcp_option);
+	size = option[1];
+	if (size < 2 || at + size > stop) {
+		hw_weird(p, size < 2 ? HW_WEIRD_bad_tcp_option_length : HW_WEIRD_truncated_tcp_option);
+		return 0;
+	}
+	if (kind == 2 && size == 4 && (option = hw_look(p, at, 4))) {
+		row->mss = hw_be16(option + 2);
+		row->has |= HW_HAS_mss;
+	} else if (kind == 3 && size == 3 && (option = hw_look(p, at, 3))) {
+		row->window_scale = option[2];
+		row->has |= HW_HAS_window_scale;
+	} else if (kind == 4 && size == 2) {
+		row->sack_permitted = 1;
+	} else if (kind == 8 && size == 10 && (option = hw_look(p, at, 10))) {
+		row->tsval = hw_be32(option + 2);
+		row->tsecr = hw_be32(option + 6);
+		row->has |= HW_HAS_timestamps;
+	} else if ((kind == 2 && size != 4) || (kind == 3 && size != 3) || (kind == 4 && size != 2) || (kind == 8 && size != 10)) {
+		hw_weird(p, HW_WEIRD_bad_tcp_option_length);
+	}
+	return at + size;
+}
+
+HW_STEP int hw_parse_tcp(struct hw_parser *p)
+{
+	struct hw_packet *row;
+	const __u8 *tcp;
+	__u32 header, at;
+	int i;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	row = &p->row;
+	tcp = hw_look(p, p->at, 4);
+	if (tcp) {
+		row->sport = hw_be16(tcp);
+		row->dport = hw_be16(tcp + 2);
+		row->has |= HW_HAS_ports;
+	}
+	tcp = hw_look(p, p->at, 20);
+	if (!tcp)
+		return hw_short_transport(p, 20);
+	row->seq = hw_be32(tcp + 4);
+	row->ack = hw_be32(tcp + 8);
+	row->tcp_flags = hw_be16(tcp + 12) & 0x0fff;
+	row->window = hw_be16(tcp + 14);
+	row->has |= HW_HAS_tcp;
+	header = (tcp[12] >> 4) * 4;
+	if (header < 20) {
+		hw_weird(p, HW_WEIRD_bad_TCP_header_len);
+		return HW_NEXT_nothing;
+	}
+	if (p->l4_length < header || p->at + header > p->end)
+		hw_weird(p, HW_WEIRD_truncated_header);
+	hw_payload(p, header);
+	at = p->at + 20;
+	for (i = 0; header > 20 && i < HW_MAX_OPTION_OCTETS && at; i++)
+		at = hw_parse_tcp_option(p, at, p->at + header);
+	return HW_NEXT_nothing;
+}
+
+/* What a UDP port announces. Who answers has the well-known port in VXLAN, Geneve and GRE or MPLS in UDP; the others use it both ways. */
+HW_INLINE int hw_next_of_port(__u16 sport, __u16 dport)
+{
+	switch (dport) {
+	case 4789:
+	case 4790:
+	case 8472: /* Linux took this one before there was a standard */
+		return HW_NEXT_vxlan;
+	case 6081:
+		return HW_NEXT_geneve;
+	case 4754:
+		return HW_NEXT_gre;
+	case 6635:
+		return HW_NEXT_mpls;
+	}
+	if (dport == 2152 || sport == 2152)
+		return HW_NEXT_gtp;
+	if (dport == 1701 || sport == 1701)
+		return HW_NEXT_l2tp;
+	if (dport == 3544 || sport == 3544)
+		return HW_NEXT_teredo;
+	if (dport == 5072 || sport == 5072)
+		return HW_NEXT_ayiya;
+	if (dport == 4500 || sport == 4500)
+		return HW_NEXT_esp;
+	return HW_NEXT_nothing;
+}
+
+HW_STEP int hw_parse_udp(struct hw_parser *p)
+{
+	const __u8 *udp;
+	__u32 stated;
+	int next;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	udp = hw_look(p, p->at, 4);
+	if (udp) {
+		p->row.sport = hw_be16(udp);
+		p->row.dport = hw_be16(udp + 2);
+		p->row.has |= HW_HAS_ports;
+	}
+	udp = hw_look(p, p->at, 8);
+	if (!udp)
+		return hw_short_transport(p, 8);
+	hw_payload(p, 8);
+	stated = hw_be16(udp + 4);
+	if (stated != p->l4_length && !p->row.mf && p->row.segments == 1)
+		hw_weird(p, HW_WEIRD_UDP_datagram_length_mismatch);
+	next = hw_next_of_port(p->row.sport, p->row.dport);
+	if (!next)
+		return HW_NEXT_nothing;
+	if (stated >= 8 && p->row.segments == 1)
+		hw_trim(p, p->at + stated);
+	p->cut = p->row.mf;
+	p->at += 8;
+	return next == HW_NEXT_mpls ? hw_enter(p, HW_TUNNEL_mpls, -1, next) : next;
+}
+
+HW_STEP int hw_parse_sctp(struct hw_parser *p)
+{
+	const __u8 *sctp;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	sctp = hw_look(p, p->at, 4);
+	if (sctp) {
+		p->row.sport = hw_be16(sctp);
+		p->row.dport = hw_be16(sctp + 2);
+		p->row.has |= HW_HAS_ports;
+	}
+	sctp = hw_look(p, p->at, 13);
+	if (!sctp)
+		return hw_short_transport(p, 13);
+	p->row.sctp_tag = hw_be32(sctp + 4);
+	p->row.sctp_chunk = sctp[12];
+	p->row.has |= HW_HAS_sctp;
+	hw_payload(p, 12);
+	return HW_NEXT_nothing;
+}
+
+HW_STEP int hw_parse_igmp(struct hw_parser *p)
+{
+	const __u8 *igmp;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	igmp = hw_look(p, p->at, 1);
+	if (igmp) {
+		p->row.igmp_type = igmp[0];
+		p->row.has |= HW_HAS_igmp;
+	}
+	if (!hw_look(p, p->at, 8))
+		return hw_short_transport(p, 8);
+	hw_payload(p, 8);
+	return HW_NEXT_nothing;
+}
+
+/* ESP, behind IP or in UDP, where four octets of 0 say that it is IKE, and fewer keep an address translation alive. */
+HW_STEP int hw_parse_esp(struct hw_parser *p)
+{
+	const __u8 *esp;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	esp = hw_look(p, p->at, 4);
+	if (esp && hw_be32(esp)) {
+		p->row.spi = hw_be32(esp);
+		p->row.has |= HW_HAS_spi;
+	}
+	if (p->row.proto != 50)
+		return HW_NEXT_nothing;
+	hw_payload(p, 8);
+	return hw_look(p, p->at, 8) ? HW_NEXT_nothing : hw_short_transport(p, 8);
+}
+
+/* The ports of the packet that an ICMP error quotes, behind its IP header at `at`. */
+HW_INLINE void hw_quoted_ports(struct hw_parser *p, __u32 at)
+{
+	const __u8 *ports = hw_look(p, at, 4);
+	__u8 proto = p->row.quoted_proto;
+
+	if (!ports || (proto != 6 && proto != 17 && proto != 132))
+		return;
+	p->row.quoted_sport = hw_be16(ports);
+	p->row.quoted_dport = hw_be16(ports + 2);
+	p->row.has |= HW_HAS_quoted_ports;
+}
+
+/* One extension header of the quoted packet. Returns where the next header is, 0 if there is none to be read. */
+HW_STEP int hw_parse_quoted_extension(struct hw_parser *p, __u32 at)
+{
+	const __u8 *header;
+	__u8 kind;
+
+	if (!p)
+		return 0;
+	kind = p->row.quoted_proto;
+	header = hw_look(p, at, 8);
+	if (!header || (kind == 44 && hw_be16(header + 2) & 0xfff8))
+		return 0;
+	p->row.quoted_proto = header[0];
+	return at + (kind == 44 ? 8 : kind == 51 ? (header[1] + 2) * 4 : (header[1] + 1) * 8);
+}
+
+/* What an ICMP error is about: the packet's first octets follow its header. What is cut off is absent, and no weird. */
+HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
+{
+	struct hw_packet *row;
+	const __u8 *ip;
+	int i;
+
+	if (!p)
+		return 0;
+	row = &p->row;
+	ip = hw_look(p, at, 20);
+	if (!ip)
+		return 0;
+	if (ip[0] >> 4 == 4) {
+		row->quoted_proto = ip[9];
+		hw_map_ipv4(row->quoted_src, ip + 12);
+		hw_map_ipv4(row->quoted_dst, ip + 16);
+		row->has |= HW_HAS_quoted;
+		if ((ip[0] & 15) >= 5 && !(hw_be16(ip + 6) & 0x1fff))
+			hw_quoted_ports(p, at + (ip[0] & 15) * 4);
+		return 0;
+	}
+	ip = hw_look(p, at, 40);
+	if (!ip || ip[0] >> 4 != 6)
+		return 0;
+	row->quoted_proto = ip[6];
+	__builtin_memcpy(row->quoted_src, ip + 8, 16);
+	__builtin_memcpy(row->quoted_dst, ip + 24, 16);
+	row->has |= HW_HAS_quoted;
+	at += 40;
+	for (i = 0; i < HW_MAX_EXTENSIONS && at && hw_is_extension(row->quoted_proto); i++)
+		at = hw_parse_quoted_extension(p, at);
+	if (at)
+		hw_quoted_ports(p, at);
+	return 0;
+}
+
+HW_STEP int hw_parse_icmp(struct hw_parser *p)
+{
+	struct hw_packet *row;
+	const __u8 *icmp;
+	int is_error;
+
+	if (!p)
+		return HW_NEXT_nothing;
+	row = &p->row;
+	icmp = hw_look(p, p->at, 2);
+	if (icmp) {
+		row->icmp_type = icmp[0];
+		row->icmp_code = icmp[1];
+		row->has |= HW_HAS_icmp;
+	}
+	icmp = hw_look(p, p->at, 8);
+	if (!icmp)
+		return hw_short_transport(p, 8);
+	hw_payload(p, 8);
+	if (row->proto == 58) {
+		is_error = icmp[0] >= 1 && icmp[0] <= 4;
+		if (icmp[0] == 2)
+			row->icmp_mtu = hw_be32(icmp + 4);
+	} else {
+		is_error = icmp[0] == 3 || icmp[0] == 4 || icmp[0] == 5 || icmp[0] == 11 || icmp[0] == 12;
+		if (icmp[0] == 3 && icmp[1] == 4)
+			row->icmp_mtu = hw_be16(icmp + 6);
+	}
+	if (row->icmp_mtu) /* routers from before RFC 1191 say 0 */
+		row->has |= HW_HAS_icmp_mtu;
+	if (is_error)
+		hw_parse_quoted(p, p->at + 8);
+	return HW_NEXT_nothing;
+}
+
+#endif
