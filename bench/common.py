@@ -59,10 +59,15 @@ def build() -> None:
         sys.exit("bench: run as root: network namespaces and eBPF need it")
     BUILD.mkdir(parents=True, exist_ok=True)
     here = ROOT / "bench"
-    bpf = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", f"-I/usr/include/{os.uname().machine}-linux-gnu"]
-    subprocess.run([*bpf, "-c", here / "generator.bpf.c", "-o", BUILD / "generator.bpf.o"], check=True)
+    bpf("generator")
     subprocess.run(["cc", "-O2", "-Wall", "-Werror", here / "generator.c", "-o", BUILD / "generator", "-lbpf"], check=True)
     subprocess.run(["cc", "-O2", "-Wall", "-Werror", here / "udp_sender.c", "-o", BUILD / "udp_sender"], check=True)
+
+
+def bpf(name: str) -> None:
+    """Compile bench/NAME.bpf.c."""
+    flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", f"-I/usr/include/{os.uname().machine}-linux-gnu"]
+    subprocess.run(["clang", *flags, "-c", ROOT / f"bench/{name}.bpf.c", "-o", BUILD / f"{name}.bpf.o"], check=True)
 
 
 def scapy_path() -> str:

@@ -6,8 +6,8 @@ import time
 
 from bench.common import CPUS, Figure, ethernet, ethertype, median, millions, tcp, udp
 from bench.testrun import SLOT, TestRun
-from headwater.analysis.rollup import Rollup
 from headwater.records import PACKET, Batch
+from headwater.records.rollup import Rollup
 from headwater.sources.tap import BATCH_ROWS
 
 RING = 16 << 20

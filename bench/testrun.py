@@ -9,28 +9,37 @@ import numpy as np
 from headwater._native import ffi, lib
 
 from headwater.kernel import libbpf
+from headwater.kernel.control import Control
 from headwater.kernel.ringbuf import HEADER, Ring
 from headwater.records import PACKET
 from headwater.records.layouts import COUNTERS
+from headwater.sources.tap import RATE_SLOTS
 
 SLOT = HEADER + PACKET.dtype.itemsize
 
 
 class TestRun:
-    """A loaded tap whose programs only we call. `ring_octets` for each CPU."""
+    """A loaded tap whose programs only we call. `ring_octets` for each CPU; `path`: another object with a tap, less .bpf.o."""
 
     __test__ = False
 
-    def __init__(self, programs: Sequence[str], ring_octets: int) -> None:
-        self._object = libbpf.Object("tap", programs, {"hw_packet_rings": libbpf.possible_cpus()})
+    def __init__(self, programs: Sequence[str], ring_octets: int, path: str = "tap") -> None:
+        cpus = libbpf.possible_cpus()
+        self._object = libbpf.Object(path, programs, {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS})
         self._object.open()
         self.rings: list[Ring] = []
-        for cpu in range(libbpf.possible_cpus()):
+        for cpu in range(cpus):
             fd = libbpf.create_ring("bench", ring_octets)
             libbpf.put(self._object.map("hw_packet_rings"), cpu, struct.pack("=I", fd))
             self.rings.append(Ring(fd, ring_octets, PACKET))
             os.close(fd)
-        libbpf.put(self._object.map("hw_counts"), 0, np.zeros(libbpf.possible_cpus(), COUNTERS).tobytes())
+        libbpf.put(self._object.map("hw_counts"), 0, np.zeros(cpus, COUNTERS).tobytes())
+        self._control = Control(self._object.map(".bss"))
+        self._control.begin(cpus, rates_only=False)
+
+    def set_filter(self, terms: np.ndarray[Any, np.dtype[Any]]) -> None:
+        """Filter.terms(); zeros for none."""
+        self._control.set_filter(terms)
 
     def run(self, program: str, frame: bytes, repeat: int) -> int:
         """Nanoseconds that one run took, on average, as the kernel measured it."""
@@ -42,14 +51,18 @@ class TestRun:
             raise SystemExit(f"bench: {program} did not run: {os.strerror(-failed)}")
         return int(options.duration)
 
-    def drain(self) -> int:
-        """Rows that were in the rings."""
-        total = 0
+    def take(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """The rows that were in the rings."""
+        parts = []
         for ring in self.rings:
-            rows: Any = ring.borrow(1 << 30)
+            rows = ring.borrow(1 << 30)
+            parts.append(rows.copy())
             ring.release(len(rows))
-            total += len(rows)
-        return total
+        return np.concatenate(parts)
+
+    def drain(self) -> int:
+        """How many rows were in the rings."""
+        return len(self.take())
 
     def close(self) -> None:
         """Unload."""

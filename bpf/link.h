@@ -126,8 +126,8 @@ HW_STEP int hw_parse_ethernet(struct hw_parser *p)
 		p->row.has &= ~(HW_HAS_vlan | HW_HAS_vlan_inner);
 		p->row.vlan = p->row.vlan_inner = 0;
 	}
-	__builtin_memcpy(p->row.l2_dst, eth, 6);
-	__builtin_memcpy(p->row.l2_src, eth + 6, 6);
+	HW_STORE(__u64, p->row.l2_dst, HW_LOAD(__u64, eth)); /* both, in the order of the wire */
+	HW_STORE(__u32, p->row.l2_src + 2, HW_LOAD(__u32, eth + 8));
 	p->row.ethertype = hw_be16(eth + 12);
 	p->row.has |= HW_HAS_l2;
 	p->at += 14;
@@ -212,7 +212,7 @@ HW_STEP int hw_parse_pseudowire(struct hw_parser *p)
 			return HW_NEXT_nothing;
 		p->at += 4;
 	}
-	return hw_enter(p, HW_TUNNEL_eompls, -1, HW_NEXT_ethernet);
+	return hw_enter(p, HW_TUNNEL_eompls, -1, HW_NEXT_frame);
 }
 
 /* A stack of labels. No label says what it carries: the first four bits do (RFC 4928), and where they are not IP's it is a pseudowire. */
@@ -297,7 +297,7 @@ HW_STEP int hw_parse_pbb(struct hw_parser *p)
 	if (!tag)
 		return hw_short(p, p->at, 4, HW_WEIRD_truncated_pbb_header);
 	p->at += 4;
-	return hw_enter(p, HW_TUNNEL_pbb, hw_be32(tag) & 0xffffff, HW_NEXT_ethernet);
+	return hw_enter(p, HW_TUNNEL_pbb, hw_be32(tag) & 0xffffff, HW_NEXT_frame);
 }
 
 /* What NSH and VXLAN's generic extension say that follows. */
@@ -308,7 +308,7 @@ HW_INLINE int hw_next_of_nsh(__u8 protocol)
 	case 2:
 		return HW_NEXT_ip;
 	case 3:
-		return HW_NEXT_ethernet;
+		return HW_NEXT_frame;
 	case 4:
 		return HW_NEXT_nsh;
 	case 5:

@@ -64,7 +64,7 @@ HW_INLINE int hw_next_of_proto(struct hw_parser *p)
 	case 97:
 		return HW_NEXT_etherip;
 	case 143:
-		return hw_enter(p, HW_TUNNEL_ethernet, -1, HW_NEXT_ethernet);
+		return hw_enter(p, HW_TUNNEL_ethernet, -1, HW_NEXT_frame);
 	case 137:
 		return hw_enter(p, HW_TUNNEL_mpls, -1, HW_NEXT_mpls);
 	default:
@@ -258,8 +258,8 @@ HW_STEP int hw_parse_ipv6(struct hw_parser *p)
 	row->flow_label = hw_be32(ip) & 0xfffff;
 	row->proto = ip[6];
 	row->ttl = ip[7];
-	__builtin_memcpy(row->src, ip + 8, 16);
-	__builtin_memcpy(row->dst, ip + 24, 16);
+	hw_copy_addr(row->src, ip + 8);
+	hw_copy_addr(row->dst, ip + 24);
 	stated = hw_be16(ip + 4);
 	if (stated)
 		stated += 40;

@@ -20,11 +20,19 @@
 #define HW_INLINE static inline __attribute__((always_inline))
 #define HW_STEP static __attribute__((unused))
 #endif
+#ifdef __bpf__ /* clang would go octet by octet, not knowing how a header is aligned; the machines load from anywhere */
+#define HW_LOAD(type, from) (*(const type *)(from))
+#define HW_STORE(type, to, what) (*(type *)(to) = (what))
+#else
+#define HW_LOAD(type, from) (((const struct { type value; } __attribute__((packed, may_alias)) *)(from))->value)
+#define HW_STORE(type, to, what) (((struct { type value; } __attribute__((packed, may_alias)) *)(to))->value = (what))
+#endif
 #define HW_OPAQUE(value) __asm__ volatile("" : "+r"(value)) /* keeps clang from moving or repeating a bound that was just checked */
 
 /* What follows a header. */
 enum hw_next {
 	HW_NEXT_nothing,
+	HW_NEXT_frame, /* Ethernet, perhaps a plain packet (plain.h) */
 	HW_NEXT_ethernet,
 	HW_NEXT_ip,
 	HW_NEXT_tcp,
@@ -52,14 +60,15 @@ enum hw_next {
 };
 
 struct hw_parser {
-	__u8 window[HW_WINDOW];
 	__u32 have;	 /* octets of the window that are filled */
 	__u32 at;	 /* the next header */
 	__u32 end;	 /* what lies behind is not part of this layer: padding, or cut off */
+	__u32 stop;	 /* where the window's octets or this layer end */
 	__u32 limit;	 /* where this layer ends on the wire, which may be behind what was captured */
 	__u32 cut;	 /* this is in a first fragment: its end is in another packet */
 	__u32 l4_length; /* octets of the transport header and its payload, as the IP header tells */
 	struct hw_packet row;
+	__u8 window[HW_WINDOW]; /* behind the row, so that a filter may load words from its last octets */
 };
 
 /* Parts of the row, by their first members: a tunnel begins anew with `inner`; `rare` is written only where `has` tells of it. */
@@ -70,16 +79,18 @@ struct hw_parser {
 /* The layers that stay when a tunnel is entered. */
 #define HW_HAS_KEPT                                                                                                                        \
 	(HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_vlan | HW_HAS_vlan_inner | HW_HAS_mpls | HW_HAS_pppoe | HW_HAS_outer | HW_HAS_outer_ports | \
-	 HW_HAS_hash)
-#define HW_HAS_RARE                                                                                                                        \
-	(HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp | HW_HAS_outer | HW_HAS_outer_ports |            \
-	 HW_HAS_tunnel_id | HW_HAS_mpls | HW_HAS_hash)
+	 HW_HAS_outer_ipv6 | HW_HAS_hash)
+/* The rare columns: of what begins anew, and of what stays. */
+#define HW_HAS_RARE (HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp)
+#define HW_HAS_RARE_OUTER (HW_HAS_outer | HW_HAS_outer_ports | HW_HAS_tunnel_id | HW_HAS_mpls | HW_HAS_hash)
 
-/* An empty row. The rare part of the last packet's is cleared where it had one: most have none, and a third of the row is saved. */
+/* An empty row. Of the last packet's, the rare parts are cleared that it had: most have none, and a third of the row is saved. */
 HW_INLINE void hw_begin(struct hw_parser *p)
 {
 	if (p->row.has & HW_HAS_RARE)
-		__builtin_memset((__u8 *)&p->row + HW_ROW_RARE, 0, sizeof(p->row) - HW_ROW_RARE);
+		__builtin_memset((__u8 *)&p->row + HW_ROW_RARE, 0, HW_ROW_OUTER - HW_ROW_RARE);
+	if (p->row.has & HW_HAS_RARE_OUTER)
+		__builtin_memset((__u8 *)&p->row + HW_ROW_OUTER, 0, sizeof(p->row) - HW_ROW_OUTER);
 	__builtin_memset(&p->row, 0, HW_ROW_RARE);
 	p->at = 0;
 	p->l4_length = 0;
@@ -98,7 +109,7 @@ HW_INLINE const __u8 *hw_look(const struct hw_parser *p, __u64 at, __u32 size)
 	HW_OPAQUE(at);
 	if (at > HW_WINDOW - size)
 		return 0;
-	if (at + size > p->have || at + size > p->end)
+	if (at + size > p->stop)
 		return 0;
 	return p->window + at;
 }
@@ -117,23 +128,31 @@ HW_INLINE void hw_trim(struct hw_parser *p, __u32 stop)
 		p->limit = stop;
 	if (stop < p->end)
 		p->end = stop;
+	if (stop < p->stop)
+		p->stop = stop;
 }
 
 HW_INLINE __u16 hw_be16(const __u8 *b)
 {
-	return (__u16)(b[0] << 8 | b[1]);
+	return __builtin_bswap16(HW_LOAD(__u16, b));
 }
 
 HW_INLINE __u32 hw_be32(const __u8 *b)
 {
-	return (__u32)b[0] << 24 | (__u32)b[1] << 16 | (__u32)b[2] << 8 | b[3];
+	return __builtin_bswap32(HW_LOAD(__u32, b));
+}
+
+/* Addresses of a row lie at multiples of 8. */
+HW_INLINE void hw_copy_addr(hw_addr to, const __u8 *from)
+{
+	HW_STORE(__u64, to, HW_LOAD(__u64, from));
+	HW_STORE(__u64, to + 8, HW_LOAD(__u64, from + 8));
 }
 
 HW_INLINE void hw_map_ipv4(hw_addr to, const __u8 *from)
 {
-	__builtin_memset(to, 0, 10);
-	__builtin_memset(to + 10, 0xff, 2);
-	__builtin_memcpy(to + 12, from, 4);
+	HW_STORE(__u64, to, 0);
+	HW_STORE(__u64, to + 8, (__u64)HW_LOAD(__u32, from) << 32 | 0xffff0000);
 }
 
 /* Octets behind a transport header of `header` octets. */
@@ -159,29 +178,28 @@ HW_INLINE int hw_is_ip(struct hw_parser *p)
  * Go into what a tunnel carries: the first IP header's tuple becomes the outer one, and the row begins anew with the inner packet. `id` is
  * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep.
  */
-HW_STEP int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int next)
+HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int next)
 {
-	struct hw_packet *row;
+	struct hw_packet *row = &p->row;
 
-	if (!p)
-		return HW_NEXT_nothing;
-	row = &p->row;
 	if (row->tunnel_depth >= HW_MAX_TUNNELS) {
 		hw_weird(p, HW_WEIRD_exceeded_tunnel_max_depth);
 		return HW_NEXT_nothing;
 	}
 	if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer)) {
-		__builtin_memcpy(row->outer_src, row->src, sizeof(row->src));
-		__builtin_memcpy(row->outer_dst, row->dst, sizeof(row->dst));
+		hw_copy_addr(row->outer_src, row->src);
+		hw_copy_addr(row->outer_dst, row->dst);
 		row->outer_proto = row->proto;
 		row->outer_sport = row->sport;
 		row->outer_dport = row->dport;
-		row->has |= HW_HAS_outer;
+		row->has |= HW_HAS_outer | (row->has & HW_HAS_ipv6 ? HW_HAS_outer_ipv6 : 0);
 		if (row->has & HW_HAS_ports)
 			row->has |= HW_HAS_outer_ports;
 	}
+	if (row->has & HW_HAS_RARE)
+		__builtin_memset((__u8 *)row + HW_ROW_RARE, 0, HW_ROW_OUTER - HW_ROW_RARE);
 	row->has &= HW_HAS_KEPT;
-	__builtin_memset((__u8 *)row + HW_ROW_INNER, 0, HW_ROW_OUTER - HW_ROW_INNER);
+	__builtin_memset((__u8 *)row + HW_ROW_INNER, 0, HW_ROW_RARE - HW_ROW_INNER);
 	row->tunnel = tunnel;
 	row->tunnel_depth++;
 	row->tunnel_id = 0;

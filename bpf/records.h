@@ -82,6 +82,8 @@ enum hw_has {
 	HW_HAS_hash = 1 << 27,	       /* a hash that the card computed */
 	HW_HAS_proto = 1 << 28,	       /* an IP header */
 	HW_HAS_interface = 1 << 29,    /* room in the table of rates */
+	HW_HAS_outer_ipv6 = 1 << 30,   /* a tunnel over IPv6 */
+	HW_HAS_quoted_ipv6 = 1u << 31, /* an ICMPv6 error with the IP header of what it is about */
 };
 
 /* What carries the packet whose addresses are src and dst. */
@@ -221,8 +223,8 @@ struct hw_packet {
 	enum hw_tunnel tunnel;			 /* the tunnel that is nearest to the innermost packet; null if none */
 	__u8 tunnel_depth;			 /* tunnels in each other, at most 4 */
 	hw_ipproto outer_proto HW_IF(outer);	 /* protocol of the outermost IP packet */
-	hw_mac l2_src HW_IF(l2);		 /* link-layer sender */
 	hw_mac l2_dst HW_IF(l2);		 /* link-layer receiver */
+	hw_mac l2_src HW_IF(l2);		 /* link-layer sender */
 	hw_ethertype ethertype HW_IF(ethertype); /* of the innermost tag or SNAP header */
 	__u16 vlan HW_IF(vlan);			 /* outermost VLAN id */
 	__u16 vlan_inner HW_IF(vlan_inner);	 /* VLAN id of the second tag */
@@ -288,12 +290,72 @@ struct hw_rate {
 	__u8 unused[2];
 };
 
+/* Sums of one second, one CPU and one key (rate.h); free while packets is 0. */
+struct hw_rate_slot {
+	__u64 key[2];
+	__u64 packets; /* on the wire */
+	__u64 octets;
+};
+
+#define HW_RATE_SLOTS 65536 /* of each second and CPU; one more is for what finds no room */
+
+#define HW_MAX_TERMS 32
+#define HW_TERMS 64 /* in memory: a power of two, with room for one behind the last that keeps what gets there */
+#define HW_FILTER_KEEP 254
+#define HW_FILTER_REFUSE 255
+
+/*
+ * One comparison of a filter. It looks at the packet's own values, at `at` or `pair`, and then at another tuple's or tag's. Offsets are
+ * those of struct hw_packet; 0 is nowhere.
+ *
+ * The 8 octets under mask[0] are from value[0] to value[0] + span; of an address those are the last 8, and the first are value[1] under
+ * mask[1].
+ */
+struct hw_term {
+	__u64 mask[2];
+	__u64 value[2];
+	__u64 span;
+	__u64 needs; /* layers, as in `has`, and above them a bit of hw_facts() */
+	__u32 others_need[2];
+	__u8 at;
+	__u8 pair;
+	__u8 wide;	/* whether the first octets of an address count */
+	__u8 leaves_if; /* 1: goes to `to` if it holds, 0: if it does not; else to the next term */
+	__u8 to;	/* a term further on, HW_FILTER_KEEP or HW_FILTER_REFUSE */
+	__u8 others_at[2];
+	__u8 others_proto; /* 0 if any will do */
+};
+
+/* Which packets become rows. Without terms all do. */
+struct hw_filter {
+	__u32 count;
+	__u32 first; /* 0: a value that the verifier does not know, so that it looks at each term once */
+	struct hw_term terms[HW_TERMS];
+};
+
+/* What user space tells the programs while they run, in memory that both see. */
+struct hw_control {
+	volatile __s64
+		utc_offset; /* UTC less CLOCK_BOOTTIME; set again when the clock is stepped, so that a row keeps the time of its moment */
+	volatile __u64 sample_below; /* a random number of 32 bits below it makes a row: 2^32 / N for 1 in N; 0 for all */
+	volatile __u32 filter;	     /* the one in force; the other is written meanwhile */
+	volatile __u32 second;	     /* which half of the rates is counted into; the other is read meanwhile */
+	volatile __u32 rates_only;   /* 1: no packet becomes a row */
+	__u32 cpus;		     /* whose rates there is room for */
+	struct hw_filter filters[2];
+};
+
 /* What the kernel counts for an interface, per CPU. Each packet adds one to seen and one to one other term. */
 struct hw_counters {
+	__u32 ifindex; /* whose they are; 0: nobody's, or everybody's who has none */
+	__u32 unused;
 	__u64 seen;
 	__u64 octets;
 	__u64 segments;
 	__u64 as_row;
+	__u64 filtered;
+	__u64 sampled_out;
+	__u64 counted_only;
 	__u64 consumed; /* of them, dropped on the mirror port after they were recorded */
 	__u64 dropped[HW_DROP_MAX];
 };

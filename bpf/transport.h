@@ -124,11 +124,23 @@ HW_INLINE int hw_next_of_port(__u16 sport, __u16 dport)
 	return HW_NEXT_nothing;
 }
 
+/* What a datagram at `at` carries, if its ports announce a tunnel. It ends where its length says, at the latest at `stop`. */
+HW_INLINE int hw_in_datagram(struct hw_parser *p, __u32 at, __u32 stated, __u32 stop)
+{
+	int next = hw_next_of_port(p->row.sport, p->row.dport);
+
+	if (!next)
+		return HW_NEXT_nothing;
+	hw_trim(p, stated >= 8 && p->row.segments == 1 && at + stated < stop ? at + stated : stop);
+	p->cut = p->row.mf;
+	p->at = at + 8;
+	return next == HW_NEXT_mpls ? hw_enter(p, HW_TUNNEL_mpls, -1, next) : next;
+}
+
 HW_STEP int hw_parse_udp(struct hw_parser *p)
 {
 	const __u8 *udp;
 	__u32 stated;
-	int next;
 
 	if (!p)
 		return HW_NEXT_nothing;
@@ -145,14 +157,7 @@ HW_STEP int hw_parse_udp(struct hw_parser *p)
 	stated = hw_be16(udp + 4);
 	if (stated != p->l4_length && !p->row.mf && p->row.segments == 1)
 		hw_weird(p, HW_WEIRD_UDP_datagram_length_mismatch);
-	next = hw_next_of_port(p->row.sport, p->row.dport);
-	if (!next)
-		return HW_NEXT_nothing;
-	if (stated >= 8 && p->row.segments == 1)
-		hw_trim(p, p->at + stated);
-	p->cut = p->row.mf;
-	p->at += 8;
-	return next == HW_NEXT_mpls ? hw_enter(p, HW_TUNNEL_mpls, -1, next) : next;
+	return hw_in_datagram(p, p->at, stated, p->limit);
 }
 
 HW_STEP int hw_parse_sctp(struct hw_parser *p)
@@ -267,9 +272,9 @@ HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
 	if (!ip || ip[0] >> 4 != 6)
 		return 0;
 	row->quoted_proto = ip[6];
-	__builtin_memcpy(row->quoted_src, ip + 8, 16);
-	__builtin_memcpy(row->quoted_dst, ip + 24, 16);
-	row->has |= HW_HAS_quoted;
+	hw_copy_addr(row->quoted_src, ip + 8);
+	hw_copy_addr(row->quoted_dst, ip + 24);
+	row->has |= HW_HAS_quoted | HW_HAS_quoted_ipv6;
 	at += 40;
 	for (i = 0; i < HW_MAX_EXTENSIONS && at && hw_is_extension(row->quoted_proto); i++)
 		at = hw_parse_quoted_extension(p, at);

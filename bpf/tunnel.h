@@ -38,7 +38,7 @@ HW_INLINE int hw_next_of_gre(struct hw_parser *p, __u16 type)
 
 	switch (type) {
 	case 0x6558:
-		return HW_NEXT_ethernet;
+		return HW_NEXT_frame;
 	case 0x88be:
 	case 0x22eb:
 		return HW_NEXT_erspan;
@@ -109,7 +109,7 @@ HW_STEP int hw_parse_gre(struct hw_parser *p)
 	if (!next || next == HW_NEXT_arp)
 		return HW_NEXT_nothing;
 	if (next == HW_NEXT_erspan)
-		return type == 0x88be && !(flags & 0x1000) ? hw_enter(p, HW_TUNNEL_erspan, -1, HW_NEXT_ethernet) : next;
+		return type == 0x88be && !(flags & 0x1000) ? hw_enter(p, HW_TUNNEL_erspan, -1, HW_NEXT_frame) : next;
 	return hw_enter(p, HW_TUNNEL_gre, id, next);
 }
 
@@ -117,7 +117,7 @@ HW_STEP int hw_parse_gre(struct hw_parser *p)
 HW_STEP int hw_parse_erspan(struct hw_parser *p)
 {
 	const __u8 *erspan;
-	int next = HW_NEXT_ethernet;
+	int next = HW_NEXT_frame;
 	__u32 size = 8;
 
 	if (!p)
@@ -152,16 +152,14 @@ HW_STEP int hw_parse_etherip(struct hw_parser *p)
 	if (!etherip || etherip[0] >> 4 != 3)
 		return HW_NEXT_nothing;
 	p->at += 2;
-	return hw_enter(p, HW_TUNNEL_etherip, -1, HW_NEXT_ethernet);
+	return hw_enter(p, HW_TUNNEL_etherip, -1, HW_NEXT_frame);
 }
 
-HW_STEP int hw_parse_vxlan(struct hw_parser *p)
+HW_INLINE int hw_vxlan(struct hw_parser *p)
 {
-	int next = HW_NEXT_ethernet;
+	int next = HW_NEXT_frame;
 	const __u8 *vxlan;
 
-	if (!p)
-		return HW_NEXT_nothing;
 	vxlan = hw_look(p, p->at, 8);
 	if (!vxlan || !(vxlan[0] & 8)) /* without a valid VNI */
 		return HW_NEXT_nothing;
@@ -175,6 +173,11 @@ HW_STEP int hw_parse_vxlan(struct hw_parser *p)
 		return HW_NEXT_nothing;
 	}
 	return hw_enter(p, HW_TUNNEL_vxlan, hw_be32(vxlan + 4) >> 8, next);
+}
+
+HW_STEP int hw_parse_vxlan(struct hw_parser *p)
+{
+	return p ? hw_vxlan(p) : HW_NEXT_nothing;
 }
 
 HW_STEP int hw_parse_geneve(struct hw_parser *p)
@@ -193,7 +196,7 @@ HW_STEP int hw_parse_geneve(struct hw_parser *p)
 		return HW_NEXT_nothing;
 	}
 	type = hw_be16(geneve + 2);
-	next = type == 0x6558 ? HW_NEXT_ethernet : hw_next_of_type(type);
+	next = type == 0x6558 ? HW_NEXT_frame : hw_next_of_type(type);
 	if (!next)
 		return HW_NEXT_nothing;
 	p->at += 8 + (geneve[0] & 63) * 4;

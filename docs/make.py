@@ -15,6 +15,7 @@ import msgspec
 
 from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
+from headwater.filters.fields import FIELDS
 from headwater.outputs.lines import MEASUREMENTS
 from headwater.records import ENUMS, LEDGER, PACKET, RATE, Column, Record
 from headwater.records.columns import arrow_type
@@ -184,6 +185,14 @@ def measurements() -> str:
     return table("measurement | field | type", fields)
 
 
+def fields() -> str:
+    """The fields of filters."""
+    written = {"number": "a number", "flag": "1, 0, or alone", "mac": "an address", "protocol": "nothing: alone"}
+    written |= dict.fromkeys(("ipv4", "ipv6"), "an address or a prefix")
+    rows = ((f"`{name}`", written.get(field.kind, "a name"), field.says) for name, field in FIELDS.items())
+    return table("field | compared with | what it is", rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "rate": lambda: record(RATE, "hw_rate"),
@@ -197,6 +206,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "ledger_example": ledger_example,
     "measurements": measurements,
     "settings": settings,
+    "fields": fields,
     "example": lambda: f"```toml\n{example()}```",
     "commands": commands,
 }

@@ -21,9 +21,11 @@
 #include <unistd.h>
 
 #include "../bpf/packet.h"
+#include "choice.h"
 #include "headwater.h"
 
 #define RETIRE_MS 20
+#define MOST_AT_ONCE 65536 /* packets of one call, also where a filter keeps none */
 #define MAX_BLOCK (256 << 10)
 #define MIN_BLOCKS 8
 #define LINK_HEADER 64 /* octets that a device may have before the IP header where rows begin with IP */
@@ -39,6 +41,7 @@ struct hw_af_packet {
 	uint32_t left;	     /* packets of it that are not read yet */
 	const uint8_t *next; /* the first of them */
 	struct hw_af_packet_counts counts;
+	struct hw_choice choice;
 	struct hw_parser parser;
 };
 
@@ -215,17 +218,19 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 	}
 }
 
-size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_t stride, size_t capacity)
+size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates)
 {
 	const struct tpacket3_hdr *packet;
 	socklen_t size = sizeof(int);
-	size_t made = 0;
+	size_t made = 0, seen;
 	int ignored;
 
-	while (made < capacity && (a->left || begin_block(a))) {
+	for (seen = 0; made < capacity && seen < MOST_AT_ONCE && (a->left || begin_block(a)); seen++) {
 		packet = (const struct tpacket3_hdr *)a->next;
 		parse(a, packet, mtu);
-		memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
+		hw_rollup_add(rates, &a->parser.row, 0, 1, 1, 0);
+		if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only))
+			memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
 		a->counts.octets += a->parser.row.length;
 		a->counts.segments += a->parser.row.segments;
 		a->next += packet->tp_next_offset;
@@ -236,6 +241,11 @@ size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_
 	if (!made) /* an interface that went down is an error of the socket, which poll() tells until it is asked for */
 		getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &ignored, &size);
 	return made;
+}
+
+void hw_af_packet_choose(struct hw_af_packet *a, const void *filter, uint64_t sample_below, int rates_only)
+{
+	hw_choose(&a->choice, filter, sample_below, rates_only);
 }
 
 void hw_af_packet_counts_of(struct hw_af_packet *a, struct hw_af_packet_counts *into)

@@ -9,11 +9,13 @@
 
 #include "../bpf/packet.h"
 #include "capture.h"
+#include "choice.h"
 
 /* One allocation for both, because packet.h is included here alone. */
 struct whole {
 	struct hw_capture capture;
 	struct hw_parser parser;
+	struct hw_choice choice;
 };
 
 struct hw_capture *hw_capture_new(void)
@@ -23,6 +25,7 @@ struct hw_capture *hw_capture_new(void)
 	if (!whole)
 		return NULL;
 	whole->capture.parser = &whole->parser;
+	whole->capture.choice = &whole->choice;
 	return &whole->capture;
 }
 
@@ -32,6 +35,11 @@ void hw_capture_free(struct hw_capture *capture)
 		return;
 	free(capture->interfaces);
 	free((struct whole *)capture);
+}
+
+void hw_capture_choose(struct hw_capture *capture, const void *filter, uint64_t sample_below)
+{
+	hw_choose(capture->choice, filter, sample_below, 0);
 }
 
 enum hw_capture_status hw_capture_refuse(struct hw_capture *capture, const char *format, ...)
@@ -111,6 +119,8 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	parser->row.direction = record->direction;
 	hw_frame(parser);
 	hw_walk(parser, interface->read(parser));
+	if (!hw_wanted(capture->choice, parser, &capture->counts.filtered, &capture->counts.sampled_out, NULL))
+		return;
 	memcpy(feed->row, &parser->row, sizeof(parser->row));
 	feed->row += feed->stride;
 	feed->room--;

@@ -13,6 +13,7 @@
 #define HW_CAPTURE_PACKET 262144    /* octets that a packet may have in a file: libpcap's MAXIMUM_SNAPLEN */
 #define HW_CAPTURE_INTERFACES 65536 /* that one capture may describe */
 
+struct hw_choice;
 struct hw_parser;
 
 /* A link type of captures. `read` reads its header and says what follows (enum hw_next); NULL where the type has no more than a name. */
@@ -76,6 +77,7 @@ struct hw_capture {
 
 	char problem[256];
 	struct hw_parser *parser;
+	struct hw_choice *choice;
 };
 
 static inline size_t hw_left(const struct hw_feed *feed)

@@ -28,7 +28,9 @@ struct hw_rollup;
 /* `groups` at most of each kind; what finds no room is counted in a last row that has no key. NULL without memory. */
 struct hw_rollup *hw_rollup_new(uint32_t groups);
 void hw_rollup_free(struct hw_rollup *);
-void hw_rollup_add(struct hw_rollup *, const void *rows, size_t stride, size_t count);
+void hw_rollup_add(struct hw_rollup *, const void *rows, size_t stride, size_t count, int rates, int talkers);
+/* Adds what the kernel counted, an array of struct hw_rate_slot that no program writes to any more, and empties it. */
+void hw_rollup_take_slots(struct hw_rollup *, void *slots, size_t count);
 /* Hands out the groups since the last call, up to `groups` + 1, and begins anew. Returns how many. `into` holds struct hw_rate. */
 uint32_t hw_rollup_take_rates(struct hw_rollup *, void *into, uint64_t ts);
 uint32_t hw_rollup_take_talkers(struct hw_rollup *, struct hw_talker *into);
@@ -49,9 +51,11 @@ enum hw_capture_status {
 	HW_CAPTURE_full, /* rows is full: call again with what follows `consumed` */
 	HW_CAPTURE_bad,	 /* not a capture, or broken here: hw_capture_problem says how. Rows before it are good */
 };
-struct hw_capture_counts { /* seen = as_row + unknown_link_type + no_interface */
+struct hw_capture_counts { /* seen = as_row + filtered + sampled_out + unknown_link_type + no_interface */
 	uint64_t seen;
 	uint64_t as_row;
+	uint64_t filtered;
+	uint64_t sampled_out;
 	uint64_t unknown_link_type;
 	uint64_t no_interface;
 	uint64_t lost_before; /* what the capturing side says that it lost: not part of seen */
@@ -59,6 +63,8 @@ struct hw_capture_counts { /* seen = as_row + unknown_link_type + no_interface *
 struct hw_capture;
 struct hw_capture *hw_capture_new(void);
 void hw_capture_free(struct hw_capture *);
+/* Which packets become rows: a struct hw_filter, and as in struct hw_control. */
+void hw_capture_choose(struct hw_capture *, const void *filter, uint64_t sample_below);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
 /* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a
@@ -76,6 +82,9 @@ void hw_capture_counts_of(const struct hw_capture *, struct hw_capture_counts *i
 struct hw_af_packet_counts {
 	uint64_t seen; /* tp_packets: what the kernel offered, dropped ones included */
 	uint64_t as_row;
+	uint64_t filtered;
+	uint64_t sampled_out;
+	uint64_t counted_only;
 	uint64_t octets;
 	uint64_t segments;
 	uint64_t ring_full;
@@ -85,10 +94,12 @@ struct hw_af_packet;
 struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous);
 void hw_af_packet_close(struct hw_af_packet *);
 int hw_af_packet_fd(const struct hw_af_packet *);
+/* As hw_capture_choose. Not while a read is under way. */
+void hw_af_packet_choose(struct hw_af_packet *, const void *filter, uint64_t sample_below, int rates_only);
 /* 0 once the interface was deleted or left this network namespace: nothing will come any more. */
 int hw_af_packet_bound(const struct hw_af_packet *);
 /* Rows of what has arrived, up to capacity; never waits. An IP packet longer than `mtu` counts as several segments. */
-size_t hw_af_packet_read(struct hw_af_packet *, uint32_t mtu, void *rows, size_t stride, size_t capacity);
+size_t hw_af_packet_read(struct hw_af_packet *, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates);
 /* Take nothing more from the kernel: once seen equals as_row and ring_full together, all that the ring held is read. */
 void hw_af_packet_stop(struct hw_af_packet *);
 void hw_af_packet_counts_of(struct hw_af_packet *, struct hw_af_packet_counts *into);

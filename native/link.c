@@ -13,7 +13,7 @@
 
 static int read_ethernet(struct hw_parser *p)
 {
-	return HW_NEXT_ethernet;
+	return HW_NEXT_frame;
 }
 
 static int read_ip(struct hw_parser *p)
@@ -182,7 +182,7 @@ static int read_frame_relay(struct hw_parser *p)
 		return HW_NEXT_nothing;
 	p->at = size + 8;
 	if (header[4] == 0x80 && header[5] == 0xc2) /* a bridge's: Ethernet with its checksum or without */
-		return hw_be16(header + 6) == 1 || hw_be16(header + 6) == 7 ? HW_NEXT_ethernet : HW_NEXT_nothing;
+		return hw_be16(header + 6) == 1 || hw_be16(header + 6) == 7 ? HW_NEXT_frame : HW_NEXT_nothing;
 	return header[4] || header[5] ? HW_NEXT_nothing : typed(p, hw_be16(header + 6));
 }
 
@@ -322,7 +322,7 @@ static int read_ppi(struct hw_parser *p)
 	type = hw_link_type_find(le32(header + 4));
 	if (type && type->read == read_80211)
 		return ieee80211(p, 0);
-	return type && type->read == read_ethernet ? HW_NEXT_ethernet : HW_NEXT_nothing;
+	return type && type->read == read_ethernet ? HW_NEXT_frame : HW_NEXT_nothing;
 }
 
 static const struct hw_link_type LINK_TYPES[] = {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two open-addressing tables that are emptied each second: the keys of a second are few, and a full table counts into one last row. */
+/* Two open-addressing tables that are emptied each second. A full one counts into one last row. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "../bpf/rate.h"
 #include "headwater.h"
 
 struct group {
@@ -13,6 +14,7 @@ struct group {
 
 struct table {
 	struct group *slots; /* free while packets is 0 */
+	uint32_t *taken;     /* which of them are not */
 	struct group other;
 	uint32_t used;
 };
@@ -23,6 +25,13 @@ struct hw_rollup {
 	struct table rates;
 	struct table talkers;
 };
+
+static int make(struct table *table, uint32_t slots, uint32_t groups)
+{
+	table->slots = calloc(slots, sizeof(*table->slots));
+	table->taken = calloc(groups, sizeof(*table->taken));
+	return table->slots && table->taken;
+}
 
 struct hw_rollup *hw_rollup_new(uint32_t groups)
 {
@@ -35,9 +44,7 @@ struct hw_rollup *hw_rollup_new(uint32_t groups)
 		slots *= 2;
 	rollup->groups = groups;
 	rollup->mask = slots - 1;
-	rollup->rates.slots = calloc(slots, sizeof(struct group));
-	rollup->talkers.slots = calloc(slots, sizeof(struct group));
-	if (rollup->rates.slots && rollup->talkers.slots)
+	if (make(&rollup->rates, slots, groups) && make(&rollup->talkers, slots, groups))
 		return rollup;
 	hw_rollup_free(rollup);
 	return NULL;
@@ -48,20 +55,16 @@ void hw_rollup_free(struct hw_rollup *rollup)
 	if (!rollup)
 		return;
 	free(rollup->rates.slots);
+	free(rollup->rates.taken);
 	free(rollup->talkers.slots);
+	free(rollup->talkers.taken);
 	free(rollup);
-}
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	uint64_t h = a * 0x9e3779b97f4a7c15ull ^ (b + 0x7f4a7c15ull) * 0xc2b2ae3d27d4eb4full;
-
-	return (h ^ h >> 29) * 0xbf58476d1ce4e5b9ull >> 20;
 }
 
 static void count(const struct hw_rollup *rollup, struct table *table, uint64_t a, uint64_t b, uint64_t packets, uint64_t octets)
 {
-	uint32_t at = mix(a, b) & rollup->mask;
+	const __u64 key[2] = {a, b};
+	uint32_t at = hw_rate_mix(key) & rollup->mask;
 	struct group *group;
 
 	for (;; at = (at + 1) & rollup->mask) {
@@ -76,58 +79,56 @@ static void count(const struct hw_rollup *rollup, struct table *table, uint64_t 
 		}
 		group->key[0] = a;
 		group->key[1] = b;
-		table->used++;
+		table->taken[table->used++] = at;
 		break;
 	}
 	group->packets += packets;
 	group->octets += octets;
 }
 
-/* The port that names a service: the responder's of a TCP handshake, else the lower one, which is the well-known one. */
-static uint16_t service_port(const struct hw_packet *row)
-{
-	if (row->has & HW_HAS_tcp && row->tcp_flags & 2)
-		return row->tcp_flags & 16 ? row->sport : row->dport;
-	return row->sport < row->dport ? row->sport : row->dport;
-}
-
-void hw_rollup_add(struct hw_rollup *rollup, const void *rows, size_t stride, size_t count_of_rows)
+void hw_rollup_add(struct hw_rollup *rollup, const void *rows, size_t stride, size_t count_of_rows, int rates, int talkers)
 {
 	const char *at = rows;
 
 	for (size_t i = 0; i < count_of_rows; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
-		uint64_t key[2];
+		__u64 key[2];
 
-		key[0] = (row->has & (HW_HAS_proto | HW_HAS_ports)) | HW_HAS_interface | (uint64_t)row->interface << 32;
-		if (!(row->has & HW_HAS_proto))
-			key[0] |= row->has & HW_HAS_ethertype;
-		key[1] = row->direction;
-		if (row->has & HW_HAS_proto)
-			key[1] |= (uint64_t)row->proto << 8;
-		else
-			key[1] |= (uint64_t)row->ethertype << 32;
-		if (row->has & HW_HAS_ports)
-			key[1] |= (uint64_t)service_port(row) << 16;
-		count(rollup, &rollup->rates, key[0], key[1], row->segments ? row->segments : 1, row->length);
-		if (!(row->has & HW_HAS_addr))
+		if (rates) {
+			hw_rate_key(row, key);
+			count(rollup, &rollup->rates, key[0], key[1], row->segments ? row->segments : 1, row->length);
+		}
+		if (!talkers || !(row->has & HW_HAS_addr))
 			continue;
 		memcpy(key, row->src, sizeof(key));
 		count(rollup, &rollup->talkers, key[0], key[1], row->segments ? row->segments : 1, row->length);
 	}
 }
 
+void hw_rollup_take_slots(struct hw_rollup *rollup, void *slots, size_t count_of_slots)
+{
+	struct hw_rate_slot *slot = slots;
+
+	for (size_t i = 0; i < count_of_slots; i++, slot++) {
+		if (!slot->packets)
+			continue;
+		count(rollup, &rollup->rates, slot->key[0], slot->key[1], slot->packets, slot->octets);
+		memset(slot, 0, sizeof(*slot));
+	}
+}
+
 /* Calls put for each group and for the rest, if there is one, then empties the table. */
-static uint32_t take(const struct hw_rollup *rollup, struct table *table, void *into, uint64_t ts,
+static uint32_t take(struct table *table, void *into, uint64_t ts,
 		     void (*put)(void *into, uint32_t place, const struct group *group, int rest, uint64_t ts))
 {
 	uint32_t taken = 0;
 
-	for (uint32_t at = 0; at <= rollup->mask; at++)
-		if (table->slots[at].packets)
-			put(into, taken++, &table->slots[at], 0, ts);
-	if (taken)
-		memset(table->slots, 0, (rollup->mask + 1ull) * sizeof(struct group));
+	for (uint32_t i = 0; i < table->used; i++) {
+		struct group *group = &table->slots[table->taken[i]];
+
+		put(into, taken++, group, 0, ts);
+		memset(group, 0, sizeof(*group));
+	}
 	if (table->other.packets)
 		put(into, taken++, &table->other, 1, ts);
 	memset(&table->other, 0, sizeof(table->other));
@@ -143,7 +144,7 @@ static void put_rate(void *into, uint32_t place, const struct group *group, int 
 	rate->ts = ts;
 	rate->packets = group->packets;
 	rate->bytes = group->octets;
-	if (rest)
+	if (rest || !group->key[0])
 		return;
 	rate->has = (uint32_t)group->key[0];
 	rate->interface = group->key[0] >> 32;
@@ -166,10 +167,10 @@ static void put_talker(void *into, uint32_t place, const struct group *group, in
 
 uint32_t hw_rollup_take_rates(struct hw_rollup *rollup, void *into, uint64_t ts)
 {
-	return take(rollup, &rollup->rates, into, ts, put_rate);
+	return take(&rollup->rates, into, ts, put_rate);
 }
 
 uint32_t hw_rollup_take_talkers(struct hw_rollup *rollup, struct hw_talker *into)
 {
-	return take(rollup, &rollup->talkers, into, 0, put_talker);
+	return take(&rollup->talkers, into, 0, put_talker);
 }

@@ -1,6 +1,7 @@
 """What the documentation says is so: generated parts are up to date, links and paths lead somewhere, commands and examples run."""
 
 import importlib.util
+import itertools
 import os
 import re
 import shlex
@@ -162,8 +163,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("page", "line"), _commands())
 def test_commands_run(page: str, line: str, folder: Path) -> None:
     line = line.partition("  #")[0]
-    for command in line.split("|"):
-        words = [word for word in shlex.split(command) if word != "sudo" and not re.match(r"[A-Z_]+=", word)]
+    for _, command in itertools.groupby(shlex.split(line), "|".__eq__):
+        words = [word for word in command if word not in ("sudo", "|") and not re.match(r"[A-Z_]+=", word)]
+        if not words:
+            continue
         while words and words[0] not in NOT_RUN and Path(words[0]).name != "headwater":
             words.pop(0)  # what another command is given to run
         assert words, line

@@ -17,13 +17,21 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from headwater.errors import ConfigError
+from headwater.errors import ConfigError, FilterError
+from headwater.filters import Filter
 from headwater.outputs.sinks.grafana import GrafanaSettings
 
 Hook = Literal["auto", "tcx", "xdp", "af_packet"]
 Format = Literal["jsonl", "csv", "parquet", "arrow"]
 
-EXAMPLES = {"interfaces": ["eth0"], "directory": "rows", "format": "jsonl", "url": "http://localhost:3000", "token": "glsa_..."}
+EXAMPLES = {
+    "interfaces": ["eth0"],
+    "filter": "tcp.port == 443 && ip.addr == 10.0.0.0/8",
+    "directory": "rows",
+    "format": "jsonl",
+    "url": "http://localhost:3000",
+    "token": "glsa_...",
+}
 """A value for each key whose default would be no example."""
 
 _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
@@ -56,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generic_xdp: with hook "xdp", accept the slow generic mode where the driver has no native one.
     promiscuous: ask the card for frames that are addressed to others, as a mirror port needs.
     ring_bytes: room for rows between kernel and user space, for each CPU; a power of two.
+    filter: which packets become rows, as in Wireshark's display filters (docs/filters.md); empty keeps all.
+    detail: what leaves the kernel: "packets" (and rates), or "rates" alone, which costs least.
+    sample: of the packets that the filter keeps, one in so many becomes a row, at random.
     records: what is written and sent; the ledger always is.
     """
 
@@ -65,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generic_xdp: bool = False
     promiscuous: bool = False
     ring_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 16 << 20
+    detail: Literal["packets", "rates"] = "packets"
+    filter: str = ""
+    sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     records: tuple[Literal["packet", "rate"], ...] = ("packet",)
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
@@ -75,6 +89,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"ring_bytes must be a power of two, for instance {1 << self.ring_bytes.bit_length() - 1}")
         if self.consume and self.hook != "xdp":
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
+        try:
+            self.packets()
+        except FilterError as error:
+            raise ValueError(f"filter is wrong at character {error.at + 1}: {error.problem}") from None
+
+    def packets(self) -> Filter | None:
+        """The filter, understood; None if it keeps all."""
+        return Filter(self.filter) if self.filter.strip() else None
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -25,6 +25,20 @@ class ConfigError(HeadwaterError):
         super().__init__("\n".join([f"{where}: {problem}", *more]))
 
 
+class FilterError(HeadwaterError):
+    """A filter's text that is none: what is wrong, and below it the text with a caret under the place."""
+
+    exit_code = 2
+    _SHOWN = 100
+
+    def __init__(self, problem: str, text: str, at: int) -> None:
+        begin = max(0, at - self._SHOWN // 2)
+        shown = "".join(c if c.isprintable() else "?" for c in text[begin : begin + self._SHOWN])
+        super().__init__(f"filter: {problem}\n  {shown}\n  {' ' * (at - begin)}^")
+        self.problem = problem
+        self.at = at
+
+
 class KernelError(HeadwaterError):
     """The kernel refused something."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from headwater.records import Batch, Drop
 
@@ -39,6 +39,14 @@ class Source(Resource, Protocol):
 
     def account(self) -> None:
         """Write the present totals of what was seen, made into rows and dropped into the ledger."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A source that counts every packet by itself, also those that become no rows."""
+
+    def rates(self, ts: int) -> Batch:
+        """Rows of the record `rate`, of the second `ts`: the sums since the last call."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headwater.analysis.rollup import Rollup
 from headwater.errors import HeadwaterError, SinkError
-from headwater.interfaces import Source
+from headwater.interfaces import Counting, Source
 from headwater.outputs.outlet import Outlet
 from headwater.records import LEDGER, PACKET, Batch
+from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
 
 TICK_S = 1.0
@@ -68,6 +68,14 @@ class _Bell:
             poll.register(fd, select.POLLIN)
         if self._fd in dict(poll.poll(max(seconds, 0) * 1000)):
             os.eventfd_read(self._fd)
+
+
+def _together(rates: Sequence[Batch]) -> Batch:
+    """What several sources counted, for a picture of them all."""
+    if len(rates) == 1:
+        return rates[0]
+    names = {index: name for batch in rates for index, name in batch.interfaces.items()}
+    return Batch(rates[0].record, np.concatenate([batch.rows for batch in rates]), names)
 
 
 class Pipeline:
@@ -164,7 +172,7 @@ class Pipeline:
                 packets = batch.record is PACKET  # the roll-up and watchers read nothing else
                 if self._rollup and packets:
                     with self._rollup_lock:
-                        self._rollup.add(batch)
+                        self._rollup.add(batch, rates=not isinstance(source, Counting))
                 self._offer(batch)
                 if self._watcher and packets:
                     self._watcher.update(batch)
@@ -208,9 +216,11 @@ class Pipeline:
         if self._rollup:
             with self._rollup_lock:
                 rates, talkers = self._rollup.take(self._last_tick)
-            self._offer(rates)
+            counted = [source.rates(self._last_tick) for source in self._sources if isinstance(source, Counting)]
+            for batch in (rates, *counted):
+                self._offer(batch)
             if self._watcher:
-                self._watcher.tick(rates, talkers, self._ledger.totals())
+                self._watcher.tick(_together([rates, *counted]), talkers, self._ledger.totals())
         self._last_tick = now
         self._put_ledger()
         self._end_with_outlets()

@@ -11,11 +11,11 @@ from made import IP4, NOON, batch, every_kind, packet, rate
 from rich.cells import cell_len
 from rich.console import Console
 
-from headwater.analysis.rollup import TALKER, Rollup
 from headwater.apps import lines as plain
 from headwater.apps.lines import Lines
 from headwater.apps.view import View
 from headwater.records import PACKET, RATE, Batch
+from headwater.records.rollup import TALKER, Rollup
 from headwater.telemetry import Entry
 
 NOBODY = np.zeros(0, dtype=TALKER)

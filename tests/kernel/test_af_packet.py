@@ -233,7 +233,8 @@ def test_a_reader_that_is_too_slow_loses_only_what_is_counted(silent_veth: Veth)
 
 def test_more_than_a_batch_waits_in_the_ring_and_all_of_it_is_read(silent_veth: Veth) -> None:
     name = silent_veth.near.interface
-    with FrameSender(silent_veth.far) as sender, capture(silent_veth.near.space, name, start=False) as seen:
+    roomy = 64 << 20  # a block is handed over every 20 ms however little is in it, and a busy machine takes seconds to send
+    with FrameSender(silent_veth.far) as sender, capture(silent_veth.near.space, name, start=False, ring_bytes=roomy) as seen:
         sender.send(datagram(number) for number in range(40_000))
         seen.end()
         assert seen.count() == sender.sent == seen.term(name, "seen")

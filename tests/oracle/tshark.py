@@ -50,23 +50,37 @@ FIELDS = [
 ]
 
 
-def dissect(capture: Path, scratch: Path) -> Iterator[Fields]:
-    """The fields of each packet, every occurrence of each. `scratch` holds a profile in which all other protocols are off."""
+def profile(scratch: Path) -> None:
+    """Make `scratch` a profile in which all protocols but ours are off."""
     known = subprocess.run(["tshark", "-G", "protocols"], capture_output=True, text=True, check=True, timeout=60).stdout
     names = {line.split("\t")[2] for line in known.splitlines()}
     assert len(PROTOCOLS & names) > 50, "tshark names its protocols in another way"
     (scratch / "disabled_protos").write_text("".join(f"{name}\n" for name in sorted(names - PROTOCOLS)))
-    command = ["tshark", "-r", str(capture), "-n", "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t", "-E", "aggregator=,"]
+
+
+def lines(capture: Path, scratch: Path, fields: list[str], *more: str) -> Iterator[str]:
+    """What tshark writes: a line for each packet, of `fields` with every occurrence. `scratch` is a profile()."""
+    command = ["tshark", "-r", str(capture), "-n", "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t", "-E", "aggregator=,", *more]
     for name, value in PREFERENCES.items():
         command += ["-o", f"{name}:{value}"]
     for ports in DECODE_AS:
         command += ["-d", ports]
-    for field in FIELDS:
+    for field in fields:
         command += ["-e", field]
     environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(scratch)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
         assert process.stdout
-        for line in process.stdout:
-            values = line.rstrip("\n").split("\t")
-            yield {field: value.split(",") for field, value in zip(FIELDS, values, strict=True) if value}
-    assert process.returncode == 0
+        yield from (line.rstrip("\n") for line in process.stdout)
+    assert process.returncode == 0, f"tshark refused {more}"
+
+
+def dissect(capture: Path, scratch: Path) -> Iterator[Fields]:
+    """The fields of each packet, every occurrence of each."""
+    profile(scratch)
+    for line in lines(capture, scratch, FIELDS):
+        yield {field: value.split(",") for field, value in zip(FIELDS, line.split("\t"), strict=True) if value}
+
+
+def kept(capture: Path, scratch: Path, text: str) -> set[int]:
+    """The numbers, from 0 on, of the packets that a display filter keeps. `scratch` is a profile()."""
+    return {int(line) - 1 for line in lines(capture, scratch, ["frame.number"], "-Y", text)}

@@ -353,6 +353,11 @@ static uint8_t *put_ipv6(uint8_t *to, uint32_t depth)
 		header[1] = (uint8_t)(kind == 51 ? 1 + units : units);
 		if (kind == 44 && random_below(2))
 			put_u16(header + 2, random_below(2));
+		if (kind == 0 && !random_below(32)) { /* a jumbogram that ends with the option that says so */
+			put(put_u16(header, 59 << 8), "\xc2\x04\x00\x00\x00\x08", 6);
+			put_u16(ip + 4, 0);
+			return header + 8;
+		}
 		if (kind == 0 && !random_below(4))
 			put(header + 2, random_below(4) ? "\xc2\x04\x00\x00\x00" : "\xc2\x04\xff\xff\xff", 3 + random_below(3));
 	}

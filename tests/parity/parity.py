@@ -42,7 +42,7 @@ class Outcome:
 
 def build(headers: Path, into: Path) -> Path:
     """parity.c with the packet.h of `headers`."""
-    command = ["cc", "-std=gnu11", "-O2", "-w", f"-I{headers}", str(HERE / "parity.c"), "-lbpf", "-o", str(into)]
+    command = ["cc", "-std=gnu11", "-O2", "-w", "-DHW_STEPS_ALONE", f"-I{headers}", str(HERE / "parity.c"), "-lbpf", "-o", str(into)]
     subprocess.run(command, check=True, timeout=120)
     return into
 
@@ -55,13 +55,14 @@ def build_tap(headers: Path, into: Path) -> Path:
 
 
 def altered(old: str, new: str, into: Path) -> Path:
-    """A copy of bpf/ in which the parser has `new` in place of `old`."""
+    """A copy of bpf/ in which the parser has `new` in place of `old`, in its steps and in what reads plain packets."""
     into.mkdir(parents=True)
     for path in (ROOT / "bpf").glob("*.[ch]"):
         (into / path.name).write_text(path.read_text())
-    found = [path for path in into.glob("*.h") for _ in range(path.read_text().count(old))]
-    assert len(found) == 1, f"{old!r} is not in the parser once: write this alteration anew"
-    found[0].write_text(found[0].read_text().replace(old, new))
+    found = {path: path.read_text().count(old) for path in into.glob("*.h") if old in path.read_text()}
+    assert found and set(found.values()) == {1}, f"{old!r} is not in the parser once: write this alteration anew"
+    for path in found:
+        path.write_text(path.read_text().replace(old, new))
     return into
 
 

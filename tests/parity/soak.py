@@ -25,6 +25,7 @@ EQUAL = {  # lines with a wrong number that change no row, and why
     "__builtin_memset(to + 10, 0xff, 3);": "written over by the next line",
     "__builtin_memcpy(p->row.l2_dst, eth, 7);": "written over by the next line but one",
     "__builtin_memcpy(row->src, ip + 8, 17);": "written over by the next line",
+    "__builtin_memcpy(row->dst, ip + 24, 17);": "written over by hw_ip_extent()",
     "__u32 there = p->limit > start ? p->limit - start : 1;": "a header at start was read, so the layer ends behind it",
     "size = option ? option[1] : 1;": "less than 2 either way",
     "for (i = 1; header > 20 && i < HW_MAX_OPTION_OCTETS && at; i++)": "39 options of one octet end where 40 do",

@@ -22,11 +22,8 @@ ALTERATIONS = {
     "fragment offset in units of 4": ("(hw_be16(ip + 6) & 0x1fff) << 3", "(hw_be16(ip + 6) & 0x1fff) << 2"),
     "fragment offset of IPv6 with the flags": ("hw_be16(header + 2) & 0xfff8, ", "hw_be16(header + 2) & 0xffff, "),
     "more fragments ignored": ("row->mf = !!more;", "row->mf = 0;"),
-    "the layer's end not checked": ("if (at + size > p->have || at + size > p->end)", "if (at + size > p->have)"),
-    "an octet too many allowed": (
-        "if (at + size > p->have || at + size > p->end)",
-        "if (at + size > p->have + 1 || at + size > p->end + 1)",
-    ),
+    "the layer's end not checked": ("if (at + size > p->stop)", "if (at + size > p->have)"),
+    "an octet too many allowed": ("if (at + size > p->stop)", "if (at + size > p->stop + 1)"),
     "padding taken for payload": ("if (stated < there)", "if (0)"),
     "window scale under a wrong kind": ("kind == 3 && size == 3 && ", "kind == 5 && size == 3 && "),
     "an IPv4 option under a wrong kind": ("case 131:", "case 132:"),
@@ -43,7 +40,7 @@ ALTERATIONS = {
     "a quoted fragment's data taken for ports": ("!(hw_be16(ip + 6) & 0x1fff))\n\t\t\thw_quoted_ports", "1)\n\t\t\thw_quoted_ports"),
     "routes of GRE not skipped": ("if (flags & 0x4000)\n\t\tat = ", "if (0)\n\t\tat = "),
     "an extension header fewer": ("#define HW_MAX_EXTENSIONS 10", "#define HW_MAX_EXTENSIONS 9"),
-    "octets swapped": ("return (__u16)(b[0] << 8 | b[1]);", "return (__u16)(b[1] << 8 | b[0]);"),
+    "octets swapped": ("return __builtin_bswap16(HW_LOAD(__u16, b));", "return HW_LOAD(__u16, b);"),
     "a later weird over the first": ("if (p->row.weird == HW_WEIRD_none)", "if (1)"),
 }
 

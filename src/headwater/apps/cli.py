@@ -107,6 +107,10 @@ def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
 output_option = click.option(
     "-o", "--output", type=_Named(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
 )
+filter_option = click.option(
+    "-f", "--filter", metavar="FILTER", help="Keep the packets for which this holds, for instance 'tcp.port == 443' (docs/filters.md)."
+)
+sample_option = click.option("--sample", type=click.IntRange(1, 1_000_000), help="Of these, keep one in so many, at random.")
 config_option = click.option("-c", "--config", "config_file", type=_Named(), metavar="FILE", help="A TOML file with settings.")
 
 
@@ -135,6 +139,9 @@ def cli() -> None:
 )
 @config_option
 @output_option
+@filter_option
+@sample_option
+@click.option("--detail", type=click.Choice(["packets", "rates"]), help="rates: count packets in the kernel, and make no rows of them.")
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
 @click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
@@ -159,6 +166,7 @@ def run(
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import live  # noqa: PLC0415
 
+    _check_filter(flags["filter"])
     settings = config.load(_path(config_file), os.environ)
     files = {"directory": output, "format": format_}
     changes = {key: value for key, value in files.items() if value is not None}
@@ -185,13 +193,23 @@ def run(
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=_Named(), metavar="FILE...")
 @output_option
+@filter_option
+@sample_option
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
-def read(files: tuple[str, ...], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
+def read(
+    files: tuple[str, ...],
+    output: str | None,
+    records: tuple[str, ...],
+    format_: str | None,
+    filter: str | None,
+    sample: int | None,
+) -> None:
     """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input) into the rows that a live run gives."""
     from headwater.apps import offline  # noqa: PLC0415
+    from headwater.filters import Filter  # noqa: PLC0415
 
-    offline.read(files, output, records or ("packet",), format_)
+    offline.read(files, output, records or ("packet",), format_, Filter(filter) if filter else None, sample or 1)
 
 
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
@@ -257,6 +275,53 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - the choices are click's own
     click.echo(found(cli, {}, "headwater", "_HEADWATER_COMPLETE").source())
+
+
+@cli.group("filter")
+def filter_group() -> None:
+    """See or change the filter of a Headwater that runs."""
+
+
+pid_option = click.option("--pid", type=int, help="Which one, if several run.")
+
+
+@_example("Example:\n  sudo headwater filter set 'ip.addr == 10.0.0.0/8 && !(tcp.port == 22)'")
+@filter_group.command("set")
+@click.argument("text", metavar="FILTER")
+@pid_option
+def filter_set(text: str, pid: int | None) -> None:
+    """Keep the packets for which FILTER holds, from the next one on."""
+    from headwater.apps import control  # noqa: PLC0415
+
+    control.ask(pid, text)
+
+
+@_example("Example:\n  sudo headwater filter show")
+@filter_group.command("show")
+@pid_option
+def filter_show(pid: int | None) -> None:
+    """Show the filter in force."""
+    from headwater.apps import control  # noqa: PLC0415
+
+    click.echo(control.ask(pid, None) or "(none: all packets are kept)")
+
+
+@_example("Example:\n  sudo headwater filter clear")
+@filter_group.command("clear")
+@pid_option
+def filter_clear(pid: int | None) -> None:
+    """Keep all packets again."""
+    from headwater.apps import control  # noqa: PLC0415
+
+    control.ask(pid, "")
+
+
+def _check_filter(text: str | None) -> None:
+    """Raises FilterError, which shows the place, before a configuration is looked at."""
+    if text:
+        from headwater.filters import Filter  # noqa: PLC0415
+
+        Filter(text)
 
 
 def _path(name: str | None) -> Path | None:

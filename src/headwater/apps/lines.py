@@ -108,6 +108,8 @@ class Lines:
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:  # noqa: ARG002 - a watcher
         """A second has gone by."""
         self._tell_unprinted()
+        if len(rates):  # a filter, or detail = "rates", leaves no packet to show
+            self._quiet_since = None
 
     def draw(self) -> None:
         """Write the lines of what update() took, and say what to try where nothing comes."""

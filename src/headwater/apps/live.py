@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from headwater.apps import view
+from headwater.apps import control, view
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.outlets import outlets
 from headwater.config import Settings
@@ -53,7 +53,12 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
     Raises HeadwaterError; the ledger is printed in any case.
     """
     ledger = Ledger()
-    notes = _Notes(lambda: ", ".join(f"{name} ({_HOOKS.get(hook, hook)})" for name, hook in source.listening()) or "nothing yet")
+
+    def describe() -> str:
+        listening = ", ".join(f"{name} ({_HOOKS.get(hook, hook)})" for name, hook in source.listening()) or "nothing yet"
+        return f"{listening}, filter {server.text}" if server.text else listening
+
+    notes = _Notes(describe)
     source = make_source(settings, ledger, notes.say)
     to_stdout = settings.output.directory is None and settings.output.format is not None
     watcher = (
@@ -62,12 +67,13 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
         else view.watcher(notes.describe, lambda: pipeline.stop())  # noqa: PLW0108 - it is made below
     )
     notes.on_screen = isinstance(watcher, view.View)
+    server = control.Server(source, settings.filter)
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
     for message in (*said, *down):
         notes.say(message)
     pipeline = Pipeline([source], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
     try:
-        with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None):
+        with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)
     finally:
         notes.on_screen = False
@@ -90,7 +96,14 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         hook = probe.ladder(choose(settings.interfaces)[0])[0]
     if hook == "af_packet":
         return AfPacket(
-            ledger, settings.interfaces, promiscuous=settings.promiscuous, ring_bytes=max(settings.ring_bytes, 1 << 20), report=report
+            ledger,
+            settings.interfaces,
+            promiscuous=settings.promiscuous,
+            ring_bytes=max(settings.ring_bytes, 1 << 20),
+            filter=settings.packets(),
+            sample=settings.sample,
+            rates_only=settings.detail == "rates",
+            report=report,
         )
     return Tap(
         ledger,
@@ -100,5 +113,8 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         generic=settings.generic_xdp,
         promiscuous=settings.promiscuous,
         ring_bytes=settings.ring_bytes,
+        filter=settings.packets(),
+        sample=settings.sample,
+        rates_only=settings.detail == "rates",
         report=report,
     )

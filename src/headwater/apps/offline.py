@@ -16,6 +16,7 @@ from headwater.apps.outlets import outlets
 from headwater.apps.table import write_table
 from headwater.config import Format, OutputSettings, Settings
 from headwater.errors import HeadwaterError, OutputClosed, SourceError
+from headwater.filters import Filter
 from headwater.pipeline import Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
@@ -148,10 +149,19 @@ class _Bar:
         return -1
 
 
-def read(files: Sequence[str], output: str | None, records: tuple[str, ...], format_: str | None) -> None:
+def read(
+    files: Sequence[str],
+    output: str | None,
+    records: tuple[str, ...],
+    format_: str | None,
+    filter: Filter | None = None,
+    sample: int = 1,
+) -> None:
     """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
     ledger = Ledger()
-    source = InTurn([Capture(path, ledger, name=name) for path, name in zip(files, _names(files), strict=True)])
+    source = InTurn(
+        [Capture(path, ledger, name=name, filter=filter, sample=sample) for path, name in zip(files, _names(files), strict=True)]
+    )
     if format_ == "table" or (format_ is None and output is None and sys.stdout.isatty()):
         _table(source, ledger)
         return

@@ -271,6 +271,9 @@ class View:
         if seconds < PATIENCE_S:
             yield Text("waiting for the first packet", "dim")
             return
+        if self._rates:
+            yield Text("Packets come, and none becomes a row: the filter keeps none of them, or detail is rates.", "dim")
+            return
         yield Text(f"No packet in {int(seconds)} s. Listening on {safe(self._describe())}.", "bold")
         yield Text("Try")
         for command, why in tries():

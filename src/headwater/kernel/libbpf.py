@@ -144,6 +144,7 @@ def remove(map_fd: int, key: int) -> None:
     lib.bpf_map_delete_elem(map_fd, ffi.new("__u32 *", key))
 
 
-def variable(map_fd: int, offset: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A 64-bit global variable of a loaded object, by its data section's map: writing to it is seen by the programs at once."""
-    return np.frombuffer(mmap.mmap(map_fd, mmap.PAGESIZE), np.int64, 1, offset)
+def shared(map_fd: int, dtype: np.dtype[Any], count: int = 1) -> np.ndarray[Any, np.dtype[Any]]:
+    """An array map that may be mapped, or a data section with one variable: memory in which programs see each write at once."""
+    octets = -(-dtype.itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE
+    return np.frombuffer(mmap.mmap(map_fd, octets), dtype, count)

@@ -55,6 +55,18 @@ class Batch:
 
         return to_arrow(self)
 
+    def to_pandas(self) -> Any:
+        """The same as a pandas.DataFrame whose columns are Arrow's, so that absent values stay absent. Needs pandas."""
+        import pandas as pd  # noqa: PLC0415 - not among our dependencies
+
+        return self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
+
+    def to_polars(self) -> Any:
+        """The same as a polars.DataFrame. Needs polars."""
+        import polars as pl  # noqa: PLC0415 - not among our dependencies
+
+        return pl.from_arrow(self.to_arrow())
+
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
     """The same rows in the same order in as few batches as can be: one for each run of one record and set of interfaces."""

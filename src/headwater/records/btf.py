@@ -128,7 +128,7 @@ def parse(data: bytes) -> Btf:
         if raw.kind == INT:
             return Int(raw.name, raw.size_or_type, bool(raw.body[3] & 1))
         if raw.kind == ENUM:
-            pairs = struct.iter_unpack("<Ii", raw.body)
+            pairs = struct.iter_unpack("<Ii" if raw.flag else "<II", raw.body)
             return Enum(raw.name, raw.size_or_type, {_name(data, offset): value for offset, value in pairs})
         if raw.kind == ARRAY:
             element, _, count = struct.unpack("<III", raw.body)

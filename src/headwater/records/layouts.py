@@ -15,25 +15,32 @@ SCHEMA = btf.read(OBJECTS / "records.bpf.o")
 
 def _scalar(kind: btf.Type) -> Any:
     match kind:
+        case btf.Typedef(target=btf.Array(element=element, count=count)) if _scalar(element) == "<u1":  # an address, not numbers
+            return f"V{count}"
         case btf.Typedef(target=target):
             return _scalar(target)
         case btf.Int(size=size, signed=signed):
             return f"<{'i' if signed else 'u'}{size}"
         case btf.Enum(size=size):
             return f"<u{size}"
+        case btf.Struct():
+            return dtype(kind)
         case btf.Array(element=element, count=count):
-            inner = _scalar(element)
-            return f"V{count}" if inner == "<u1" else (inner, (count,))
+            return _scalar(element), (count,)
     raise ValueError(f"no numpy type for {kind}")
 
 
 def dtype(struct: btf.Struct) -> np.dtype[Any]:
-    """The struct as a numpy dtype of the same size, offsets and names. Octet arrays are void (V16), which may hold zeros."""
+    """The struct as a numpy dtype of the same size, offsets and names, what is `unused` left out.
+
+    Typedefs of octet arrays are void (V16), which may hold zeros.
+    """
+    members = [member for member in struct.members if member.name != "unused"]
     return np.dtype(
         {
-            "names": [m.name for m in struct.members],
-            "formats": [_scalar(m.type) for m in struct.members],
-            "offsets": [m.offset for m in struct.members],
+            "names": [m.name for m in members],
+            "formats": [_scalar(m.type) for m in members],
+            "offsets": [m.offset for m in members],
             "itemsize": struct.size,
         }
     )
@@ -51,6 +58,9 @@ HAS: dict[str, int] = {name: bit for bit, name in ENUMS["hw_has"].items()}
 PACKET: Record = record("packet", SCHEMA.structs["hw_packet"], dtype(SCHEMA.structs["hw_packet"]), ENUMS, HAS)
 RATE: Record = record("rate", SCHEMA.structs["hw_rate"], dtype(SCHEMA.structs["hw_rate"]), ENUMS, HAS)
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
+CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])
+RATE_SLOT: np.dtype[Any] = dtype(SCHEMA.structs["hw_rate_slot"])
+FILTER: np.dtype[Any] = dtype(SCHEMA.structs["hw_filter"])
 
 # The one record that no C makes: a count of one term in one interval (design: the two ledgers).
 LEDGER = Record(

@@ -14,13 +14,17 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.errors import ConfigError, HeadwaterError, KernelError, PermissionDenied, Unsupported
+from headwater.filters import Filter, sample_below
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
 from headwater.records import PACKET, Batch
+from headwater.records.layouts import FILTER
+from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
 
 BATCH_ROWS = 16_384
 WAIT_MS = 100
-DRAIN_S = 1.0  # the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
+FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
+DRAIN_S = 1.0  # without a packet: the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
 
 
 class _Ring:
@@ -37,10 +41,14 @@ class _Ring:
         self._counts = ffi.new("struct hw_af_packet_counts *")
         self._before: Counter[str] = Counter()
 
-    def read(self, rows: np.ndarray[Any, np.dtype[Any]]) -> int:
-        """Fill `rows` with what has arrived; how many there are."""
+    def read(self, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup) -> int:
+        """Fill `rows` with what has arrived; how many there are. `rates` counts every packet, kept or not."""
         memory = ffi.from_buffer(rows)
-        return int(lib.hw_af_packet_read(self._ring, self.interface.mtu, memory, rows.dtype.itemsize, len(rows)))
+        return int(lib.hw_af_packet_read(self._ring, self.interface.mtu, memory, rows.dtype.itemsize, len(rows), rates.table))
+
+    def choose(self, terms: np.ndarray[Any, np.dtype[Any]], below: int, *, rates_only: bool) -> None:
+        """Which packets become rows: Filter.terms() and sample_below(), or none. Not while read() runs."""
+        lib.hw_af_packet_choose(self._ring, ffi.from_buffer(terms), below, rates_only)
 
     def bound(self) -> bool:
         """Whether packets can still come."""
@@ -51,7 +59,7 @@ class _Ring:
         lib.hw_af_packet_stop(self._ring)
 
     def count(self) -> Counter[str]:
-        """seen, as_row, octets, segments, ring_full since the interface has had this name."""
+        """seen, as_row, filtered, sampled_out, octets, segments, ring_full since the interface has had this name."""
         return self._total() - self._before
 
     def rename(self, interface: Interface) -> Counter[str]:
@@ -59,7 +67,7 @@ class _Ring:
         counts = Counter[str]()
         if interface.name != self.interface.name:
             counts = self.count()
-            counts["seen"] = counts["as_row"] + counts["ring_full"]
+            counts["seen"] = sum(counts[term] for term in FATES) + counts["ring_full"]
             self._before += counts
         self.interface = interface
         return counts
@@ -70,14 +78,15 @@ class _Ring:
 
     def _total(self) -> Counter[str]:
         lib.hw_af_packet_counts_of(self._ring, self._counts)
-        return Counter({name: int(getattr(self._counts, name)) for name in ("seen", "as_row", "octets", "segments", "ring_full")})
+        return Counter({name: int(getattr(self._counts, name)) for name in ("seen", *FATES, "octets", "segments", "ring_full")})
 
 
 class AfPacket:
     """Live packets of `names` (none: the interfaces that kernel.interfaces.choose finds), followed as they come, go and are renamed.
 
-    `promiscuous` asks the card for frames that are addressed to others; `ring_bytes` is the ring of each interface. `report` is told,
-    in a line, of what becomes of interfaces.
+    `promiscuous` asks the card for frames that are addressed to others; `ring_bytes` is the ring of each interface. Of the packets that
+    `filter` keeps, one in `sample` becomes a row; with `rates_only` none does. All packets are counted in rates(). `report` is told, in a
+    line, of what becomes of interfaces.
     """
 
     name = "af_packet"
@@ -89,12 +98,19 @@ class AfPacket:
         *,
         promiscuous: bool = False,
         ring_bytes: int = 16 << 20,
+        filter: Filter | None = None,
+        sample: int = 1,
+        rates_only: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._names = tuple(names)
         self._promiscuous = promiscuous
         self._ring_bytes = ring_bytes
+        self._filter = filter
+        self._sample = sample
+        self._rates_only = rates_only
+        self._rollup = Rollup()
         self._report = report
         self._rings: dict[int, _Ring] = {}
         self._ended: Counter[tuple[str, str]] = Counter()  # (interface, term): of rings that are closed, and of names that were
@@ -134,6 +150,23 @@ class AfPacket:
         """Make read() hand out what the rings still hold, and end."""
         self._stopping.set()
 
+    def set_filter(self, filter: Filter | None) -> None:
+        """From the next packet on, keep what it keeps. Raises FilterError, and leaves all as it was, if it is too long."""
+        terms = self._terms(filter)
+        with self._lock:
+            self._filter = filter
+            for ring in self._rings.values():
+                ring.choose(terms, sample_below(self._sample), rates_only=self._rates_only)
+
+    def _terms(self, filter: Filter | None) -> np.ndarray[Any, np.dtype[Any]]:
+        return filter.terms(self._interfaces) if filter else np.zeros(1, FILTER)
+
+    def rates(self, ts: int) -> Batch:
+        """What all packets came to since the last call, kept or not."""
+        with self._lock:
+            counted, _ = self._rollup.take(ts)
+        return Batch(counted.record, counted.rows, self._interfaces)
+
     def listening(self) -> list[tuple[str, str]]:
         """(interface, hook) for each that is open now."""
         return [(ring.interface.name, "af_packet") for ring in list(self._rings.values())]
@@ -164,7 +197,7 @@ class AfPacket:
     def _batches(self, ring: _Ring) -> Iterator[Batch]:
         """One batch, or none. A ring that is always full does not keep the others waiting."""
         with self._lock:
-            made = ring.read(self._rows)
+            made = ring.read(self._rows, self._rollup)
         if made:
             yield self._batch(made)
 
@@ -179,7 +212,9 @@ class AfPacket:
         deadline = time.monotonic() + DRAIN_S
         while rings and time.monotonic() < deadline:
             for ring in rings:
-                yield from self._batches(ring)
+                for batch in self._batches(ring):
+                    yield batch
+                    deadline = time.monotonic() + DRAIN_S  # what comes is waited for, however slowly a busy machine reads it
             with self._lock:
                 rings = [ring for ring in rings if _unread(ring.count())]
             if rings:
@@ -193,7 +228,8 @@ class AfPacket:
         ring = _Ring(interface, self._ring_bytes, promiscuous=self._promiscuous)
         with self._lock:
             self._rings[interface.index] = ring
-        self._interfaces[interface.index] = interface.name
+        self._interfaces = self._interfaces | {interface.index: interface.name}
+        self.set_filter(self._filter)
 
     def _end(self, index: int) -> None:
         with self._lock:
@@ -244,6 +280,7 @@ class AfPacket:
             self._keep(old, ring.rename(now))
         if now.name != old:
             self._interfaces = self._interfaces | {now.index: now.name}  # batches that were handed out keep the old name
+            self.set_filter(self._filter)
             self._report(f"{old} is called {now.name} now")
 
     # -- the ledger ---------------------------------------------------------------------------------------------------------
@@ -256,9 +293,10 @@ class AfPacket:
                 counts.update({(ring.interface.name, term): count for term, count in ring.count().items()})
         totals = {}
         for name in {name for name, _ in counts}:
-            as_row, full, cut = (counts[name, term] for term in ("as_row", "ring_full", "cut"))
-            totals[Entry("packets", name, "seen")] = as_row + full + cut
-            totals[Entry("packets", name, "as_row")] = as_row
+            full, cut = counts[name, "ring_full"], counts[name, "cut"]
+            totals[Entry("packets", name, "seen")] = sum(counts[name, term] for term in FATES) + full + cut
+            for term in FATES:
+                totals[Entry("packets", name, term)] = counts[name, term]
             totals[Entry("packets", name, "octets")] = counts[name, "octets"]
             totals[Entry("packets", name, "segments")] = counts[name, "segments"]
             totals[Entry("packets", name, "dropped", "af_packet", "ring_full")] = full
@@ -267,7 +305,7 @@ class AfPacket:
 
 
 def _unread(counts: Counter[str]) -> int:
-    return counts["seen"] - counts["as_row"] - counts["ring_full"]
+    return counts["seen"] - sum(counts[term] for term in FATES) - counts["ring_full"]
 
 
 def _refuse(failed: int, name: str, ring_bytes: int) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.errors import SourceError
+from headwater.filters import Filter, sample_below
 from headwater.records import PACKET, Batch, Drop
-from headwater.records.layouts import place_reason
+from headwater.records.layouts import FILTER, place_reason
 from headwater.sources.octets import PATIENCE_S, Damaged, Octets
 from headwater.telemetry import Entry, Ledger
 
@@ -26,23 +27,37 @@ class Capture:
 
     `path` is a file, a FIFO, or `-` for standard input; `name`, what it is called in messages, rows and the ledger (the file's name
     unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
-    describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`.
+    describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
+    keeps, one in `sample` becomes a row.
     """
 
-    def __init__(self, path: str, ledger: Ledger, batch_rows: int = 65536, name: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        ledger: Ledger,
+        batch_rows: int = 65536,
+        name: str = "",
+        *,
+        filter: Filter | None = None,
+        sample: int = 1,
+    ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self.lost_before = 0
         """Packets that the capturing side says it lost. They are not in the file, so they are no part of `seen`."""
         self._path = path
         self._ledger = ledger
         self._batch_rows = batch_rows
+        self._filter = filter
+        self._sample = sample
         self._stopped = False
         self._fd = -1
         self._total = 0
         self._octets: Octets | None = None
         self._seen = Entry("packets", self.name, "seen")
         self._as_row = Entry("packets", self.name, "as_row")
+        self._filtered = Entry("packets", self.name, "filtered")
         self._counts: dict[Entry, int] = {}
+        self._refused = 0  # rows of the decoder that the filter does not keep
         self._before: dict[Entry, int] = {}  # what another capture of the same name has counted
         self._interfaces: dict[int, str] = {}
         self._decoder: Any = None
@@ -64,6 +79,9 @@ class Capture:
         self._decoder = ffi.gc(lib.hw_capture_new(), lib.hw_capture_free)
         if not self._decoder:
             raise MemoryError
+        if self._filter or self._sample > 1:
+            terms = self._filter.terms({}) if self._filter and not self._filter.names_interfaces else np.zeros(1, FILTER)
+            lib.hw_capture_choose(self._decoder, ffi.from_buffer(terms), sample_below(self._sample))
         self._before = self._ledger.totals()
 
     def _open_file(self) -> int:
@@ -172,7 +190,12 @@ class Capture:
         for index in range(len(self._interfaces), lib.hw_capture_interfaces(self._decoder)):
             text = ffi.string(lib.hw_capture_interface_name(self._decoder, index)).decode(errors="replace")
             self._interfaces[index] = printable(text) or self.name
-        return Batch(PACKET, rows, self._interfaces)
+        batch = Batch(PACKET, rows, self._interfaces)
+        if self._filter and self._filter.names_interfaces:  # which the decoder cannot know before it meets them
+            kept = self._filter.mask(batch)
+            self._refused += len(kept) - int(kept.sum())
+            batch = batch.where(kept)
+        return batch
 
     def _take_counts(self) -> None:
         """The decoder's counts as of the last block: account() may run in another thread while the decoder does."""
@@ -182,6 +205,8 @@ class Capture:
         self._counts = {
             self._seen: counts.seen,
             self._as_row: counts.as_row,
+            self._filtered: counts.filtered,
+            Entry("packets", self.name, "sampled_out"): counts.sampled_out,
             self._dropped("capture__link_type"): counts.unknown_link_type,
             self._dropped("capture__no_interface"): counts.no_interface,
         }
@@ -191,7 +216,13 @@ class Capture:
 
     def account(self) -> None:
         """Write the present totals into the ledger."""
-        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in self._counts.items()})
+        counts = self._counts
+        if self._refused:
+            counts = counts | {
+                self._as_row: counts[self._as_row] - self._refused,
+                self._filtered: counts[self._filtered] + self._refused,
+            }
+        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in counts.items()})
 
     def stop(self) -> None:
         """Make read() end within 100 ms."""

@@ -13,13 +13,17 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from headwater.errors import ConfigError, KernelError, PermissionDenied
+from headwater.errors import ConfigError, PermissionDenied
+from headwater.filters import Filter, sample_below
 from headwater.kernel import hooks, libbpf
 from headwater.kernel.clock import WallClock
+from headwater.kernel.control import REST_S, Control
+from headwater.kernel.counters import OTHER, Counters
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
 from headwater.kernel.ringbuf import Ring, merge
 from headwater.records import PACKET, Batch
-from headwater.records.layouts import COUNTERS, place_reason
+from headwater.records.layouts import FILTER, RATE_SLOT, place_reason
+from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
 
 PROGRAMS = {
@@ -27,11 +31,12 @@ PROGRAMS = {
     "xdp": ("hw_xdp",),
     "xdp_consume": ("hw_xdp_consume",),
 }
+RATE_SLOTS = 65_536 + 1  # of each half and CPU: HW_RATE_SLOTS, and one for what finds no room
 BATCH_ROWS = 65_536
 SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in order of time
 QUIET_S, BUSY_S = 0.025, 0.001  # the longest and the shortest pause between polls; nobody is ever woken for a packet
 BUSY_ROWS = 4_096  # a poll is to find about so many: few polls, and what they read is still in the cache
-OTHER = 0  # the entry of hw_counts for packets of an interface that has none
+FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
 _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
 
@@ -59,7 +64,8 @@ class Tap:
 
     `hook` is "tcx" (both directions, beside others' programs) or "xdp" (what arrives); `consume` drops at XDP what was seen, for
     mirror ports; `generic` takes XDP's slow path where a driver has no other; `promiscuous` asks the card for everybody's frames.
-    `ring_bytes`, a power of two, is the room for rows of each CPU.
+    `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in `sample` becomes a row; with
+    `rates_only` none does. All packets are counted in rates().
     """
 
     name = "tap"
@@ -74,6 +80,9 @@ class Tap:
         generic: bool = False,
         promiscuous: bool = False,
         ring_bytes: int = 16 << 20,
+        filter: Filter | None = None,
+        sample: int = 1,
+        rates_only: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -82,9 +91,15 @@ class Tap:
         self._generic = generic
         self._promiscuous = promiscuous
         self._ring_bytes = ring_bytes
+        self._filter = filter
+        self._sample = sample
+        self._rates_only = rates_only
+        self._rollup = Rollup()
+        self._slots = np.empty((2, 0), RATE_SLOT)  # what the programs count rates in: two halves, a row for each CPU
         self._report = report
         self._programs = PROGRAMS["xdp_consume" if hook == "xdp" and consume else hook]
-        self._object = libbpf.Object("tap", self._programs, {"hw_packet_rings": libbpf.possible_cpus()})
+        cpus = libbpf.possible_cpus()
+        self._object = libbpf.Object("tap", self._programs, {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS})
         self._rings: list[Ring] = []
         self._attached: dict[int, _Attached] = {}
         self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
@@ -95,6 +110,8 @@ class Tap:
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # account() and listening() are called while read() follows interfaces
         self._clock: WallClock | None = None
+        self._control: Control | None = None
+        self._counters: Counters
         self._watcher = Watcher(routes=not names)
 
     def __enter__(self) -> Self:
@@ -117,7 +134,13 @@ class Tap:
 
     def _load(self) -> None:
         self._object.open()
-        self._clock = WallClock(libbpf.variable(self._object.map(".bss")))
+        self._counters = Counters(self._object.map("hw_counts"))
+        self._control = Control(self._object.map(".bss"))
+        self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only)
+        self._slots = libbpf.shared(self._object.map("hw_rates"), RATE_SLOT, 2 * libbpf.possible_cpus() * RATE_SLOTS).reshape(2, -1)
+        self._control.set_sampling(sample_below(self._sample))
+        self.set_filter(self._filter)
+        self._clock = WallClock(self._control.utc_offset)
         self._clock.open()
         rings = self._object.map("hw_packet_rings")
         for cpu in range(libbpf.possible_cpus()):
@@ -125,7 +148,6 @@ class Tap:
             libbpf.put(rings, cpu, struct.pack("=I", fd))
             self._rings.append(Ring(fd, self._ring_bytes, PACKET))
             os.close(fd)
-        self._make_counters(OTHER)
         self._watcher.open()
 
     def close(self) -> None:
@@ -141,6 +163,22 @@ class Tap:
     def stop(self) -> None:
         """Make read() detach, hand out what the rings still hold, and end."""
         self._stopping.set()
+
+    def set_filter(self, filter: Filter | None) -> None:
+        """From the next packet on, keep what it keeps. Raises FilterError, and leaves all as it was, if it is too long."""
+        assert self._control is not None  # noqa: S101 - open() came before
+        self._control.set_filter(filter.terms(self._interfaces) if filter else np.zeros(1, FILTER))
+        self._filter = filter
+
+    def rates(self, ts: int) -> Batch:
+        """What all packets came to since the last call, kept or not."""
+        assert self._control is not None  # noqa: S101 - as above
+        half = self._control.next_second()
+        time.sleep(REST_S)
+        with self._lock:
+            self._rollup.take_slots(self._slots[half], self._interfaces)
+        counted, _ = self._rollup.take(ts)
+        return counted
 
     def listening(self) -> list[tuple[str, str]]:
         """(interface, hook) for each that is attached now."""
@@ -197,8 +235,7 @@ class Tap:
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _attach(self, interface: Interface) -> None:
-        with contextlib.suppress(KernelError):  # the map is full: it will be counted as `other`
-            self._make_counters(interface.index)
+        self._counters.open(interface.index)  # without a place it is counted as `other`
         links: list[int] = []
         index, name = interface.index, interface.name
         try:
@@ -219,6 +256,12 @@ class Tap:
         if before != name:
             self._settle(index, before)
         self._interfaces[index] = name
+        self._renew_filter()
+
+    def _renew_filter(self) -> None:
+        """One that names interfaces holds for the numbers that they have now."""
+        if self._filter and self._filter.names_interfaces:
+            self.set_filter(self._filter)
 
     def _follow(self) -> None:
         """Bring what is attached to what is there: new ones, renamed ones, and those that are gone."""
@@ -236,6 +279,7 @@ class Tap:
                 self._report(f"{attached.name} is called {there[index].name} now")
                 self._settle(index, attached.name)
                 attached.name = self._interfaces[index] = there[index].name
+                self._renew_filter()
         for interface in self._wanted():
             if interface.index not in self._attached:
                 with contextlib.suppress(hooks.InterfaceGone):
@@ -262,10 +306,9 @@ class Tap:
         made = lost = 0
         for name, counters in self._all_counters():
             dropped = {drop: int(number) for drop, number in enumerate(counters["dropped"]) if number}
-            known = int(counters["as_row"]) + sum(dropped.values())
+            known = sum(int(counters[term]) for term in FATES) + sum(dropped.values())
             count(Entry("packets", name, "seen"), int(counters["seen"]) if self._stopping.is_set() else known)
-            count(Entry("packets", name, "as_row"), int(counters["as_row"]))
-            for term in ("octets", "segments", "consumed"):
+            for term in (*FATES, "octets", "segments", "consumed"):
                 count(Entry("packets", name, term), int(counters[term]))
             for drop, number in dropped.items():
                 count(Entry("packets", name, "dropped", *place_reason(drop)), number)
@@ -285,30 +328,23 @@ class Tap:
     def _collect(self) -> list[tuple[str, dict[str, Any]]]:
         for index in [index for index, (_, since) in self._gone.items() if time.monotonic() - since > RETIRE_S]:
             self._settle(index, self._gone.pop(index)[0])
-            libbpf.remove(self._object.map("hw_counts"), index)
+            self._counters.close(index)
             del self._settled[index]
         live = {OTHER: "other"} | {index: attached.name for index, attached in self._attached.items()}
         live |= {index: name for index, (name, _) in self._gone.items()}
-        return [*self._retired.items(), *((name, self._counters(index)) for index, name in live.items())]
+        return [*self._retired.items(), *((name, self._counted(index)) for index, name in live.items())]
 
     def _settle(self, index: int, name: str) -> None:
         """What the entry counted until now stays with `name`; a packet that is on its way just now goes with what comes after."""
-        counts = self._counters(index)
-        counts["seen"] = counts["as_row"] + counts["dropped"].sum()
+        counts = self._counted(index)
+        counts["seen"] = sum(counts[term] for term in FATES) + counts["dropped"].sum()
         self._retired[name] = _sum(self._retired.get(name, {}), counts)
         self._settled[index] = _sum(self._settled.get(index, {}), counts)
 
-    def _make_counters(self, index: int) -> None:
-        fresh = np.zeros(libbpf.possible_cpus(), COUNTERS)
-        if not libbpf.get(self._object.map("hw_counts"), index, fresh):
-            libbpf.put(self._object.map("hw_counts"), index, fresh.tobytes())
-
-    def _counters(self, index: int) -> dict[str, Any]:
+    def _counted(self, index: int) -> dict[str, Any]:
         """The counts of one interface over all CPUs, less those that stay with a name it had before."""
-        each = np.zeros(libbpf.possible_cpus(), COUNTERS)
-        libbpf.get(self._object.map("hw_counts"), index, each)
         settled = self._settled.get(index, {})
-        return {term: each[term].sum(axis=0) - settled.get(term, 0) for term in COUNTERS.names or ()}
+        return {term: count - settled.get(term, 0) for term, count in self._counters.of(index).items()}
 
 
 def _sum(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

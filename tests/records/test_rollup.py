@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headwater.analysis.rollup import Rollup
 from headwater.records import PACKET, Batch
 from headwater.records.layouts import HAS
+from headwater.records.rollup import Rollup
 
 IP = HAS["l2"] | HAS["ethertype"] | HAS["addr"] | HAS["ip"] | HAS["ipv4"] | HAS["proto"]
 

@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 
 from headwater._native import ffi, lib
-from headwater.records import RATE, Batch
+from headwater.records.batch import Batch
+from headwater.records.layouts import RATE
 
 TALKER = np.dtype([("addr", "V16"), ("packets", "<u8"), ("octets", "<u8")])
 """struct hw_talker: what one source address sent."""
@@ -19,7 +20,7 @@ class Rollup:
     any column is what found no room. Not for several threads at once. Raises MemoryError.
     """
 
-    def __init__(self, groups: int = 16_384) -> None:
+    def __init__(self, groups: int = 65_536) -> None:
         table = lib.hw_rollup_new(groups)
         if table == ffi.NULL:
             raise MemoryError(f"no memory for {groups} groups")
@@ -29,13 +30,23 @@ class Rollup:
         self._talkers = np.empty(groups + 1, dtype=TALKER)
         self._interfaces: Mapping[int, str] = {}
 
-    def add(self, batch: Batch) -> Self:
-        """Count the rows of a batch of packets."""
+    @property
+    def table(self) -> Any:
+        """For native code that counts by itself: struct hw_rollup."""
+        return self._table
+
+    def add(self, batch: Batch, *, rates: bool = True, talkers: bool = True) -> Self:
+        """Count the rows of a batch of packets, for the one, the other or both."""
         rows = batch.rows
         if len(rows):
             self._interfaces = batch.interfaces
-            lib.hw_rollup_add(self._table, _pointer(rows), rows.strides[0], len(rows))
+            lib.hw_rollup_add(self._table, _pointer(rows), rows.strides[0], len(rows), rates, talkers)
         return self
+
+    def take_slots(self, slots: np.ndarray[Any, np.dtype[Any]], interfaces: Mapping[int, str]) -> None:
+        """Count what the kernel did (struct hw_rate_slot), and empty it. No program may be writing to it any more."""
+        self._interfaces = interfaces
+        lib.hw_rollup_take_slots(self._table, _pointer(slots), len(slots))
 
     def take(self, ts: int) -> tuple[Batch, np.ndarray[Any, np.dtype[Any]]]:
         """The sums since the last call, and a new beginning: rates (with `ts` as their second) and talkers (TALKER), in no order.

@@ -1,0 +1,159 @@
+"""A running Headwater can be told another filter: it listens on a unix socket that only its own user and root may open.
+
+One request and one answer a connection, each a line of JSON: {"filter": "tcp"} sets a filter ("" keeps everything), {} asks for it; the
+answer is {"filter": "..."}, or {"problem": "..."}.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from headwater.errors import FilterError, HeadwaterError, KernelError
+from headwater.filters import Filter
+
+MOST_OCTETS = 16_384
+PATIENCE_S = 5.0
+
+
+class Filtered(Protocol):
+    """A source whose filter can be changed while it runs."""
+
+    def set_filter(self, filter: Filter | None) -> None:
+        """From the next packet on, keep what it keeps; None keeps all. Raises FilterError."""
+
+
+def folder() -> Path:
+    """Where the sockets of this user's runs are: the system's place for them, the session's, or a private one."""
+    if os.geteuid() == 0:
+        return Path("/run/headwater")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "headwater" if runtime else Path(tempfile.gettempdir()) / f"headwater-{os.geteuid()}"
+
+
+class Server:
+    """Listens while the run lasts. Where it cannot, the run goes on without: nothing depends on it."""
+
+    def __init__(self, source: Filtered, text: str) -> None:
+        self._source = source
+        self._text = text
+        self._path = folder() / f"{os.getpid()}.sock"
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._open = False
+
+    @property
+    def text(self) -> str:
+        """The filter in force."""
+        return self._text
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(OSError):
+            _private(self._path.parent)
+            self._path.unlink(missing_ok=True)
+            mask = os.umask(0o177)
+            try:
+                self._socket.bind(str(self._path))
+            finally:
+                os.umask(mask)
+            self._socket.listen()
+            self._open = True
+            threading.Thread(target=self._serve, name="control", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._open:
+            self._open = False
+            self._path.unlink(missing_ok=True)
+            self._socket.shutdown(socket.SHUT_RDWR)  # ends accept()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while self._open:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(PATIENCE_S)
+                connection.sendall(json.dumps(self._answer(_line(connection))).encode() + b"\n")
+
+    def _answer(self, request: bytes) -> dict[str, str]:
+        try:
+            asked = json.loads(request)
+            wanted = asked.get("filter")
+            if wanted is not None:
+                self._source.set_filter(Filter(str(wanted)) if wanted else None)
+                self._text = str(wanted)
+        except (ValueError, AttributeError):
+            return {"problem": "this is not a request that Headwater knows"}
+        except HeadwaterError as error:
+            return {"problem": str(error)}
+        return {"filter": self._text}
+
+
+def running() -> list[int]:
+    """The processes of this user that listen."""
+    found = []
+    for path in sorted(folder().glob("*.sock")):
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+                found.append(int(path.stem))
+            except ConnectionRefusedError:  # killed: nobody else cleans up
+                path.unlink(missing_ok=True)
+            except (OSError, ValueError):
+                continue
+    return found
+
+
+def ask(pid: int | None, filter: str | None) -> str:
+    """Set the filter of a running Headwater (None: leave it), and return the one in force. Raises KernelError or FilterError."""
+    if filter:
+        Filter(filter)  # a mistake is shown here, with its place
+    found = [pid] if pid is not None else running()
+    if not found:
+        raise KernelError("no Headwater runs for this user: start one with `headwater run`, or use sudo if it runs as root")
+    if len(found) > 1:
+        raise KernelError(f"several are running: choose one with --pid: {', '.join(map(str, found))}")
+    answer = _request(found[0], {} if filter is None else {"filter": filter})
+    if "problem" in answer:
+        problem = str(answer["problem"])
+        raise FilterError(problem.partition("\n")[0].removeprefix("filter: "), filter or "", 0) if filter else KernelError(problem)
+    return str(answer["filter"])
+
+
+def _request(pid: int, request: dict[str, str]) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE_S)
+        try:
+            connection.connect(str(folder() / f"{pid}.sock"))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer = json.loads(_line(connection))
+        except (OSError, ValueError) as error:
+            raise KernelError(f"process {pid} does not answer ({error}): is it a Headwater of this user?") from error
+    return answer if isinstance(answer, dict) else {}
+
+
+def _line(connection: socket.socket) -> bytes:
+    """What the other side sends, up to the end of a line; at most MOST_OCTETS."""
+    got = b""
+    while not got.endswith(b"\n") and len(got) < MOST_OCTETS:
+        more = connection.recv(4096)
+        if not more:
+            break
+        got += more
+    return got
+
+
+def _private(folder: Path) -> None:
+    """A folder of ours that nobody else can write to. Raises OSError if somebody else made it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(folder)

@@ -1,0 +1,52 @@
+"""One filter language, for the kernel, captures and batches: Wireshark's display filters, as far as a packet row can tell."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from headwater.filters.comparisons import Both, Either, Interface, Meaning, Neither, meaning
+from headwater.filters.grammar import parse
+from headwater.filters.mask import Mask, mask
+from headwater.filters.terms import compile_terms
+from headwater.records import Batch
+
+__all__ = ["Filter", "sample_below"]
+
+
+class Filter:
+    """A filter's text, understood. Raises FilterError with the place of a mistake."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._meaning = meaning(parse(text), text)
+
+    def __repr__(self) -> str:
+        return f"Filter({self.text!r})"
+
+    @property
+    def names_interfaces(self) -> bool:
+        """Whether it asks where a packet was seen, so that its terms hold only for the interfaces of the moment."""
+        return _names_interfaces(self._meaning)
+
+    def terms(self, interfaces: Mapping[int, str]) -> np.ndarray[Any, np.dtype[Any]]:
+        """As one struct hw_filter, for the kernel and the native readers. Raises FilterError if it is too long for them."""
+        return compile_terms(self._meaning, interfaces, self.text)
+
+    def mask(self, batch: Batch) -> Mask:
+        """A bool for each row of a batch of packets: whether it is kept."""
+        return mask(self._meaning, batch)
+
+
+def _names_interfaces(meaning: Meaning) -> bool:
+    match meaning:
+        case Neither(part=part):
+            return _names_interfaces(part)
+        case Both(parts=parts) | Either(parts=parts):
+            return any(_names_interfaces(part) for part in parts)
+    return isinstance(meaning, Interface)
+
+
+def sample_below(one_in: int) -> int:
+    """What a random number of 32 bits must be below, so that one packet in `one_in` is kept; 0 keeps all."""
+    return (1 << 32) // one_in if one_in > 1 else 0

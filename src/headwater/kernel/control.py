@@ -1,0 +1,51 @@
+"""What the running programs are told: the clock's offset, the filter, the sampling (struct hw_control in bpf/records.h)."""
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from headwater.kernel.libbpf import shared
+from headwater.records.layouts import CONTROL
+
+REST_S = 0.02
+"""After which no program that began before can still be reading: the filter that is not in force may be written."""
+
+
+class Control:
+    """The memory that a loaded object shares with us, by the map of its data section."""
+
+    def __init__(self, map_fd: int) -> None:
+        self._shared = shared(map_fd, CONTROL)
+        self._changed_at = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def utc_offset(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Nanoseconds, one element, to be written to."""
+        return self._shared["utc_offset"]
+
+    def set_filter(self, terms: np.ndarray[Any, np.dtype[Any]]) -> None:
+        """Put a filter (Filter.terms) in force. A program that runs just now ends with the one it began with."""
+        with self._lock:
+            time.sleep(max(0.0, self._changed_at + REST_S - time.monotonic()))
+            other = 1 - int(self._shared["filter"][0])
+            self._shared["filters"][0, other] = terms[0]
+            self._shared["filter"] = other
+            self._changed_at = time.monotonic()
+
+    def begin(self, cpus: int, *, rates_only: bool) -> None:
+        """What does not change while programs run: the CPUs that hw_rates has room for, and whether packets become rows at all."""
+        self._shared["cpus"] = cpus
+        self._shared["rates_only"] = rates_only
+
+    def next_second(self) -> int:
+        """Let the programs count rates into the other half. The half that they counted into until now; after REST_S none writes to it."""
+        half = int(self._shared["second"][0])
+        self._shared["second"] = 1 - half
+        return half
+
+    def set_sampling(self, below: int) -> None:
+        """See sample_below()."""
+        self._shared["sample_below"] = below
