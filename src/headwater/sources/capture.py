@@ -132,8 +132,9 @@ class Capture:
         """
         if self._octets is None:
             raise ValueError("read() before open()")
-        buffer = np.empty(lib.HW_CAPTURE_LARGEST + READ, np.uint8).data  # so every block that is decoded fits
-        base = ffi.from_buffer("char[]", buffer)
+        octets = np.empty(lib.HW_CAPTURE_LARGEST + READ, np.uint8)  # so every block that is decoded fits
+        buffer = octets.data
+        base = ffi.cast("char *", octets.ctypes.data)  # no view of a view: the garbage collector may clear those in the wrong order
         rows, into = self._room()
         made, consumed = ffi.new("size_t *"), ffi.new("size_t *")
         filled = left = 0  # rows not handed out; octets not decoded
