@@ -347,8 +347,8 @@ struct hw_control {
 
 /* What the kernel counts for an interface, per CPU. Each packet adds one to seen and one to one other term. */
 struct hw_counters {
-	__u32 ifindex; /* whose they are; 0: nobody's, or everybody's who has none */
-	__u32 unused;
+	__u32 ifindex;	      /* whose they are; 0: nobody's, or everybody's who has none */
+	__u32 starts_with_ip; /* 1: a device without a link-layer header (tun, WireGuard, ppp) */
 	__u64 seen;
 	__u64 octets;
 	__u64 segments;

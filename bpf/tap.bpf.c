@@ -228,7 +228,7 @@ int hw_xdp_consume(struct xdp_md *ctx)
 	return hw_xdp_frame(ctx, 1) ? XDP_DROP : XDP_PASS;
 }
 
-HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_start start, enum hw_direction direction)
+HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_direction direction)
 {
 	struct hw_counters *counters = hw_counters_of(skb->ifindex);
 	__u32 zero = 0, length, tag = 0, segments;
@@ -263,7 +263,7 @@ HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_start start, enum hw_d
 	p->row.direction = direction;
 	if (tag)
 		hw_vlan(&p->row, skb->vlan_tci);
-	hw_parse(p, start);
+	hw_parse(p, counters->starts_with_ip ? HW_START_ip : HW_START_ethernet);
 	p->row.length += tag; /* after the parser, whose offsets are those of the frame without the tag */
 	p->row.captured += tag;
 	hw_count_rate(&p->row);
@@ -275,26 +275,13 @@ HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_start start, enum hw_d
 SEC("tc")
 int hw_tcx_in(struct __sk_buff *skb)
 {
-	return hw_tcx_frame(skb, HW_START_ethernet, HW_DIRECTION_in);
+	return hw_tcx_frame(skb, HW_DIRECTION_in);
 }
 
 SEC("tc")
 int hw_tcx_out(struct __sk_buff *skb)
 {
-	return hw_tcx_frame(skb, HW_START_ethernet, HW_DIRECTION_out);
-}
-
-/* Devices without a link-layer header: tun, WireGuard, ppp. */
-SEC("tc")
-int hw_tcx_in_ip(struct __sk_buff *skb)
-{
-	return hw_tcx_frame(skb, HW_START_ip, HW_DIRECTION_in);
-}
-
-SEC("tc")
-int hw_tcx_out_ip(struct __sk_buff *skb)
-{
-	return hw_tcx_frame(skb, HW_START_ip, HW_DIRECTION_out);
+	return hw_tcx_frame(skb, HW_DIRECTION_out);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

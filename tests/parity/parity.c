@@ -42,8 +42,8 @@ static const struct {
 	{"hw_xdp_consume", HW_START_ethernet, HW_HOOK_xdp, HW_DIRECTION_in, XDP_DROP},
 	{"hw_tcx_in", HW_START_ethernet, HW_HOOK_tcx, HW_DIRECTION_in, (__u32)TC_ACT_UNSPEC},
 	{"hw_tcx_out", HW_START_ethernet, HW_HOOK_tcx, HW_DIRECTION_out, (__u32)TC_ACT_UNSPEC},
-	{"hw_tcx_in_ip", HW_START_ip, HW_HOOK_tcx, HW_DIRECTION_in, (__u32)TC_ACT_UNSPEC},
-	{"hw_tcx_out_ip", HW_START_ip, HW_HOOK_tcx, HW_DIRECTION_out, (__u32)TC_ACT_UNSPEC},
+	{"hw_tcx_in", HW_START_ip, HW_HOOK_tcx, HW_DIRECTION_in, (__u32)TC_ACT_UNSPEC},
+	{"hw_tcx_out", HW_START_ip, HW_HOOK_tcx, HW_DIRECTION_out, (__u32)TC_ACT_UNSPEC},
 };
 
 static int fds[PROGRAMS];
@@ -53,7 +53,7 @@ static __u64 last_time;
 static struct hw_packet from_kernel;
 static int rows_read;
 static struct ring_buffer *ring;
-static int counts_fd;
+static int counts_fd[2]; /* of devices that start with Ethernet, and with IP */
 
 static void fail(const char *what)
 {
@@ -71,9 +71,10 @@ static int take_row(void *context, void *data, size_t size)
 	return 0;
 }
 
-static void open_object(const char *path, int cpu)
+/* The programs that start so, loaded by themselves: what a device's frames begin with is a part of its counters. */
+static void open_object(const char *path, int cpu, int starts_with_ip)
 {
-	struct hw_counters zeros[256] = {0};
+	static struct hw_counters counters[256];
 	struct bpf_object *object;
 	struct bpf_map *rings;
 	__u32 key = 0;
@@ -93,16 +94,19 @@ static void open_object(const char *path, int cpu)
 	key = (__u32)cpu;
 	if (fd < 0 || bpf_map_update_elem(bpf_map__fd(rings), &key, &fd, BPF_ANY))
 		fail("ring");
-	ring = ring_buffer__new(fd, take_row, NULL, NULL);
-	if (!ring)
+	if (ring ? ring_buffer__add(ring, fd, take_row, NULL) : !(ring = ring_buffer__new(fd, take_row, NULL, NULL)))
 		fail("ring_buffer__new");
-	counts_fd = bpf_object__find_map_fd_by_name(object, "hw_counts");
+	counts_fd[starts_with_ip] = bpf_object__find_map_fd_by_name(object, "hw_counts");
+	for (i = 0; i < 256; i++)
+		counters[i].starts_with_ip = (__u32)starts_with_ip;
 	key = 0;
-	if (counts_fd < 0 || bpf_map_update_elem(counts_fd, &key, zeros, BPF_ANY))
+	if (counts_fd[starts_with_ip] < 0 || bpf_map_update_elem(counts_fd[starts_with_ip], &key, counters, BPF_ANY))
 		fail("hw_counts");
 	for (i = 0; i < PROGRAMS; i++) {
 		struct bpf_program *program = bpf_object__find_program_by_name(object, programs[i].name);
 
+		if ((programs[i].start == HW_START_ip) != starts_with_ip)
+			continue;
 		if (!program)
 			fail(programs[i].name);
 		fds[i] = bpf_program__fd(program);
@@ -112,16 +116,18 @@ static void open_object(const char *path, int cpu)
 /* The kernel's own ledger of these runs: each was seen, and each became a row. */
 static int ledger_is_off(int cpu)
 {
-	struct hw_counters counts[256];
+	static struct hw_counters counts[2][256];
 	unsigned long expected = 0;
 	__u32 key = 0;
 	int i;
 
-	if (bpf_map_lookup_elem(counts_fd, &key, counts))
-		fail("hw_counts");
+	for (i = 0; i < 2; i++)
+		if (bpf_map_lookup_elem(counts_fd[i], &key, counts[i]))
+			fail("hw_counts");
 	for (i = 0; i < PROGRAMS; i++)
 		expected += runs[i];
-	return counts[cpu].seen != expected || counts[cpu].as_row != expected || counts[cpu].consumed != runs[XDP_CONSUME];
+	return counts[0][cpu].seen + counts[1][cpu].seen != expected || counts[0][cpu].as_row + counts[1][cpu].as_row != expected ||
+	       counts[0][cpu].consumed != runs[XDP_CONSUME];
 }
 
 static void native(struct hw_packet *row, const __u8 *octets, __u32 size, enum program program, __u8 junk)
@@ -423,7 +429,8 @@ int main(int argc, char **argv)
 	plan.seed = strtoul(argv[7], NULL, 10);
 	stop_after = strtoul(argv[8], NULL, 10);
 	cpu = pin(plan.part);
-	open_object(argv[1], cpu);
+	open_object(argv[1], cpu, 0);
+	open_object(argv[1], cpu, 1);
 	while (differences < stop_after && fgets(path, sizeof(path), stdin)) {
 		path[strcspn(path, "\n")] = 0;
 		read_file(&plan, path);

@@ -9,7 +9,7 @@ from headwater.records.layouts import COUNTERS
 
 OTHER = 0  # the place of packets of an interface that has none
 PLACES, PROBES = 1024, 4  # HW_PLACES, HW_PROBES
-TERMS = [name for name in COUNTERS.names or () if name != "ifindex"]
+TERMS = [name for name in COUNTERS.names or () if name not in ("ifindex", "starts_with_ip")]
 
 
 class Counters:
@@ -19,20 +19,20 @@ class Counters:
         self._map = map_fd
         self._places: dict[int, int] = {}
 
-    def open(self, ifindex: int) -> bool:
+    def open(self, ifindex: int, *, starts_with_ip: bool) -> bool:
         """Take a place for an interface, before its first packet; what it has counted before stays. False if there is none left."""
         taken = set(self._places.values())
         free = [place for place in (1 + (ifindex + probe) % (PLACES - 1) for probe in range(PROBES)) if place not in taken]
         if ifindex in self._places or not free:
             return ifindex in self._places
         self._places[ifindex] = free[0]
-        self._put(free[0], ifindex)
+        self._put(free[0], ifindex, starts_with_ip)
         return True
 
     def close(self, ifindex: int) -> None:
         """Give the place back; nothing counts for that interface any more."""
         if ifindex in self._places:
-            self._put(self._places.pop(ifindex), 0)
+            self._put(self._places.pop(ifindex), 0, False)
 
     def of(self, ifindex: int) -> dict[str, Any]:
         """The counts of one interface, or of OTHER, over all CPUs."""
@@ -41,7 +41,7 @@ class Counters:
             libbpf.get(self._map, self._places.get(ifindex, OTHER), each)
         return {term: each[term].sum(axis=0) for term in TERMS}
 
-    def _put(self, place: int, ifindex: int) -> None:
+    def _put(self, place: int, ifindex: int, starts_with_ip: bool) -> None:
         fresh = np.zeros(libbpf.possible_cpus(), COUNTERS)
-        fresh["ifindex"] = ifindex
+        fresh["ifindex"], fresh["starts_with_ip"] = ifindex, starts_with_ip
         libbpf.put(self._map, place, fresh.tobytes())

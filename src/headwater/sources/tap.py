@@ -27,7 +27,7 @@ from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
 
 PROGRAMS = {
-    "tcx": ("hw_tcx_in", "hw_tcx_out", "hw_tcx_in_ip", "hw_tcx_out_ip"),
+    "tcx": ("hw_tcx_in", "hw_tcx_out"),
     "xdp": ("hw_xdp",),
     "xdp_consume": ("hw_xdp_consume",),
 }
@@ -235,17 +235,17 @@ class Tap:
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _attach(self, interface: Interface) -> None:
-        self._counters.open(interface.index)  # without a place it is counted as `other`
+        # without a place it is counted as `other`, and read as Ethernet
+        self._counters.open(interface.index, starts_with_ip=not interface.starts_with_ethernet)
         links: list[int] = []
         index, name = interface.index, interface.name
         try:
             if self._hook == "xdp":
                 links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
             else:
-                suffix = "" if interface.starts_with_ethernet else "_ip"
-                links.append(hooks.attach_tcx(self._object.program(f"hw_tcx_in{suffix}"), index, name, egress=False))
+                links.append(hooks.attach_tcx(self._object.program("hw_tcx_in"), index, name, egress=False))
                 if not interface.loopback:  # loopback shows each packet twice; what arrives is all there is
-                    links.append(hooks.attach_tcx(self._object.program(f"hw_tcx_out{suffix}"), index, name, egress=True))
+                    links.append(hooks.attach_tcx(self._object.program("hw_tcx_out"), index, name, egress=True))
         except BaseException:
             for link in links:
                 hooks.detach(link)
