@@ -193,6 +193,19 @@ HW_INLINE int hw_is_extension(__u8 proto)
 	return proto == 0 || proto == 43 || proto == 44 || proto == 51 || proto == 60 || proto == 135 || proto == 139 || proto == 140;
 }
 
+/* What the fixed header tells, but for lengths and fragments. */
+HW_INLINE void hw_ipv4_fields(struct hw_packet *row, const __u8 *ip)
+{
+	row->ip_version = 4;
+	row->dscp = ip[1] >> 2;
+	row->ecn = ip[1] & 3;
+	row->df = !!(ip[6] & 0x40);
+	row->ttl = ip[8];
+	row->proto = ip[9];
+	hw_map_ipv4(row->src, ip + 12);
+	hw_map_ipv4(row->dst, ip + 16);
+}
+
 HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 {
 	struct hw_packet *row;
@@ -208,15 +221,8 @@ HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 	if (!ip)
 		return hw_short(p, start, 20, HW_WEIRD_truncated_IP);
 	row->has |= HW_HAS_addr | HW_HAS_ip | HW_HAS_ipv4 | HW_HAS_proto;
-	row->ip_version = 4;
-	row->dscp = ip[1] >> 2;
-	row->ecn = ip[1] & 3;
-	row->df = !!(ip[6] & 0x40);
-	row->ttl = ip[8];
-	row->proto = ip[9];
+	hw_ipv4_fields(row, ip);
 	hw_fragment(row, hw_be16(ip + 4), (hw_be16(ip + 6) & 0x1fff) << 3, ip[6] & 0x20);
-	hw_map_ipv4(row->src, ip + 12);
-	hw_map_ipv4(row->dst, ip + 16);
 	header = (ip[0] & 15) * 4;
 	hw_ip_extent(p, start, hw_be16(ip + 2));
 	if (header > row->ip_length || header < 20) {
@@ -237,6 +243,19 @@ HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 	return hw_next_of_proto(p);
 }
 
+/* What the fixed header tells, but for lengths. */
+HW_INLINE void hw_ipv6_fields(struct hw_packet *row, const __u8 *ip)
+{
+	row->ip_version = 6;
+	row->dscp = hw_be16(ip) >> 6 & 63;
+	row->ecn = ip[1] >> 4 & 3;
+	row->flow_label = hw_be32(ip) & 0xfffff;
+	row->proto = ip[6];
+	row->ttl = ip[7];
+	hw_copy_addr(row->src, ip + 8);
+	hw_copy_addr(row->dst, ip + 24);
+}
+
 HW_STEP int hw_parse_ipv6(struct hw_parser *p)
 {
 	struct hw_packet *row;
@@ -252,14 +271,7 @@ HW_STEP int hw_parse_ipv6(struct hw_parser *p)
 	if (!ip)
 		return hw_short(p, start, 40, HW_WEIRD_truncated_IP);
 	row->has |= HW_HAS_addr | HW_HAS_ip | HW_HAS_ipv6 | HW_HAS_proto;
-	row->ip_version = 6;
-	row->dscp = hw_be16(ip) >> 6 & 63;
-	row->ecn = ip[1] >> 4 & 3;
-	row->flow_label = hw_be32(ip) & 0xfffff;
-	row->proto = ip[6];
-	row->ttl = ip[7];
-	hw_copy_addr(row->src, ip + 8);
-	hw_copy_addr(row->dst, ip + 24);
+	hw_ipv6_fields(row, ip);
 	stated = hw_be16(ip + 4);
 	if (stated)
 		stated += 40;

@@ -80,15 +80,8 @@ HW_INLINE int hw_parse_plain(struct hw_parser *p)
 		    (ip[9] != 6 && ip[9] != 17))
 			return HW_NEXT_ethernet;
 		has |= HW_HAS_ipv4 | HW_HAS_fragment;
-		row->ip_version = 4;
-		row->dscp = ip[1] >> 2;
-		row->ecn = ip[1] & 3;
+		hw_ipv4_fields(row, ip);
 		row->ip_id = hw_be16(ip + 4);
-		row->df = ip[6] >> 6 & 1;
-		row->ttl = ip[8];
-		row->proto = ip[9];
-		hw_map_ipv4(row->src, ip + 12);
-		hw_map_ipv4(row->dst, ip + 16);
 		ip += 20;
 		at += 34;
 		row->ip_length = stated;
@@ -100,14 +93,7 @@ HW_INLINE int hw_parse_plain(struct hw_parser *p)
 			return HW_NEXT_ethernet;
 		ip = eth + 14;
 		has |= HW_HAS_ipv6;
-		row->ip_version = 6;
-		row->dscp = hw_be16(ip) >> 6 & 63;
-		row->ecn = ip[1] >> 4 & 3;
-		row->flow_label = hw_be32(ip) & 0xfffff;
-		row->proto = ip[6];
-		row->ttl = ip[7];
-		hw_copy_addr(row->src, ip + 8);
-		hw_copy_addr(row->dst, ip + 24);
+		hw_ipv6_fields(row, ip);
 		ip += 40;
 		at += 54;
 		row->ip_length = stated + 40;
