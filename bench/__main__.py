@@ -6,7 +6,7 @@ import time
 
 from bench import common, page
 
-FIGURES = ("live_xdp", "live_tcx", "hooks", "filters", "ring", "captures", "idle")
+FIGURES = ("live_xdp", "live_tcx", "live_af_packet", "hooks", "filters", "ring", "captures", "idle")
 
 
 def main() -> None:

@@ -39,10 +39,10 @@ class Sample:
     exact: bool | None = None  # the ledger equals the generator's count
 
 
-def generate(veth: Veth, seconds: float = SECONDS) -> tuple[int, int, float]:
-    """One generator on each CPU, as fast as they can. Returns (sent, arrived, seconds)."""
+def generate(veth: Veth, seconds: float = SECONDS, nice: int = 0) -> tuple[int, int, float]:
+    """One generator on each CPU, as fast as they can, of that niceness. Returns (sent, arrived, seconds)."""
     before = counters(veth.near)
-    command = [str(BUILD / "generator"), "--seconds", str(seconds), "--tuples", "1000", "--batch", "32"]
+    command = ["nice", "-n", str(nice), str(BUILD / "generator"), "--seconds", str(seconds), "--tuples", "1000", "--batch", "32"]
     where = [str(BUILD / "generator.bpf.o"), veth.far.interface]
     each = [
         veth.far.space.start(*command, "--cpu", str(cpu), "--seed", str(500 * place), *where, stdout=subprocess.PIPE, text=True)
@@ -53,10 +53,10 @@ def generate(veth: Veth, seconds: float = SECONDS) -> tuple[int, int, float]:
     return sum(one["sent"] for one in told), arrived, max(one["seconds"] for one in told)
 
 
-def with_headwater(hook: str, *options: str) -> Callable[[Veth], Sample]:
+def with_headwater(hook: str, *options: str, nice: int = 0) -> Callable[[Veth], Sample]:
     def measure(veth: Veth) -> Sample:
         with headwater(veth.near, hook, *options) as run:
-            sent, arrived, seconds = generate(veth)
+            sent, arrived, seconds = generate(veth, nice=nice)
         kept = run.counts.get(("as_row", ""), 0)
         counted = arrived if hook == "xdp" else kept  # in the kernel, also what the ring had no room for; or where packets are read
         exact = run.exact and run.counts[("seen", "")] == arrived == sent == kept + run.dropped() and run.rolled_up == counted
@@ -65,14 +65,14 @@ def with_headwater(hook: str, *options: str) -> Callable[[Veth], Sample]:
     return measure
 
 
-def with_peer(*command: str, kept: str) -> Callable[[Veth], Sample]:
-    """A peer that is told the interface and the file last, and says in its last words what it kept."""
+def with_peer(*command: str, kept: str, file: str = "", nice: int = 0) -> Callable[[Veth], Sample]:
+    """A peer that is told the interface and the file (one in memory, unless it is given) last, and says in its last words what it kept."""
 
     def measure(veth: Veth) -> Sample:
         with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="bench") as folder:
-            words = [*command, "-i", veth.near.interface, "-w", str(Path(folder) / "capture")]
+            words = [*command, "-i", veth.near.interface, "-w", file or str(Path(folder) / "capture")]
             with running(veth.near.space, *words, ready=packet_socket, stdout=subprocess.DEVNULL) as process:
-                _, arrived, seconds = generate(veth)
+                _, arrived, seconds = generate(veth, nice=nice)
         found = re.search(kept, process.told)  # type: ignore[attr-defined]
         if not found:
             raise SystemExit(f"bench: {command[0]} does not say what it kept")

@@ -40,6 +40,7 @@ enum hw_hook {
 	HW_HOOK_none,
 	HW_HOOK_xdp,	   /* before the network stack */
 	HW_HOOK_tcx,	   /* at the network stack's edge, in both directions */
+	HW_HOOK_clsact,	   /* the same place, on kernels before 6.6 */
 	HW_HOOK_af_packet, /* a packet socket */
 	HW_HOOK_capture,   /* a file */
 } HW_PACKED;
@@ -188,9 +189,11 @@ enum hw_weird {
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
 enum hw_drop {
-	HW_DROP_ringbuf__full,	       /* the ring between kernel and user space had no room: make ring_bytes larger */
-	HW_DROP_xdp__unreadable,       /* the frame could not be copied into the parser's window */
-	HW_DROP_tcx__unreadable,       /* likewise */
+	HW_DROP_ringbuf__full,	    /* the ring between kernel and user space had no room: make ring_bytes larger */
+	HW_DROP_xdp__unreadable,    /* the frame could not be copied into the parser's window */
+	HW_DROP_tcx__unreadable,    /* likewise */
+	HW_DROP_clsact__unreadable, /* likewise */
+	HW_DROP_tc__reader_gone,    /* a clsact filter was there, and nobody to read what it makes: the process is stopped, or was killed */
 	HW_DROP_af_packet__ring_full,  /* tp_drops */
 	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
 	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
@@ -337,6 +340,7 @@ struct hw_filter {
 struct hw_control {
 	volatile __s64
 		utc_offset; /* UTC less CLOCK_BOOTTIME; set again when the clock is stepped, so that a row keeps the time of its moment */
+	volatile __u64 heartbeat;    /* CLOCK_BOOTTIME, written each second: what outlives its reader (clsact) idles when it is old */
 	volatile __u64 sample_below; /* a random number of 32 bits below it makes a row: 2^32 / N for 1 in N; 0 for all */
 	volatile __u32 filter;	     /* the one in force; the other is written meanwhile */
 	volatile __u32 second;	     /* which half of the rates is counted into; the other is read meanwhile */

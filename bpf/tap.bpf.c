@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * The tap: each packet of an interface becomes a row in the ring buffer of its CPU, or a counted drop.
- * It observes: tcx programs leave the verdict to whoever comes next; XDP passes, unless it was asked to consume (mirror ports).
+ * It observes: tcx and clsact programs leave the verdict to whoever comes next; XDP passes, unless it was asked to consume (mirror ports).
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -13,6 +13,7 @@
 #include "rate.h"
 
 #define HW_BLOCK 32
+#define HW_HEARTBEAT_OLD 5000000000 /* nanoseconds */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -228,7 +229,13 @@ int hw_xdp_consume(struct xdp_md *ctx)
 	return hw_xdp_frame(ctx, 1) ? XDP_DROP : XDP_PASS;
 }
 
-HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_direction direction)
+/* clsact filters stay when their process is killed. */
+HW_INLINE int hw_reader_gone(void)
+{
+	return bpf_ktime_get_boot_ns() > hw_control.heartbeat + HW_HEARTBEAT_OLD;
+}
+
+HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_direction direction)
 {
 	struct hw_counters *counters = hw_counters_of(skb->ifindex);
 	__u32 zero = 0, length, tag = 0, segments;
@@ -245,11 +252,15 @@ HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_direction direction)
 	counters->seen++;
 	counters->octets += length + tag;
 	counters->segments += segments;
+	if (hook == HW_HOOK_clsact && hw_reader_gone()) {
+		counters->dropped[HW_DROP_tc__reader_gone]++;
+		return TC_ACT_UNSPEC;
+	}
 	have = length < HW_WINDOW ? length : HW_WINDOW;
 	HW_OPAQUE(have);
 	if (!hw_copy(p, (void *)(long)skb->data, (void *)(long)skb->data_end, have) &&
 	    (!have || have > HW_WINDOW || bpf_skb_load_bytes(skb, 0, p->window, have))) {
-		counters->dropped[HW_DROP_tcx__unreadable]++;
+		counters->dropped[hook == HW_HOOK_clsact ? HW_DROP_clsact__unreadable : HW_DROP_tcx__unreadable]++;
 		return TC_ACT_UNSPEC;
 	}
 	hw_begin(p);
@@ -259,7 +270,7 @@ HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_direction direction)
 	p->row.length = length;
 	p->row.captured = length;
 	p->row.segments = segments;
-	p->row.hook = HW_HOOK_tcx;
+	p->row.hook = hook;
 	p->row.direction = direction;
 	if (tag)
 		hw_vlan(&p->row, skb->vlan_tci);
@@ -275,13 +286,26 @@ HW_INLINE int hw_tcx_frame(struct __sk_buff *skb, enum hw_direction direction)
 SEC("tc")
 int hw_tcx_in(struct __sk_buff *skb)
 {
-	return hw_tcx_frame(skb, HW_DIRECTION_in);
+	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_in);
 }
 
 SEC("tc")
 int hw_tcx_out(struct __sk_buff *skb)
 {
-	return hw_tcx_frame(skb, HW_DIRECTION_out);
+	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_out);
+}
+
+/* The same as direct-action filters of a clsact qdisc. */
+SEC("tc")
+int hw_clsact_in(struct __sk_buff *skb)
+{
+	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_in);
+}
+
+SEC("tc")
+int hw_clsact_out(struct __sk_buff *skb)
+{
+	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_out);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

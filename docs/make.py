@@ -17,7 +17,7 @@ from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS
 from headwater.outputs.lines import MEASUREMENTS
-from headwater.records import ENUMS, LEDGER, PACKET, RATE, Column, Record
+from headwater.records import COST, ENUMS, LEDGER, PACKET, RATE, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
 from headwater.records.schema import Kind
@@ -36,6 +36,15 @@ LEDGER_COLUMNS = {
     "place": "of `dropped`: where",
     "reason": "of `dropped`: why",
     "count": "how many in this interval",
+}
+COST_COLUMNS = {
+    "ts": "end of the interval",
+    "interval_s": "its length in seconds; of a program the second in which its time was taken",
+    "kind": "`program`, `process` or `map`",
+    "name": "of a process with its number",
+    "cpu_s": "CPU time of a program or process in this interval, in seconds; a program's is measured with the clock's own 80 ns a run",
+    "runs": "of a program, in this interval",
+    "octets": "resident memory of a process, kernel memory of a map",
 }
 
 
@@ -65,7 +74,7 @@ def table(head: str, rows: Iterable[Iterable[str]]) -> str:
 
 def record(of: Record, struct: str = "") -> str:
     """One record's columns."""
-    texts = comments("struct", struct) if struct else LEDGER_COLUMNS
+    texts = comments("struct", struct) if struct else {"ledger": LEDGER_COLUMNS, "cost": COST_COLUMNS}[of.name]
     meanings = described([column.name for column in of.columns], {**texts, **_typedefs(of, texts)})
     rows = [(f"`{c.name}`", _memory(of, c), f"{arrow_type(of, c)}", _absent(of, c), meanings[c.name]) for c in of.columns]
     return table("column | in memory | in files | there if | meaning", rows)
@@ -197,6 +206,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "rate": lambda: record(RATE, "hw_rate"),
     "ledger": lambda: record(LEDGER),
+    "cost": lambda: record(COST),
     "has": lambda: enumeration("hw_has", title="bit"),
     "hook": lambda: enumeration("hw_hook", leave_out=("none",)),
     "direction": lambda: enumeration("hw_direction", leave_out=("unknown",)),

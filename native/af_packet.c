@@ -96,6 +96,24 @@ static int bind_to(const struct hw_af_packet *a)
 	return bind(a->fd, (struct sockaddr *)&where, sizeof(where));
 }
 
+/* The first takes a number that nobody has, and the others join it. Packets of a CPU go to one of them, which takes no lock from another. */
+int hw_af_packet_join(struct hw_af_packet *a, const struct hw_af_packet *first)
+{
+	uint32_t number = 0;
+	socklen_t size = sizeof(number);
+
+	if (!first)
+		return set(a->fd, PACKET_FANOUT, (PACKET_FANOUT_CPU | PACKET_FANOUT_FLAG_UNIQUEID) << 16);
+	if (getsockopt(first->fd, SOL_PACKET, PACKET_FANOUT, &number, &size))
+		return -1;
+	return set(a->fd, PACKET_FANOUT, (number & 0xffff) | PACKET_FANOUT_CPU << 16);
+}
+
+int hw_af_packet_start(struct hw_af_packet *a)
+{
+	return offer(a->fd, HW_WINDOW + (a->ip ? LINK_HEADER : 0));
+}
+
 struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous)
 {
 	struct hw_af_packet *a = calloc(1, sizeof(*a));
@@ -107,8 +125,7 @@ struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_oct
 	a->ifindex = ifindex;
 	a->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (a->fd < 0 || set(a->fd, PACKET_VERSION, TPACKET_V3) || (inbound_only && set(a->fd, PACKET_IGNORE_OUTGOING, 1)) ||
-	    offer(a->fd, HW_WINDOW + (ip ? LINK_HEADER : 0)) || map_ring(a, ring_octets) || (promiscuous && join_promiscuous(a)) ||
-	    bind_to(a)) {
+	    offer(a->fd, 0) || map_ring(a, ring_octets) || (promiscuous && join_promiscuous(a)) || bind_to(a)) {
 		failed = errno;
 		hw_af_packet_close(a);
 		errno = failed;

@@ -17,7 +17,8 @@ struct bpf_object_open_opts { size_t sz; ...; };
 struct bpf_map_create_opts { size_t sz; ...; };
 struct bpf_link_create_opts { size_t sz; __u32 flags; ...; };
 struct bpf_xdp_query_opts { size_t sz; __u32 prog_id; unsigned char attach_mode; ...; };
-struct bpf_prog_info { __u32 type; __u32 id; char name[16]; ...; };
+struct bpf_prog_info { __u32 type; __u32 id; char name[16]; __u64 run_time_ns; __u64 run_cnt; ...; };
+#define BPF_STATS_RUN_TIME ...
 struct bpf_test_run_opts { size_t sz; const void *data_in; __u32 data_size_in; __u32 retval; int repeat; __u32 duration; ...; };
 
 struct bpf_object *bpf_object__open_file(const char *path, const struct bpf_object_open_opts *opts);
@@ -31,6 +32,8 @@ int bpf_program__fd(const struct bpf_program *prog);
 int bpf_program__set_autoload(struct bpf_program *prog, bool autoload);
 int bpf_program__set_log_buf(struct bpf_program *prog, char *log_buf, size_t log_size);
 int bpf_program__set_log_level(struct bpf_program *prog, __u32 log_level);
+struct bpf_map *bpf_object__next_map(const struct bpf_object *obj, const struct bpf_map *map);
+const char *bpf_map__name(const struct bpf_map *map);
 int bpf_map__fd(const struct bpf_map *map);
 int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries);
 __u32 bpf_map__value_size(const struct bpf_map *map);
@@ -43,6 +46,7 @@ int bpf_link_create(int prog_fd, int target_fd, int attach_type, const struct bp
 int bpf_prog_query(int target_fd, int type, __u32 query_flags, __u32 *attach_flags, __u32 *prog_ids, __u32 *prog_cnt);
 int bpf_prog_get_fd_by_id(__u32 id);
 int bpf_obj_get_info_by_fd(int bpf_fd, void *info, __u32 *info_len);
+int bpf_enable_stats(int type);
 int bpf_xdp_query(int ifindex, int flags, struct bpf_xdp_query_opts *opts);
 int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts);
 int libbpf_num_possible_cpus(void);

@@ -90,8 +90,11 @@ struct hw_af_packet_counts {
 	uint64_t ring_full;
 };
 struct hw_af_packet;
-/* Open, map and bind. Returns NULL and sets errno. `ip` is 1 for a device without a link-layer header. */
+/* Open, map and bind; nothing is taken before it is started. Returns NULL and sets errno. `ip` is 1 for a device without a link-layer header. */
 struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous);
+/* Share the packets with `first`, or be the first (NULL), before any of them is started. -1 and errno; in both, as in start. */
+int hw_af_packet_join(struct hw_af_packet *, const struct hw_af_packet *first);
+int hw_af_packet_start(struct hw_af_packet *);
 void hw_af_packet_close(struct hw_af_packet *);
 int hw_af_packet_fd(const struct hw_af_packet *);
 /* As hw_capture_choose. Not while a read is under way. */

@@ -78,7 +78,7 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
     ("text", "wanted"),
     [
         ('\ninterfces = ["eth0"]\n', "line 2: interfces is not a setting; did you mean interfaces?"),
-        ('hook = "tc"\n', 'line 1: hook must be "auto", "tcx", "xdp" or "af_packet", for instance hook = "auto"'),
+        ('hook = "tc"\n', 'line 1: hook must be "auto", "tcx", "clsact", "xdp" or "af_packet", for instance hook = "auto"'),
         ("# a\n\nring_bytes = 5000\n", "line 3: ring_bytes must be a power of two, for instance 4096"),
         ("ring_bytes = 1\n", "line 1: ring_bytes must be a whole number from 4,096 to 1,073,741,824, for instance ring_bytes = 16777216"),
         ("ring_bytes = 1e6\n", "line 1: ring_bytes must be a whole number"),
@@ -87,7 +87,7 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         ('format = "csv"\n', "line 1: format is not a setting; did you mean output.format?"),
         ('interfaces = "eth0"\n', 'line 1: interfaces must be a list of text, for instance interfaces = ["eth0"]'),
         ("interfaces = [1]\n", 'line 1: interfaces must be a list of text, for instance interfaces = ["eth0"]'),
-        ('records = ["rates"]\n', 'line 1: records must be a list of "packet" or "rate", for instance records = ["packet"]'),
+        ('records = ["rates"]\n', 'line 1: records must be a list of "packet", "rate" or "cost", for instance records = ["packet"]'),
         ("[output]\ndirectory = 5\n", 'line 2: output.directory must be text, for instance directory = "rows"'),
         ("promiscuous = 1\n", "line 1: promiscuous must be true or false, for instance promiscuous = false"),
         ('output = "rows"\n', "line 1: output must be a table: the line [output], and its keys below that"),

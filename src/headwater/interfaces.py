@@ -49,6 +49,16 @@ class Counting(Protocol):
         """Rows of the record `rate`, of the second `ts`: the sums since the last call."""
 
 
+class Priced(Protocol):
+    """A source that can say what it has in the kernel."""
+
+    def programs(self) -> Mapping[str, int]:
+        """The file descriptor of each eBPF program by name, while it is open."""
+
+    def memory(self) -> Mapping[str, int]:
+        """Octets of kernel memory by name."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """What became of rows: durable at the other side, or lost for a reason.

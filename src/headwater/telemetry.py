@@ -32,6 +32,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._counts: dict[Entry, int] = {}
+        self._means: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add(self, entry: Entry, count: int) -> None:
@@ -44,6 +45,17 @@ class Ledger:
         """Set totals that are counted elsewhere (the kernel, a decoder). All in one step, so that a sum never shows half of them."""
         with self._lock:
             self._counts.update({entry: count for entry, count in totals.items() if count or entry in self._counts or _is_whole(entry)})
+
+    def note(self, subject: str, means: str) -> None:
+        """By which means an interface's packets are seen: lines() tells it."""
+        with self._lock:
+            self._means[subject] = means
+
+    @property
+    def means(self) -> dict[str, str]:
+        """What was noted."""
+        with self._lock:
+            return dict(self._means)
 
     def totals(self) -> dict[Entry, int]:
         """All counts, as of one moment."""
@@ -65,8 +77,8 @@ def imbalances(totals: Mapping[Entry, int]) -> list[tuple[LedgerName, str, int]]
     return [(ledger, subject, difference) for (ledger, subject), difference in sums.items() if difference]
 
 
-def lines(totals: Mapping[Entry, int]) -> list[str]:
-    """The ledger for a person: a line a subject, and one that says whether it all adds up."""
+def lines(totals: Mapping[Entry, int], means: Mapping[str, str] | None = None) -> list[str]:
+    """The ledger for a person: a line a subject, by which means it was seen, and one that says whether it all adds up."""
     subjects: dict[tuple[LedgerName, str], list[tuple[Entry, int]]] = {}
     for entry, count in sorted(totals.items()):
         subjects.setdefault((entry.ledger, entry.subject), []).append((entry, count))
@@ -76,7 +88,8 @@ def lines(totals: Mapping[Entry, int]) -> list[str]:
         if not whole and subject == "other":
             continue
         parts = [f"{count:,} {_words(entry)}" for entry, count in entries if _is_part(entry) and count]
-        told.append(f"{ledger:<8} {subject}: {whole:,} {'seen' if ledger == 'packets' else 'made'} = {' + '.join(parts) or '0'}")
+        by = f" ({means[subject]})" if means and ledger == "packets" and subject in means else ""
+        told.append(f"{ledger:<8} {subject}{by}: {whole:,} {'seen' if ledger == 'packets' else 'made'} = {' + '.join(parts) or '0'}")
     off = imbalances(totals)
     told += [f"ledger   {subject}: {ledger} are off by {difference:+,}; please report this" for ledger, subject, difference in off]
     if told and not off:

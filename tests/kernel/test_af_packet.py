@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from frames import FAR_MAC, NEAR_MAC, ethernet, ip, tcp, udp
 from netns import End, FrameSender, Namespace, Veth, unique, veth_pair
@@ -223,10 +224,11 @@ def test_a_ring_that_overflows_counts_what_it_lost(silent_veth: Veth) -> None:
     assert [row["sport"] for row in seen.rows()[:100]] == [1024 + number for number in range(100)]
 
 
-def test_a_reader_that_is_too_slow_loses_only_what_is_counted(silent_veth: Veth) -> None:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_a_reader_that_is_too_slow_loses_only_what_is_counted(silent_veth: Veth, fanout: int) -> None:
     name = silent_veth.near.interface
     with FrameSender(silent_veth.far) as sender:
-        with capture(silent_veth.near.space, name, ring_bytes=16 << 10) as seen:
+        with capture(silent_veth.near.space, name, ring_bytes=16 << 10, fanout=fanout) as seen:
             sender.send(datagram(number, 200) for number in range(50_000))
         assert seen.count() + seen.term(name, "dropped", "ring_full") == seen.term(name, "seen") == sender.sent
 
@@ -243,11 +245,12 @@ def test_more_than_a_batch_waits_in_the_ring_and_all_of_it_is_read(silent_veth: 
     assert len(seen.batches) > 2
 
 
-def test_what_a_close_cuts_off_is_counted(silent_veth: Veth) -> None:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_what_a_close_cuts_off_is_counted(silent_veth: Veth, fanout: int) -> None:
     name = silent_veth.near.interface
     ledger = Ledger()
     with FrameSender(silent_veth.far) as sender, silent_veth.near.space.inside():
-        source = AfPacket(ledger, [name])
+        source = AfPacket(ledger, [name], fanout=fanout)
         with source:
             sender.send([datagram()] * 30)
         source.account()
@@ -256,19 +259,59 @@ def test_what_a_close_cuts_off_is_counted(silent_veth: Veth) -> None:
     assert ledger.get(Entry("packets", name, "dropped", "af_packet", "cut")) == sender.sent
 
 
-def test_a_quiet_line_still_yields(silent_veth: Veth) -> None:
-    with silent_veth.near.space.inside(), AfPacket(Ledger(), [silent_veth.near.interface]) as source:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_a_quiet_line_still_yields(silent_veth: Veth, fanout: int) -> None:
+    with silent_veth.near.space.inside(), AfPacket(Ledger(), [silent_veth.near.interface], fanout=fanout) as source:
         batches = source.read()
         assert [len(next(batches)) for _ in range(3)] == [0, 0, 0]
+
+
+def test_several_rings_share_the_packets_of_all_cpus(silent_veth: Veth) -> None:
+    """What each CPU sent is in order, all of it is there once, and rates are those of one ring."""
+    name, each = silent_veth.near.interface, 20_000
+
+    def send(cpu: int) -> None:
+        os.sched_setaffinity(0, {cpu})
+        with FrameSender(silent_veth.far) as sender:
+            sender.send(ethernet(udp(A4, B4, 1024 + number, 53, b"x" * cpu), 0x0800) for number in range(each))
+
+    cpus = sorted(os.sched_getaffinity(0))[:4]
+    with capture(silent_veth.near.space, name, fanout=2) as seen:
+        senders = [threading.Thread(target=send, args=(cpu,)) for cpu in cpus]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+    rows = np.concatenate([batch.rows for batch in seen.batches])
+    full = seen.term(name, "dropped", "ring_full")
+    assert len(rows) + full == seen.term(name, "seen") == each * len(cpus)
+    for cpu in cpus:
+        sports = rows["sport"][rows["payload_length"] == cpu]
+        assert (np.diff(sports.astype("i8")) > 0).all()
+        assert full or len(sports) == each
+    rates = seen.source.rates(0)
+    assert len(rates) == 1
+    assert (rates.rows["packets"].sum(), rates.rows["bytes"].sum()) == (len(rows), seen.term(name, "octets"))
+
+
+def test_who_stops_reading_several_rings_is_not_kept_waiting(silent_veth: Veth) -> None:
+    name = silent_veth.near.interface
+    with FrameSender(silent_veth.far) as sender, silent_veth.near.space.inside(), AfPacket(Ledger(), [name], fanout=2) as source:
+        batches = source.read()
+        sender.send(datagram(number) for number in range(5000))
+        wait_for(lambda: len(next(batches)) > 0)
+        batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("af_packet")]
 
 
 # -- interfaces come and go ------------------------------------------------------------------------------------------------------
 
 
-def test_an_interface_that_goes_down_and_up_is_followed(silent_veth: Veth) -> None:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_an_interface_that_goes_down_and_up_is_followed(silent_veth: Veth, fanout: int) -> None:
     near, name = silent_veth.near, silent_veth.near.interface
     with FrameSender(silent_veth.far) as sender:
-        with capture(near.space, name) as seen:
+        with capture(near.space, name, fanout=fanout) as seen:
             for _ in range(5):
                 sender.send([datagram()] * 10)
                 wait_for(lambda: seen.count() == sender.sent)
@@ -284,23 +327,24 @@ def _until_carrier(end: End) -> None:
     wait_for(lambda: "LOWER_UP" in end.space.run("ip", "link", "show", end.interface).stdout)
 
 
-def test_a_deleted_interface_is_awaited_and_read_again() -> None:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_a_deleted_interface_is_awaited_and_read_again(fanout: int) -> None:
     with veth_pair(silent=True) as veth:
         near, far = veth.near, veth.far
         sent = 0
-        with capture(near.space, near.interface) as seen:
+        with capture(near.space, near.interface, fanout=fanout) as seen:
             for _ in range(3):
                 with FrameSender(far) as sender:
                     rows = seen.count()
                     sender.send([datagram()] * 10)
                     wait_for(lambda: seen.count() > rows, lambda: sender.send([datagram()]))  # noqa: B023 - called before the next turn
                     sent += sender.sent
+                heard = seen.reports.count(f"listening on {near.interface}")
                 near.space.ip(f"link delete {near.interface}")
-                gone = len(seen.reports)
                 near.space.ip(f"link add {near.interface} type veth peer name {far.interface} netns {far.space.name}")
                 for end in (near, far):
                     end.space.ip(f"link set {end.interface} addrgenmode none arp off up")
-                wait_for(lambda: f"listening on {near.interface}" in seen.reports[max(gone - 1, 0) :])  # noqa: B023 - the same
+                wait_for(lambda: seen.reports.count(f"listening on {near.interface}") > heard)  # noqa: B023 - the same
     assert seen.count() == sent == seen.term(near.interface, "seen")  # what was in the ring when it went, too
     assert seen.reports.count(f"{near.interface} is gone; waiting for it to come back") == 3
 
@@ -319,10 +363,11 @@ def test_an_interface_that_left_and_came_back_with_its_index_is_read_again(silen
     assert seen.reports == [f"{near.interface} is gone; waiting for it to come back", f"listening on {near.interface}"]
 
 
-def test_a_renamed_interface_keeps_its_packets(silent_veth: Veth) -> None:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_a_renamed_interface_keeps_its_packets(silent_veth: Veth, fanout: int) -> None:
     near, name, new = silent_veth.near, silent_veth.near.interface, unique("hwr")
     with FrameSender(silent_veth.far) as sender:
-        with capture(near.space, name) as seen:
+        with capture(near.space, name, fanout=fanout) as seen:
             sender.send([datagram()] * 10)
             wait_for(lambda: seen.count() == 10)
             near.space.ip(f"link set {name} name {new}")  # also while it is up, since Linux 6.2
@@ -345,14 +390,15 @@ def test_without_names_a_new_interface_is_listened_on(silent_veth: Veth) -> None
 # -- what it asks of the kernel ------------------------------------------------------------------------------------------------------
 
 
-def test_promiscuous_mode_ends_with_the_source(silent_veth: Veth) -> None:
+@pytest.mark.parametrize("fanout", [1, 3])
+def test_promiscuous_mode_ends_with_the_source(silent_veth: Veth, fanout: int) -> None:
     near = silent_veth.near
 
     def promiscuity() -> str:
         return near.space.run("ip", "-d", "link", "show", near.interface).stdout.split("promiscuity ")[1].split()[0]
 
     for wanted in (True, False):
-        with capture(near.space, near.interface, promiscuous=wanted):
+        with capture(near.space, near.interface, promiscuous=wanted, fanout=fanout):
             assert promiscuity() == str(int(wanted))
         assert promiscuity() == "0"
 

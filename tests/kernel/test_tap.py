@@ -26,6 +26,8 @@ from headwater.sources.tap import Tap
 from headwater.telemetry import Entry, Ledger, imbalances
 
 pytestmark = pytest.mark.kernel
+HOOKS = ("tcx", "clsact", "xdp")
+BOTH_WAYS = ("tcx", "clsact")  # hooks that see both directions
 
 
 class Watching:
@@ -84,7 +86,7 @@ def udp(sport: int, dport: int, payload: bytes = b"") -> bytes:
     return struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
 
 
-@pytest.mark.parametrize("hook", ["tcx", "xdp"])
+@pytest.mark.parametrize("hook", HOOKS)
 def test_every_frame_sent_is_a_row(silent_veth: Veth, hook: str):
     frames = [ethernet(ipv4(udp(1000 + i % 50000, 53, b"x" * (i % 900)), id=i & 0xFFFF)) for i in range(5000)]
     with Watching(silent_veth.near, hook=hook) as seen, FrameSender(silent_veth.far) as sender:
@@ -107,7 +109,7 @@ def test_times_are_utc(silent_veth: Veth):
     assert before - 1_000_000 <= seen.rows["ts"][0] <= after + 1_000_000
 
 
-@pytest.mark.parametrize("hook", ["tcx", "xdp"])
+@pytest.mark.parametrize("hook", HOOKS)
 def test_tags_in_the_frame_and_taken_out(silent_veth: Veth, hook: str):
     one, two = struct.pack("!HH", 0x8100, 42), struct.pack("!HHHH", 0x88A8, 0x2064, 0x8100, 7)
     frames = [ethernet(ipv4(udp(1, 2)), tags=tags) for tags in (b"", one, two)]
@@ -151,11 +153,12 @@ def serve(end: End, address: str) -> threading.Thread:
     return thread
 
 
+@pytest.mark.parametrize("hook", BOTH_WAYS)
 @pytest.mark.parametrize("offload", [True, False], ids=["gso", "no gso"])
-def test_tcp_over_both_families_with_and_without_offload(offload: bool):
+def test_tcp_over_both_families_with_and_without_offload(offload: bool, hook: str):
     with veth_pair(offload=offload) as veth:
         servers = [serve(veth.near, veth.near.ip4), serve(veth.near, veth.near.ip6)]
-        with Watching(veth.near) as seen:
+        with Watching(veth.near, hook=hook) as seen:
             talk(veth, TCP_CLIENT)
             for server in servers:
                 server.join()
@@ -177,8 +180,9 @@ def test_tcp_over_both_families_with_and_without_offload(offload: bool):
         assert imbalances(seen.ledger.totals()) == []
 
 
-def test_fragments_icmp_arp_and_a_closed_port(veth: Veth):
-    with Watching(veth.near) as seen:
+@pytest.mark.parametrize("hook", BOTH_WAYS)
+def test_fragments_icmp_arp_and_a_closed_port(veth: Veth, hook: str):
+    with Watching(veth.near, hook=hook) as seen:
         talk(
             veth,
             """
@@ -205,7 +209,7 @@ for address in sys.argv[1:]:
     assert (rows["tcp_flags"] & 4 != 0).sum() == 2
 
 
-@pytest.mark.parametrize("hook", ["tcx", "xdp"])
+@pytest.mark.parametrize("hook", HOOKS)
 def test_jumbo_frames(hook: str):
     with veth_pair(mtu=9000, silent=True) as veth:
         with Watching(veth.near, hook=hook) as seen, FrameSender(veth.far) as sender:
@@ -214,8 +218,9 @@ def test_jumbo_frames(hook: str):
         assert seen.rows["payload_length"].tolist() == [8900]
 
 
-def test_a_ring_that_overflows_counts_to_the_packet(silent_veth: Veth):
-    with Watching(silent_veth.near, ring_bytes=4096) as seen, FrameSender(silent_veth.far) as sender:
+@pytest.mark.parametrize("hook", BOTH_WAYS)
+def test_a_ring_that_overflows_counts_to_the_packet(silent_veth: Veth, hook: str):
+    with Watching(silent_veth.near, hook=hook, ring_bytes=4096) as seen, FrameSender(silent_veth.far) as sender:
         frame = ethernet(ipv4(udp(1, 2)))
         sender.send(frame for _ in range(20_000))
     lost = seen.count("dropped", "ringbuf", "full")
@@ -285,6 +290,17 @@ def test_what_it_says_frees_the_place_of_another_xdp_program(silent_veth: Veth, 
     assert len(seen.rows) == 50
 
 
+def test_generic_xdp_wants_gro_off(silent_veth: Veth):
+    near = silent_veth.near
+    near.space.run("ethtool", "-K", near.interface, "gro", "on")
+    with pytest.raises(KernelError, match=f"`ethtool -K {near.interface} gro off`"), Watching(near, hook="xdp", generic=True):
+        pass
+    near.space.run("ethtool", "-K", near.interface, "gro", "off")
+    with Watching(near, hook="xdp", generic=True) as seen, FrameSender(silent_veth.far) as sender:
+        sender.send(ethernet(ipv4(udp(1, 2))) for _ in range(50))
+    assert len(seen.rows) == 50
+
+
 def test_an_unknown_interface_is_named_with_the_known_ones(silent_veth: Veth):
     with pytest.raises(ConfigError, match=f"eth77.*{silent_veth.near.interface}"), Watching(silent_veth.near, "eth77"):
         pass
@@ -320,10 +336,11 @@ def attached(end: End) -> int:
     return total + ("xdp" in json.loads(end.space.run("ip", "-j", "link", "show", "dev", end.interface).stdout)[0])
 
 
+@pytest.mark.parametrize("hook", BOTH_WAYS)
 @pytest.mark.parametrize("again", ["", "index {}"], ids=["new index", "same index"])
-def test_interfaces_are_followed(veth: Veth, again: str):
+def test_interfaces_are_followed(veth: Veth, again: str, hook: str):
     end = veth.near
-    with Watching(end) as seen:
+    with Watching(end, hook=hook) as seen:
         with end.space.inside():
             ping = lambda: end.space.run(  # noqa: E731
                 sys.executable, "-c", f"import socket; socket.socket(socket.AF_INET, 2).sendto(b'x', ('{veth.far.ip4}', 9))", check=False
@@ -349,10 +366,11 @@ def test_interfaces_are_followed(veth: Veth, again: str):
     assert imbalances(seen.ledger.totals()) == []
 
 
-def test_a_renamed_interface_keeps_what_it_counted(silent_veth: Veth):
+@pytest.mark.parametrize("hook", BOTH_WAYS)
+def test_a_renamed_interface_keeps_what_it_counted(silent_veth: Veth, hook: str):
     end = silent_veth.near
     frame = ethernet(ipv4(udp(1, 2)))
-    with Watching(end) as seen, FrameSender(silent_veth.far) as sender:
+    with Watching(end, hook=hook) as seen, FrameSender(silent_veth.far) as sender:
         sender.send([frame] * 10)
         time.sleep(0.3)
         end.space.ip(f"link set {end.interface} name other9")

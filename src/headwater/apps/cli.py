@@ -142,10 +142,10 @@ def cli() -> None:
 @filter_option
 @sample_option
 @click.option("--detail", type=click.Choice(["packets", "rates"]), help="rates: count packets in the kernel, and make no rows of them.")
-@click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate"]), help="What to write (default: packet).")
+@click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate", "cost"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
 @click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
-@click.option("--hook", type=click.Choice(["auto", "tcx", "xdp", "af_packet"]), help="Where to see packets (default: auto).")
+@click.option("--hook", type=click.Choice(["auto", "tcx", "clsact", "xdp", "af_packet"]), help="Where to see packets (default: auto).")
 @click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
 @click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
 def run(

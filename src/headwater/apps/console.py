@@ -64,7 +64,7 @@ def ring_loss(totals: Mapping[telemetry.Entry, int]) -> tuple[str, str]:
 
 def tell_ledger(ledger: telemetry.Ledger) -> None:
     """What became of each packet and record."""
-    sys.stderr.write("".join(f"{line}\n" for line in telemetry.lines(ledger.totals())))
+    sys.stderr.write("".join(f"{line}\n" for line in telemetry.lines(ledger.totals(), ledger.means)))
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Packets:
     def ledger(self) -> list[str]:
         """What became of each packet until now: the lines that the commands print."""
         self._source.account()
-        return telemetry.lines(self._ledger.totals())
+        return telemetry.lines(self._ledger.totals(), self._ledger.means)
 
 
 def read(path: str, *, filter: str | None = None, sample: int = 1) -> Packets:
@@ -96,7 +96,7 @@ def tap(
     filter: str | None = None,
     sample: int = 1,
     seconds: float | None = None,
-    hook: Literal["auto", "tcx", "xdp", "af_packet"] = "auto",
+    hook: Literal["auto", "tcx", "clsact", "xdp", "af_packet"] = "auto",
 ) -> Packets:
     """The packets of live interfaces (none: those with a default route, and the other physical ones), until stop() or for `seconds`.
 

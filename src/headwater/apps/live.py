@@ -1,5 +1,6 @@
 """`headwater run`: sources and outlets as the settings say, and somebody who watches."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from headwater.kernel import probe
 from headwater.kernel.interfaces import choose
 from headwater.pipeline import Pipeline
 from headwater.sources.af_packet import AfPacket
+from headwater.sources.cost import Cost
 from headwater.sources.tap import Tap
 from headwater.telemetry import Ledger
 
 LOST = ("disk_full", "rejected", "unreachable")  # what a run should not end well with; sampling and a full queue are not among them
 _HOOKS = {"xdp": "xdp, arriving packets only"}
+MOST_RINGS = 4  # of an interface, unless more are asked for: memory is locked for each
 NOTE_S = 10.0  # how long the live view shows what was said
 
 
@@ -71,7 +74,8 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
     for message in (*said, *down):
         notes.say(message)
-    pipeline = Pipeline([source], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
+    cost = [Cost(source, bpf_stats=settings.bpf_stats)] if "cost" in settings.records else []
+    pipeline = Pipeline([source, *cost], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
     try:
         with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)
@@ -92,14 +96,14 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
     """The rung that the settings force, or the best one that this kernel has."""
     hook = settings.hook
     if hook == "auto":
-        # any one of them will do: tcx is in the core and asks nothing of a driver (kernel/bpf/tcx.c), so all interfaces have it or none
-        hook = probe.ladder(choose(settings.interfaces)[0])[0]
+        hook = probe.best(choose(settings.interfaces))
     if hook == "af_packet":
         return AfPacket(
             ledger,
             settings.interfaces,
             promiscuous=settings.promiscuous,
             ring_bytes=max(settings.ring_bytes, 1 << 20),
+            fanout=settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),
             filter=settings.packets(),
             sample=settings.sample,
             rates_only=settings.detail == "rates",

@@ -10,10 +10,10 @@ from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.sinks import formats
 from headwater.outputs.sinks.grafana import Grafana
-from headwater.records import LEDGER, PACKET, RATE
+from headwater.records import COST, LEDGER, PACKET, RATE
 from headwater.telemetry import Ledger
 
-RECORDS = {record.name: record for record in (PACKET, RATE)}
+RECORDS = {record.name: record for record in (PACKET, RATE, COST)}
 
 
 def outlets(settings: Settings, ledger: Ledger, report: Callable[[str], None], *, live: bool, to_stdout: bool) -> list[Outlet]:

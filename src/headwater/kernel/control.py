@@ -35,6 +35,10 @@ class Control:
             self._shared["filter"] = other
             self._changed_at = time.monotonic()
 
+    def beat(self) -> None:
+        """Somebody reads: programs that outlive their process idle when this is 5 s ago (HW_HEARTBEAT_OLD)."""
+        self._shared["heartbeat"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
     def begin(self, cpus: int, *, rates_only: bool) -> None:
         """What does not change while programs run: the CPUs that hw_rates has room for, and whether packets become rows at all."""
         self._shared["cpus"] = cpus

@@ -1,4 +1,7 @@
-"""Attaching to an interface by bpf_link: what is attached goes away when its file descriptor closes, whatever ends the process."""
+"""Attaching to an interface by bpf_link: what is attached goes away when its file descriptor closes, whatever ends the process.
+
+Where there is no tcx, a filter in a clsact qdisc takes its place (kernel/clsact.py); detach() and is_attached() know both.
+"""
 
 import errno
 import os
@@ -7,6 +10,8 @@ from typing import NoReturn
 
 from headwater._native import ffi, lib
 from headwater.errors import KernelError, PermissionDenied, Unsupported
+from headwater.kernel import clsact
+from headwater.kernel.clsact import InterfaceGone
 from headwater.kernel.interfaces import interfaces
 from headwater.kernel.libbpf import LOAD_CAPABILITIES, WITHOUT_EBPF, named
 
@@ -27,13 +32,18 @@ def attach_xdp(program: int, ifindex: int, name: str, *, generic: bool = False) 
     return _link(program, ifindex, name, BPF_XDP, _XDP_FLAGS_SKB_MODE if generic else _XDP_FLAGS_DRV_MODE)
 
 
-def detach(link: int) -> None:
-    """Take away what attach_* put there."""
-    os.close(link)
+def detach(link: int | clsact.Attached) -> None:
+    """Take away what attach_* or a clsact.Filters put there."""
+    if isinstance(link, clsact.Attached):
+        link.detach()
+    else:
+        os.close(link)
 
 
-def is_attached(link: int) -> bool:
+def is_attached(link: int | clsact.Attached) -> bool:
     """Whether its interface is still there: one that was made again with the same index has nothing of ours (kernel: bpf_link's fdinfo)."""
+    if isinstance(link, clsact.Attached):
+        return link.is_there()
     return "\nifindex:\t0\n" not in Path(f"/proc/self/fdinfo/{link}").read_text()
 
 
@@ -75,7 +85,3 @@ def _other(ifindex: int, name: str) -> str:
         f"program {named(program)} is there ({mode}) and is left alone: detach it with `ip link set dev {name} {_IP_LINK[mode]} off`, "
         "or end the process that holds it (`bpftool link` tells which)"
     )
-
-
-class InterfaceGone(KernelError):
-    """The interface went away between being found and being attached to."""

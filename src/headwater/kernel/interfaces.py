@@ -202,13 +202,15 @@ def _veth_peer(index: int, there: dict[int, Interface]) -> int:
 
 
 class Watcher:
-    """Tells that interfaces came, went, were renamed or changed state; with `routes`, also that a default route did.
+    """Tells that interfaces came, went, were renamed or changed state; with `routes`, also that a default route did; with `filters`, that
+    a qdisc's filters, or it with them, were removed.
 
     Readable (select, poll) when there is something to drain().
     """
 
-    def __init__(self, *, routes: bool = False) -> None:
-        self._groups = netlink.RTMGRP_LINK | (netlink.RTMGRP_IPV4_ROUTE | netlink.RTMGRP_IPV6_ROUTE if routes else 0)
+    def __init__(self, *, routes: bool = False, filters: bool = False) -> None:
+        self._groups = netlink.RTMGRP_LINK | (netlink.RTMGRP_TC if filters else 0)
+        self._groups |= netlink.RTMGRP_IPV4_ROUTE | netlink.RTMGRP_IPV6_ROUTE if routes else 0
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
@@ -244,6 +246,6 @@ class Watcher:
 
 
 def _matters(kind: int, body: bytes) -> bool:
-    return kind in (netlink.RTM_NEWLINK, netlink.RTM_DELLINK) or (
+    return kind in (netlink.RTM_NEWLINK, netlink.RTM_DELLINK, netlink.RTM_DELQDISC, netlink.RTM_DELTFILTER) or (
         kind in (netlink.RTM_NEWROUTE, netlink.RTM_DELROUTE) and _is_default(body)
     )

@@ -77,9 +77,38 @@ class Object:
         """The file descriptor of a loaded program. It belongs to the object."""
         return int(lib.bpf_program__fd(lib.bpf_object__find_program_by_name(self._object, name.encode())))
 
+    def memory(self) -> dict[str, int]:
+        """Octets of kernel memory by map."""
+        found: dict[str, int] = {}
+        one = lib.bpf_object__next_map(self._object, ffi.NULL)
+        while one != ffi.NULL:
+            found[ffi.string(lib.bpf_map__name(one)).decode()] = memory_of(lib.bpf_map__fd(one))
+            one = lib.bpf_object__next_map(self._object, one)
+        return found
+
     def map(self, name: str) -> int:
         """The file descriptor of a map. It belongs to the object."""
         return int(lib.bpf_map__fd(lib.bpf_object__find_map_by_name(self._object, name.encode())))
+
+
+def memory_of(map_fd: int) -> int:
+    """Octets that a map takes, as the kernel estimates it (bpf_map's fdinfo)."""
+    told = Path(f"/proc/self/fdinfo/{map_fd}").read_text().split()
+    return int(told[told.index("memlock:") + 1]) if "memlock:" in told else 0
+
+
+def take_times() -> int:
+    """Let the kernel take the time of each program's run until the file descriptor that this returns is closed; -1 if it may not."""
+    return int(lib.bpf_enable_stats(lib.BPF_STATS_RUN_TIME))
+
+
+def times(program: int) -> tuple[int, int]:
+    """(nanoseconds, runs) of a program's runs whose time was taken."""
+    information = ffi.new("struct bpf_prog_info *")
+    size = ffi.new("__u32 *", ffi.sizeof("struct bpf_prog_info"))
+    if lib.bpf_obj_get_info_by_fd(program, information, size):
+        return 0, 0
+    return int(information.run_time_ns), int(information.run_cnt)
 
 
 def named(program: int) -> str:

@@ -1,15 +1,20 @@
-"""A small rtnetlink reader: dumps and their attributes (rtnetlink(7), linux/netlink.h). It sees the thread's own network namespace."""
+"""A little rtnetlink: dumps, requests and attributes (rtnetlink(7), linux/netlink.h). It sees the thread's own network namespace."""
 
+import os
 import socket
 import struct
 from collections.abc import Iterator
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
+RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
+RTMGRP_TC = 0x8
 RTMGRP_LINK, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE = 0x1, 0x40, 0x400
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_NLM_F_REQUEST, _NLM_F_DUMP_INTR, _NLM_F_DUMP = 0x1, 0x10, 0x300
+NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP_INTR, _NLM_F_DUMP = 0x1, 0x4, 0x10, 0x300
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
@@ -26,6 +31,19 @@ def dump(request: int, body: bytes) -> list[tuple[int, bytes]]:
             if consistent:
                 break
         return found
+
+
+def change(request: int, body: bytes, flags: int = 0) -> None:
+    """Ask for a change, and wait for the answer. Raises OSError with the kernel's errno."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as sock:
+        sock.send(_HEADER.pack(_HEADER.size + len(body), request, _NLM_F_REQUEST | _NLM_F_ACK | flags, 1, 0) + body)
+        while True:
+            for kind, _, _, answer in messages(sock.recv(_RECEIVE)):
+                if kind == _NLMSG_ERROR:
+                    failed = -int(struct.unpack_from("=i", answer)[0])
+                    if failed:
+                        raise OSError(failed, os.strerror(failed))
+                    return
 
 
 def _collect(sock: socket.socket, sequence: int) -> tuple[list[tuple[int, bytes]], bool]:
@@ -54,6 +72,12 @@ def messages(octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
             return
         yield kind, flags, sequence, octets[at + _HEADER.size : at + length]
         at += (length + 3) & ~3
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute; several make a nested one's value."""
+    length = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(length, kind) + value + bytes(-length % 4)
 
 
 def attributes(octets: bytes) -> dict[int, bytes]:

@@ -8,17 +8,18 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from headwater._native import ffi, lib
 from headwater.errors import ConfigError, KernelError, PermissionDenied
+from headwater.kernel import clsact
 from headwater.kernel.ethtool import Card, card
 from headwater.kernel.hooks import BPF_TCX_EGRESS, BPF_TCX_INGRESS
 from headwater.kernel.interfaces import Interface, choose, interfaces
 from headwater.kernel.libbpf import Object, create_ring, named, possible_cpus
 
 State = Literal["ok", "warn", "off"]
-Rung = Literal["tcx", "af_packet"]
+Rung = Literal["tcx", "clsact", "af_packet"]
 
 ROOT = "run as root (sudo)"
 _RING_BYTES = 16 << 20  # what a run asks for, for each CPU
@@ -51,13 +52,22 @@ def ladder(interface: Interface) -> tuple[Rung, str]:
     return _rung(interface, _ebpf())
 
 
+def best(wanted: list[Interface]) -> Rung:
+    """The best way that all of them have. tcx and clsact ask nothing of a driver; an ingress qdisc stands in clsact's way."""
+    ebpf = _ebpf()
+    rungs = {_rung(interface, ebpf)[0] for interface in wanted}
+    return max(rungs, key=get_args(Rung).index)
+
+
 def _rung(interface: Interface, ebpf: list[Finding]) -> tuple[Rung, str]:
     for finding in ebpf:
         if finding.state == "off":
             return "af_packet", f"no tcx: {finding.why}"
     failed, _ = _attached(interface, BPF_TCX_INGRESS)
     if failed:
-        return "af_packet", f"no tcx: {_why_no_tcx(failed)}"
+        why = f"no tcx: {_why_no_tcx(failed)}"
+        against = clsact.why_not(interface.index)
+        return ("af_packet", f"{why}; {against}") if against else ("clsact", why)
     return "tcx", "both directions, beside other programs"
 
 
@@ -249,7 +259,7 @@ def _interface(one: Interface, rung: tuple[Rung, str], socket: Finding, *, liste
         yield Finding(area, "device", "ok", about)
     hook, why = rung
     if hook == "af_packet" and socket.state == "off":
-        yield Finding(area, "hook", "off", "run cannot listen here, by tcx or af_packet: see the verdict", denied=socket.denied)
+        yield Finding(area, "hook", "off", "run cannot listen here, by tcx, clsact or af_packet: see the verdict", denied=socket.denied)
     elif listened:
         yield Finding(area, "hook", "ok", f"run listens here, by {hook}: {why}")
     else:
@@ -270,6 +280,8 @@ def _others(one: Interface) -> Iterator[Finding]:
         if programs:
             names = ", ".join(named(program) for program in programs)
             yield Finding(area, f"tcx {direction}", "ok", f"program {names}; ours goes before it and leaves the verdict to it")
+    if left := [one for one in clsact.filters(one.index) if one.ours and not one.is_held]:
+        yield Finding(area, "clsact", "warn", f"{len(left)} filters of a killed run are there, idle", "the next run removes them")
 
 
 def _offloads(one: Interface, facts: Card) -> Iterator[Finding]:

@@ -81,6 +81,21 @@ LEDGER = Record(
     ),
 )
 
+# What a run itself costs: of a program, a process or the maps of a kind, in one interval. No C makes it either.
+COST = Record(
+    "cost",
+    (
+        Column("ts", Kind.TIME, "end of the interval"),
+        Column("interval_s", Kind.NUMBER, "seconds"),
+        Column("kind", Kind.TEXT, "text"),
+        Column("name", Kind.TEXT, "text"),
+        Column("cpu_s", Kind.NUMBER, "seconds"),
+        Column("runs", Kind.NUMBER, "in this interval"),
+        Column("octets", Kind.NUMBER, "memory"),
+    ),
+    np.dtype([("ts", "<u8"), ("interval_s", "<f8"), ("kind", "O"), ("name", "O"), ("cpu_s", "<f8"), ("runs", "<u8"), ("octets", "<u8")]),
+)
+
 Drop = IntEnum("Drop", {name: value for value, name in ENUMS["hw_drop"].items() if name != "MAX"})  # type: ignore[misc]  # made from BTF
 """Place and reason of a loss: Drop.ringbuf__full. `place_reason` splits it."""
 

@@ -1,7 +1,9 @@
 """Live packets through packet sockets with a mapped ring (native/af_packet.c): where the kernel has no tcx, or eBPF is not allowed."""
 
+import contextlib
 import errno
 import os
+import queue
 import select
 import threading
 import time
@@ -16,7 +18,7 @@ from headwater._native import ffi, lib
 from headwater.errors import ConfigError, HeadwaterError, KernelError, PermissionDenied, Unsupported
 from headwater.filters import Filter, sample_below
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
-from headwater.records import PACKET, Batch
+from headwater.records import PACKET, RATE, Batch
 from headwater.records.layouts import FILTER
 from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
@@ -27,36 +29,58 @@ FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that
 DRAIN_S = 1.0  # without a packet: the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
 
 
-class _Ring:
-    """The ring of one interface. `counts` are as of the last call of count(), since the interface has had this name."""
+class _Rings:
+    """The rings of one interface, `fanout` of them. `counts` are as of the last call of count(), since the interface has had this name."""
 
-    def __init__(self, interface: Interface, ring_bytes: int, *, promiscuous: bool) -> None:
+    def __init__(self, interface: Interface, ring_bytes: int, fanout: int, *, promiscuous: bool) -> None:
         self.interface = interface
-        ip = not interface.starts_with_ethernet
-        # loopback shows each packet twice; what arrives is all there is
-        self._ring = lib.hw_af_packet_open(interface.index, ip, ring_bytes, interface.loopback, promiscuous)
-        if self._ring == ffi.NULL:
-            _refuse(ffi.errno, interface.name, ring_bytes)
-        self.fd = int(lib.hw_af_packet_fd(self._ring))
+        self._rings: list[Any] = []
+        try:
+            # loopback shows each packet twice; what arrives is all there is, and only a ring alone can choose it
+            for _ in range(1 if interface.loopback else fanout):
+                self._open(ring_bytes, promiscuous=promiscuous)
+            for ring in self._rings if len(self._rings) > 1 else ():
+                first = self._rings[0] if ring != self._rings[0] else ffi.NULL
+                self._expect(lib.hw_af_packet_join(ring, first) == 0, ring_bytes)
+            for ring in self._rings:
+                self._expect(lib.hw_af_packet_start(ring) == 0, ring_bytes)
+        except BaseException:
+            self.close()
+            raise
+        self.fds = [int(lib.hw_af_packet_fd(ring)) for ring in self._rings]
         self._counts = ffi.new("struct hw_af_packet_counts *")
         self._before: Counter[str] = Counter()
 
-    def read(self, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup) -> int:
-        """Fill `rows` with what has arrived; how many there are. `rates` counts every packet, kept or not."""
+    def _open(self, ring_bytes: int, *, promiscuous: bool) -> None:
+        one, ip = self.interface, not self.interface.starts_with_ethernet
+        ring = lib.hw_af_packet_open(one.index, ip, ring_bytes, one.loopback, promiscuous and not self._rings)
+        self._expect(ring != ffi.NULL, ring_bytes)
+        self._rings.append(ring)
+
+    def _expect(self, done: bool, ring_bytes: int) -> None:
+        if not done:
+            _refuse(ffi.errno, self.interface.name, ring_bytes)
+
+    def read(self, place: int, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup) -> int:
+        """Fill `rows` with what has arrived in one ring; how many there are. `rates` counts every packet, kept or not."""
+        if place >= len(self._rings):
+            return 0
         memory = ffi.from_buffer(rows)
-        return int(lib.hw_af_packet_read(self._ring, self.interface.mtu, memory, rows.dtype.itemsize, len(rows), rates.table))
+        return int(lib.hw_af_packet_read(self._rings[place], self.interface.mtu, memory, rows.dtype.itemsize, len(rows), rates.table))
 
     def choose(self, terms: np.ndarray[Any, np.dtype[Any]], below: int, *, rates_only: bool) -> None:
         """Which packets become rows: Filter.terms() and sample_below(), or none. Not while read() runs."""
-        lib.hw_af_packet_choose(self._ring, ffi.from_buffer(terms), below, rates_only)
+        for ring in self._rings:
+            lib.hw_af_packet_choose(ring, ffi.from_buffer(terms), below, rates_only)
 
     def bound(self) -> bool:
         """Whether packets can still come."""
-        return bool(lib.hw_af_packet_bound(self._ring))
+        return all(lib.hw_af_packet_bound(ring) for ring in self._rings)
 
     def stop(self) -> None:
         """Take nothing more from the kernel; what the ring holds can still be read."""
-        lib.hw_af_packet_stop(self._ring)
+        for ring in self._rings:
+            lib.hw_af_packet_stop(ring)
 
     def count(self) -> Counter[str]:
         """seen, as_row, filtered, sampled_out, octets, segments, ring_full since the interface has had this name."""
@@ -73,20 +97,39 @@ class _Ring:
         return counts
 
     def close(self) -> None:
-        """Give the ring back."""
-        lib.hw_af_packet_close(self._ring)
+        """Give the rings back."""
+        while self._rings:
+            lib.hw_af_packet_close(self._rings.pop())
 
     def _total(self) -> Counter[str]:
-        lib.hw_af_packet_counts_of(self._ring, self._counts)
-        return Counter({name: int(getattr(self._counts, name)) for name in ("seen", *FATES, "octets", "segments", "ring_full")})
+        total = Counter[str]()
+        for ring in self._rings:
+            lib.hw_af_packet_counts_of(ring, self._counts)
+            total.update({name: int(getattr(self._counts, name)) for name in ("seen", *FATES, "octets", "segments", "ring_full")})
+        return total
+
+
+class _Lane:
+    """What reads one ring of each interface: with several, in a thread of its own."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self.rollup = Rollup()
+        self.lock = threading.Lock()  # while a ring of this lane is read, nobody counts, closes or renames
+        self.free: queue.SimpleQueue[np.ndarray[Any, np.dtype[Any]]] = queue.SimpleQueue()
+
+    def open(self) -> None:
+        """Make room for rows: one batch is filled while another is handed out."""
+        for _ in range(2):
+            self.free.put(np.empty(BATCH_ROWS, PACKET.dtype))
 
 
 class AfPacket:
     """Live packets of `names` (none: the interfaces that kernel.interfaces.choose finds), followed as they come, go and are renamed.
 
-    `promiscuous` asks the card for frames that are addressed to others; `ring_bytes` is the ring of each interface. Of the packets that
-    `filter` keeps, one in `sample` becomes a row; with `rates_only` none does. All packets are counted in rates(). `report` is told, in a
-    line, of what becomes of interfaces.
+    `promiscuous` asks the card for frames that are addressed to others; each interface has `fanout` rings of `ring_bytes`, each for some of
+    the CPUs. Of the packets that `filter` keeps, one in `sample` becomes a row; with `rates_only` none does. All packets are counted in
+    rates(). `report` is told, in a line, of what becomes of interfaces.
     """
 
     name = "af_packet"
@@ -98,6 +141,7 @@ class AfPacket:
         *,
         promiscuous: bool = False,
         ring_bytes: int = 16 << 20,
+        fanout: int = 1,
         filter: Filter | None = None,
         sample: int = 1,
         rates_only: bool = False,
@@ -107,17 +151,17 @@ class AfPacket:
         self._names = tuple(names)
         self._promiscuous = promiscuous
         self._ring_bytes = ring_bytes
+        self._lanes = [_Lane(place) for place in range(fanout)]
+        self._filled: queue.SimpleQueue[tuple[_Lane, np.ndarray[Any, np.dtype[Any]], Batch]] = queue.SimpleQueue()
         self._filter = filter
         self._sample = sample
         self._rates_only = rates_only
-        self._rollup = Rollup()
         self._report = report
-        self._rings: dict[int, _Ring] = {}
+        self._rings: dict[int, _Rings] = {}
         self._ended: Counter[tuple[str, str]] = Counter()  # (interface, term): of rings that are closed, and of names that were
         self._interfaces: dict[int, str] = {}
         self._rows = np.empty(0, PACKET.dtype)
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # account() is called while read() runs
         self._watcher = Watcher(routes=not names)
 
     def __enter__(self) -> Self:
@@ -130,6 +174,8 @@ class AfPacket:
     def open(self) -> None:
         """Open a ring for each interface. Raises ConfigError for an unknown interface, or a KernelError."""
         self._rows = np.empty(BATCH_ROWS, PACKET.dtype)
+        for lane in self._lanes if len(self._lanes) > 1 else ():
+            lane.open()
         try:
             self._watcher.open()
             for interface in choose(self._names):
@@ -153,7 +199,7 @@ class AfPacket:
     def set_filter(self, filter: Filter | None) -> None:
         """From the next packet on, keep what it keeps. Raises FilterError, and leaves all as it was, if it is too long."""
         terms = self._terms(filter)
-        with self._lock:
+        with self._alone():
             self._filter = filter
             for ring in self._rings.values():
                 ring.choose(terms, sample_below(self._sample), rates_only=self._rates_only)
@@ -163,46 +209,108 @@ class AfPacket:
 
     def rates(self, ts: int) -> Batch:
         """What all packets came to since the last call, kept or not."""
-        with self._lock:
-            counted, _ = self._rollup.take(ts)
-        return Batch(counted.record, counted.rows, self._interfaces)
+        with self._alone():
+            each = [lane.rollup.take(ts)[0].rows for lane in self._lanes]
+        return Batch(RATE, _summed(each) if len(each) > 1 else each[0], self._interfaces)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no ring is read."""
+        with contextlib.ExitStack() as held:
+            for lane in self._lanes:
+                held.enter_context(lane.lock)
+            yield
 
     def listening(self) -> list[tuple[str, str]]:
         """(interface, hook) for each that is open now."""
         return [(ring.interface.name, "af_packet") for ring in list(self._rings.values())]
 
+    def programs(self) -> dict[str, int]:
+        """None: these packets are parsed here."""
+        return {}
+
+    def memory(self) -> dict[str, int]:
+        """Octets of rings."""
+        return {"rings": self._ring_bytes * sum(len(rings.fds) for rings in list(self._rings.values()))}
+
     def read(self) -> Iterator[Batch]:
         """Batches as the kernel hands over blocks, all `borrowed`: good until the next is asked for."""
+        if len(self._lanes) > 1:
+            yield from self._read_lanes()
         while not self._stopping.is_set():
             if self._wait():
                 yield from self._follow()
             yielded = False
-            for ring in list(self._rings.values()):
-                for batch in self._batches(ring):
+            for rings in list(self._rings.values()):
+                for batch in self._batches(rings):
                     yielded = True
                     yield batch
             if not yielded:
-                yield self._batch(0)
+                yield self._batch(self._rows[:0])
         yield from self._finish(list(self._rings))
+
+    def _read_lanes(self) -> Iterator[Batch]:
+        """The same, where each lane's thread reads and this one hands out."""
+        threads = [threading.Thread(target=self._fill, args=(lane,), name=f"af_packet {lane.place}", daemon=True) for lane in self._lanes]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads) or not self._filled.empty():
+                if self._watcher.drain() and not self._stopping.is_set():
+                    yield from self._follow()
+                try:
+                    lane, rows, batch = self._filled.get(timeout=WAIT_MS / 1000)
+                except queue.Empty:
+                    yield self._batch(self._rows[:0])
+                    continue
+                yield batch
+                lane.free.put(rows)
+        finally:  # nobody asks for more batches, and lanes may wait for room
+            self._stopping.set()
+            for lane in self._lanes:
+                lane.free.put(self._rows)
+            for thread in threads:
+                thread.join()
+
+    def _fill(self, lane: _Lane) -> None:
+        """Of each interface the ring of one lane, until stop()."""
+        while not self._stopping.is_set():
+            poll = select.poll()
+            for rings in list(self._rings.values()):
+                for fd in rings.fds[lane.place : lane.place + 1]:
+                    poll.register(fd, select.POLLIN)
+            poll.poll(WAIT_MS)
+            for rings in list(self._rings.values()):
+                rows = lane.free.get()
+                if self._stopping.is_set():  # these may be somebody else's; what is unread is read at the end
+                    return
+                with lane.lock:
+                    batch = self._batch(rows[: rings.read(lane.place, rows, lane.rollup)])
+                if len(batch):
+                    self._filled.put((lane, rows, batch))
+                else:
+                    lane.free.put(rows)
 
     def _wait(self) -> bool:
         """Until a ring has something, but no longer than WAIT_MS; whether the interfaces changed."""
         poll = select.poll()
         poll.register(self._watcher.fileno(), select.POLLIN)
-        for ring in self._rings.values():
-            poll.register(ring.fd, select.POLLIN)
+        for rings in self._rings.values():
+            for fd in rings.fds:
+                poll.register(fd, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(WAIT_MS)}
         return self._watcher.fileno() in ready and self._watcher.drain()
 
-    def _batches(self, ring: _Ring) -> Iterator[Batch]:
-        """One batch, or none. A ring that is always full does not keep the others waiting."""
-        with self._lock:
-            made = ring.read(self._rows, self._rollup)
-        if made:
-            yield self._batch(made)
+    def _batches(self, rings: _Rings) -> Iterator[Batch]:
+        """At most a batch of each ring. One that is always full does not keep the others waiting."""
+        for lane in self._lanes:
+            with lane.lock:
+                made = rings.read(lane.place, self._rows, lane.rollup)
+            if made:
+                yield self._batch(self._rows[:made])
 
-    def _batch(self, rows: int) -> Batch:
-        return Batch(PACKET, self._rows[:rows], self._interfaces, borrowed=True)
+    def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
+        return Batch(PACKET, rows, self._interfaces, borrowed=True)
 
     def _finish(self, indices: list[int]) -> Iterator[Batch]:
         """Take nothing more for these rings, hand out what they hold, and close them."""
@@ -215,7 +323,7 @@ class AfPacket:
                 for batch in self._batches(ring):
                     yield batch
                     deadline = time.monotonic() + DRAIN_S  # what comes is waited for, however slowly a busy machine reads it
-            with self._lock:
+            with self._alone():
                 rings = [ring for ring in rings if _unread(ring.count())]
             if rings:
                 time.sleep(0.002)
@@ -225,14 +333,15 @@ class AfPacket:
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _begin(self, interface: Interface) -> None:
-        ring = _Ring(interface, self._ring_bytes, promiscuous=self._promiscuous)
-        with self._lock:
+        ring = _Rings(interface, self._ring_bytes, len(self._lanes), promiscuous=self._promiscuous)
+        self._ledger.note(interface.name, self.name)
+        with self._alone():
             self._rings[interface.index] = ring
         self._interfaces = self._interfaces | {interface.index: interface.name}
         self.set_filter(self._filter)
 
     def _end(self, index: int) -> None:
-        with self._lock:
+        with self._alone():
             ring = self._rings.pop(index)
             counts = ring.count()
             counts["cut"] = _unread(counts)
@@ -272,13 +381,14 @@ class AfPacket:
                 continue  # it was there at the start, or choose() had refused it; it may come back
         return wanted
 
-    def _rename(self, ring: _Ring, now: Interface) -> None:
+    def _rename(self, ring: _Rings, now: Interface) -> None:
         old = ring.interface.name
         if ring.interface.up and not now.up:
             self._report(f"{old} is down; waiting for it to come up again")
-        with self._lock:
+        with self._alone():
             self._keep(old, ring.rename(now))
         if now.name != old:
+            self._ledger.note(now.name, self.name)
             self._interfaces = self._interfaces | {now.index: now.name}  # batches that were handed out keep the old name
             self.set_filter(self._filter)
             self._report(f"{old} is called {now.name} now")
@@ -287,7 +397,7 @@ class AfPacket:
 
     def account(self) -> None:
         """Counts by interface name. `seen` is of those whose fate is known; at the end that is all of them."""
-        with self._lock:
+        with self._alone():
             counts = self._ended.copy()
             for ring in self._rings.values():
                 counts.update({(ring.interface.name, term): count for term, count in ring.count().items()})
@@ -302,6 +412,21 @@ class AfPacket:
             totals[Entry("packets", name, "dropped", "af_packet", "ring_full")] = full
             totals[Entry("packets", name, "dropped", "af_packet", "cut")] = cut
         self._ledger.replace(totals)
+
+
+def _summed(each: list[np.ndarray[Any, np.dtype[Any]]]) -> np.ndarray[Any, np.dtype[Any]]:
+    """What several lanes counted of one key as one row."""
+    octets = f"V{RATE.dtype.itemsize}"
+    rates = np.concatenate([rows.view(octets) for rows in each]).view(RATE.dtype)  # structs would lose their padding
+    if not len(rates):
+        return rates
+    keys = rates.copy()
+    keys["packets"] = keys["bytes"] = 0
+    _, first, place = np.unique(keys.view("u1").reshape(len(keys), -1), axis=0, return_index=True, return_inverse=True)
+    sums: np.ndarray[Any, np.dtype[Any]] = keys[first]
+    for name in ("packets", "bytes"):
+        np.add.at(sums[name], place.reshape(-1), rates[name])
+    return sums
 
 
 def _unread(counts: Counter[str]) -> int:

@@ -1,4 +1,4 @@
-"""The tap: packets of live interfaces through XDP or tcx programs and a ring buffer for each CPU (bpf/tap.bpf.c)."""
+"""The tap: packets of live interfaces through XDP, tcx or clsact programs and a ring buffer for each CPU (bpf/tap.bpf.c)."""
 
 import contextlib
 import os
@@ -13,12 +13,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from headwater.errors import ConfigError, PermissionDenied
+from headwater.errors import ConfigError, KernelError, PermissionDenied
 from headwater.filters import Filter, sample_below
-from headwater.kernel import hooks, libbpf
+from headwater.kernel import clsact, hooks, libbpf
 from headwater.kernel.clock import WallClock
 from headwater.kernel.control import REST_S, Control
 from headwater.kernel.counters import OTHER, Counters
+from headwater.kernel.ethtool import card
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
 from headwater.kernel.ringbuf import Ring, merge
 from headwater.records import PACKET, Batch
@@ -28,6 +29,7 @@ from headwater.telemetry import Entry, Ledger
 
 PROGRAMS = {
     "tcx": ("hw_tcx_in", "hw_tcx_out"),
+    "clsact": ("hw_clsact_in", "hw_clsact_out"),
     "xdp": ("hw_xdp",),
     "xdp_consume": ("hw_xdp_consume",),
 }
@@ -37,6 +39,7 @@ SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in o
 QUIET_S, BUSY_S = 0.025, 0.001  # the longest and the shortest pause between polls; nobody is ever woken for a packet
 BUSY_ROWS = 4_096  # a poll is to find about so many: few polls, and what they read is still in the cache
 FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
+HEARTBEAT_S = 1.0
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
 _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
 
@@ -44,7 +47,7 @@ _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
 class _Attached:
     """One interface: its links, and the counts of entries that went before under the same name."""
 
-    def __init__(self, interface: Interface, links: list[int], promiscuous: socket.socket | None) -> None:
+    def __init__(self, interface: Interface, links: list[int | clsact.Attached], promiscuous: socket.socket | None) -> None:
         self.name = interface.name
         self.up = interface.up
         self.links = links
@@ -62,10 +65,10 @@ class _Attached:
 class Tap:
     """Live packets of `names` (none: the interfaces that kernel.interfaces.choose finds), followed as they come, go and are renamed.
 
-    `hook` is "tcx" (both directions, beside others' programs) or "xdp" (what arrives); `consume` drops at XDP what was seen, for
-    mirror ports; `generic` takes XDP's slow path where a driver has no other; `promiscuous` asks the card for everybody's frames.
-    `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in `sample` becomes a row; with
-    `rates_only` none does. All packets are counted in rates().
+    `hook` is "tcx" (both directions, beside others' programs), "clsact" (the same before kernel 6.6) or "xdp" (what arrives); `consume`
+    drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; `promiscuous` asks the card
+    for everybody's frames. `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in
+    `sample` becomes a row; with `rates_only` none does. All packets are counted in rates().
     """
 
     name = "tap"
@@ -75,7 +78,7 @@ class Tap:
         ledger: Ledger,
         names: Sequence[str] = (),
         *,
-        hook: Literal["tcx", "xdp"] = "tcx",
+        hook: Literal["tcx", "clsact", "xdp"] = "tcx",
         consume: bool = False,
         generic: bool = False,
         promiscuous: bool = False,
@@ -101,6 +104,7 @@ class Tap:
         cpus = libbpf.possible_cpus()
         self._object = libbpf.Object("tap", self._programs, {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS})
         self._rings: list[Ring] = []
+        self._memory: dict[str, int] = {}
         self._attached: dict[int, _Attached] = {}
         self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
         self._retired: dict[str, dict[str, Any]] = {}  # counts by name of entries taken out of the kernel, or of another name now
@@ -112,7 +116,10 @@ class Tap:
         self._clock: WallClock | None = None
         self._control: Control | None = None
         self._counters: Counters
-        self._watcher = Watcher(routes=not names)
+        self._filters = clsact.Filters() if hook == "clsact" else None
+        self._heart: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._watcher = Watcher(routes=not names, filters=hook == "clsact")
 
     def __enter__(self) -> Self:
         self.open()
@@ -124,8 +131,16 @@ class Tap:
     def open(self) -> None:
         """Load the programs and attach them. Raises ConfigError for an unknown interface, or a KernelError."""
         chosen = choose(self._names)
+        for interface in chosen:
+            if merged := self._merged(interface):
+                raise KernelError(merged)
         try:
             self._load()
+            for index in clsact.clean():
+                self._report(f"removed what a killed run had left on {interfaces()[index].name}")
+            if self._filters:
+                self._filters.open()
+                self._beat()
             for interface in chosen:
                 self._attach(interface)
         except BaseException:
@@ -143,9 +158,11 @@ class Tap:
         self._clock = WallClock(self._control.utc_offset)
         self._clock.open()
         rings = self._object.map("hw_packet_rings")
+        self._memory = self._object.memory()
         for cpu in range(libbpf.possible_cpus()):
             fd = libbpf.create_ring("hw_packets", self._ring_bytes)
             libbpf.put(rings, cpu, struct.pack("=I", fd))
+            self._memory["hw_packets"] = self._memory.get("hw_packets", 0) + libbpf.memory_of(fd)
             self._rings.append(Ring(fd, self._ring_bytes, PACKET))
             os.close(fd)
         self._watcher.open()
@@ -154,11 +171,30 @@ class Tap:
         """Detach and give everything back."""
         for attached in self._attached.values():
             attached.detach()
+        if self._filters:
+            self._filters.close()
+        if self._heart is not None:
+            self._closed.set()
+            self._heart.join()
+            self._heart = None
         self._watcher.close()
         if self._clock is not None:
             self._clock.close()
             self._clock = None
         self._object.close()
+
+    def _beat(self) -> None:
+        """Tell the programs each second that somebody is there."""
+        control = self._control
+        assert control is not None  # noqa: S101 - _load() came before
+        control.beat()
+
+        def beat() -> None:
+            while not self._closed.wait(HEARTBEAT_S):
+                control.beat()
+
+        self._heart = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        self._heart.start()
 
     def stop(self) -> None:
         """Make read() detach, hand out what the rings still hold, and end."""
@@ -184,6 +220,14 @@ class Tap:
         """(interface, hook) for each that is attached now."""
         with self._lock:
             return [(attached.name, self._hook) for attached in self._attached.values()]
+
+    def programs(self) -> dict[str, int]:
+        """The file descriptor of each program."""
+        return {name: self._object.program(name) for name in self._programs}
+
+    def memory(self) -> dict[str, int]:
+        """Octets by map."""
+        return self._memory
 
     def read(self) -> Iterator[Batch]:
         """Batches as the rings fill; those of one busy ring are `borrowed`, good until the next is asked for."""
@@ -237,26 +281,37 @@ class Tap:
     def _attach(self, interface: Interface) -> None:
         # without a place it is counted as `other`, and read as Ethernet
         self._counters.open(interface.index, starts_with_ip=not interface.starts_with_ethernet)
-        links: list[int] = []
+        links: list[int | clsact.Attached] = []
         index, name = interface.index, interface.name
         try:
             if self._hook == "xdp":
                 links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
             else:
-                links.append(hooks.attach_tcx(self._object.program("hw_tcx_in"), index, name, egress=False))
+                attach = self._filters.attach if self._filters else hooks.attach_tcx
+                links.append(attach(self._object.program(f"hw_{self._hook}_in"), index, name, egress=False))
                 if not interface.loopback:  # loopback shows each packet twice; what arrives is all there is
-                    links.append(hooks.attach_tcx(self._object.program("hw_tcx_out"), index, name, egress=True))
+                    links.append(attach(self._object.program(f"hw_{self._hook}_out"), index, name, egress=True))
         except BaseException:
             for link in links:
                 hooks.detach(link)
             raise
+        if any(isinstance(link, clsact.Attached) and not link.first for link in links):
+            self._report(f"others' filters on {name} come before ours: packets that they end are not seen")
         promiscuous = _promiscuous(index) if self._promiscuous else None
+        self._ledger.note(name, self._hook)
         self._attached[index] = _Attached(interface, links, promiscuous)
         before, _ = self._gone.pop(index, (name, 0))
         if before != name:
             self._settle(index, before)
         self._interfaces[index] = name
         self._renew_filter()
+
+    def _merged(self, interface: Interface) -> str:
+        """Why generic XDP would count wrongly here; "" if it does not."""
+        if self._hook == "xdp" and self._generic and card(interface.name).gro:
+            name = interface.name
+            return f"generic XDP on {name} would count packets that GRO merged as one: turn it off with `ethtool -K {name} gro off`"
+        return ""
 
     def _renew_filter(self) -> None:
         """One that names interfaces holds for the numbers that they have now."""
@@ -279,10 +334,13 @@ class Tap:
                 self._report(f"{attached.name} is called {there[index].name} now")
                 self._settle(index, attached.name)
                 attached.name = self._interfaces[index] = there[index].name
+                self._ledger.note(attached.name, self._hook)
                 self._renew_filter()
         for interface in self._wanted():
             if interface.index not in self._attached:
-                with contextlib.suppress(hooks.InterfaceGone):
+                if merged := self._merged(interface):
+                    self._report(merged)
+                with contextlib.suppress(clsact.InterfaceGone):
                     self._attach(interface)
                     self._report(f"listening on {interface.name}")
 
