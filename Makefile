@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin
 C := $(wildcard bpf/*.[ch] native/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
-.PHONY: run build machine test check fmt bench docs wheel wheel-only soak clean
+.PHONY: run build machine test check fmt bench docs wheel wheel-only deb soak clean
 
 run: machine
 	@$(BIN)/headwater run
@@ -62,6 +62,9 @@ wheel-only:
 	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel >build/wheel/log 2>&1 || { tail -30 build/wheel/log; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl >build/wheel/repair.log 2>&1 || { cat build/wheel/repair.log; exit 1; }
 	@ls dist/*.whl
+
+deb: wheel
+	@packaging/deb.sh dist/headwater-*.whl "$(PYTHON)"
 
 clean:
 	@rm -rf build dist $(VENV) src/headwater/_native*.so src/headwater/bpf/*.o

@@ -114,6 +114,16 @@ int hw_reserve(int fd, int64_t offset, int64_t length);
 int hw_unshare_net(void);
 int hw_enter_net(int fd);
 int hw_die_with_parent(void);
+
+/* -- confine.c: privileges given away for good. Each returns 0, or -1 and errno ------------------------------------------------ */
+
+int hw_bound_capabilities(void); /* that no program that is executed gains any */
+int hw_drop_capabilities(void);	 /* of this thread; all of those of the process lose them with hw_become from root */
+int hw_become(uint32_t user, uint32_t group);
+int hw_no_new_privileges(void);
+/* From now on, of all files only those below `readable` can be read, and those below `writable` written. Descriptors of paths. */
+int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables);
+int hw_seccomp(void); /* for all threads */
 /*end*/
 
 #endif

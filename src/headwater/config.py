@@ -27,6 +27,7 @@ Format = Literal["jsonl", "csv", "parquet", "arrow"]
 EXAMPLES = {
     "interfaces": ["eth0"],
     "filter": "tcp.port == 443 && ip.addr == 10.0.0.0/8",
+    "user": "headwater",
     "directory": "rows",
     "format": "jsonl",
     "url": "http://localhost:3000",
@@ -72,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     records: what is written and sent; the ledger always is. "cost" is what the run itself costs, once a minute.
     bpf_stats: for the record "cost", let the kernel take the time of every eBPF program of this machine for 1 s in 60, in which each run
         takes about 80 ns longer; it needs CAP_SYS_ADMIN.
+    user: whom a run that root starts becomes once everything is open, with no privilege left: "headwater" if there is such an account,
+        else "nobody"; "root" keeps all. With hook "clsact" or "af_packet", and with the record "cost", the run keeps its privileges.
     """
 
     interfaces: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     records: tuple[Literal["packet", "rate", "cost"], ...] = ("packet",)
     bpf_stats: bool = True
+    user: str | None = None
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
 

@@ -8,8 +8,8 @@ import os
 import select
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,15 +79,26 @@ def _together(rates: Sequence[Batch]) -> Batch:
 
 
 class Pipeline:
-    """Runs `sources` into `outlets` until they end, `seconds` have gone by, or stop()."""
+    """Runs `sources` into `outlets` until they end, `seconds` have gone by, or stop().
+
+    `once_open` is called when sources and sinks are open, and before any thread of theirs begins: the moment to give privileges away.
+    """
 
     def __init__(
-        self, sources: Sequence[Source], outlets: Sequence[Outlet], ledger: Ledger, watcher: Watcher | None = None, *, rates: bool = True
+        self,
+        sources: Sequence[Source],
+        outlets: Sequence[Outlet],
+        ledger: Ledger,
+        watcher: Watcher | None = None,
+        *,
+        rates: bool = True,
+        once_open: Callable[[], None] | None = None,
     ) -> None:
         self._sources = sources
         self._outlets = outlets
         self._ledger = ledger
         self._watcher = watcher
+        self._once_open = once_open
         self._rollup = Rollup() if rates else None
         self._rollup_lock = threading.Lock()
         self._stopping = False
@@ -113,8 +124,12 @@ class Pipeline:
                 source.open()
                 stack.callback(source.close)
             for outlet in self._outlets:
-                outlet.open()
+                outlet.prepare()
                 stack.callback(outlet.close)
+            if self._once_open:
+                self._once_open()
+            for outlet in self._outlets:
+                outlet.open()
             if self._watcher:
                 self._watcher.open()
                 stack.callback(self._watcher.close)
@@ -164,7 +179,8 @@ class Pipeline:
                 self._tick()
 
     def _read(self, source: Source) -> None:
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # its turn, but without interrupting those whose packets it reads
+        with suppress(OSError):  # a service manager may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # its turn, without interrupting those whose packets it reads
         try:
             for batch in source.read():
                 if not len(batch):

@@ -233,7 +233,7 @@ def demo(seconds: float | None) -> None:
     from headwater.apps import live  # noqa: PLC0415
 
     def watch(names: list[str]) -> int:
-        live.run(config.Settings(interfaces=tuple(names)), seconds)
+        live.run(config.Settings(interfaces=tuple(names), user="root"), seconds)  # which takes the namespaces away again
         return 0
 
     sys.exit(show.run(watch, seconds))

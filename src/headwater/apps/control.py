@@ -63,13 +63,18 @@ class Server:
                 os.umask(mask)
             self._socket.listen()
             self._open = True
-            threading.Thread(target=self._serve, name="control", daemon=True).start()
         return self
+
+    def start(self) -> None:
+        """Answer, in a thread."""
+        if self._open:
+            threading.Thread(target=self._serve, name="control", daemon=True).start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._open:
             self._open = False
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder is not ours any more, once privileges are given away: who asks next cleans up
+                self._path.unlink(missing_ok=True)
             self._socket.shutdown(socket.SHUT_RDWR)  # ends accept()
         self._socket.close()
 

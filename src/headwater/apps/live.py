@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from headwater.apps import control, view
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
@@ -11,6 +12,7 @@ from headwater.apps.outlets import outlets
 from headwater.config import Settings
 from headwater.errors import SinkError
 from headwater.kernel import probe
+from headwater.kernel.confine import account, confine
 from headwater.kernel.interfaces import choose
 from headwater.pipeline import Pipeline
 from headwater.sources.af_packet import AfPacket
@@ -75,7 +77,18 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
     for message in (*said, *down):
         notes.say(message)
     cost = [Cost(source, bpf_stats=settings.bpf_stats)] if "cost" in settings.records else []
-    pipeline = Pipeline([source, *cost], outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout), ledger, watcher)
+
+    def give_away() -> None:
+        """Nothing is opened from here on that takes a privilege."""
+        if isinstance(source, Tap) and source.hook in ("tcx", "xdp") and not cost and settings.user != "root":
+            _load_the_rest(settings)
+            confined = confine(account(settings.user), [Path(settings.output.directory)] if settings.output.directory else [])
+            if confined.missing:
+                notes.say(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
+        server.start()
+
+    sinks = outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)
+    pipeline = Pipeline([source, *cost], sinks, ledger, watcher, once_open=give_away)
     try:
         with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)
@@ -90,6 +103,16 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
     lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
     if lost:
         raise SinkError(f"{lost:,} rows did not reach where they should; the ledger above says which", retryable=False)
+
+
+def _load_the_rest(settings: Settings) -> None:
+    """What is otherwise imported when it is first needed: the account may not be allowed to read where Python lives."""
+    import headwater.records.columns  # noqa: PLC0415 - 0.1 s, after the programs have begun to count
+
+    if settings.grafana:
+        import encodings.idna  # noqa: F401, PLC0415
+
+        import headwater.outputs.lines  # noqa: F401, PLC0415
 
 
 def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None]) -> Tap | AfPacket:

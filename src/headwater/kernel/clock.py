@@ -31,7 +31,7 @@ def utc_offset() -> int:
 
 
 class WallClock:
-    """Keeps `target` (one int64, seen by the kernel's programs) at utc_offset() until close()."""
+    """Keeps `target` (one int64, seen by the kernel's programs) at utc_offset() from follow() until close()."""
 
     def __init__(self, target: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         self._target = target
@@ -39,10 +39,13 @@ class WallClock:
         self._thread = threading.Thread(target=self._follow, name="clock", daemon=True)
 
     def open(self) -> None:
-        """Set the offset, then follow steps of the clock."""
+        """Set the offset."""
         self._timer = _libc.timerfd_create(time.CLOCK_REALTIME, _TFD_CLOEXEC)
         self._arm()
         self._target[0] = utc_offset()
+
+    def follow(self) -> None:
+        """Renew it at each step of the clock, in a thread."""
         self._thread.start()
 
     def close(self) -> None:
@@ -50,7 +53,8 @@ class WallClock:
         timer, self._timer = self._timer, -1
         if timer >= 0:
             _libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(0, 0, 0, 1), None)  # ends the read() in _follow
-            self._thread.join()
+            if self._thread.ident:
+                self._thread.join()
             os.close(timer)
 
     def _arm(self) -> None:

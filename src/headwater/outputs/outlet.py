@@ -76,12 +76,19 @@ class Outlet:
         self._flush_at = 0.0  # not before
         self._flush_wanted = False
         self._deadline: float | None = None  # of close()
+        self._prepared = False
         self._abandoned = False  # what a late send() brings is not counted any more
         self._thread = threading.Thread(target=self._run, name=f"outlet {sink.name}", daemon=True)
 
-    def open(self) -> None:
-        """Open the sink and begin. Raises what the sink raises."""
+    def prepare(self) -> None:
+        """Open the sink, without beginning. Raises what the sink raises."""
         self.sink.open()
+        self._prepared = True
+
+    def open(self) -> None:
+        """Open the sink, if it is not, and begin. Raises what the sink raises."""
+        if not self._prepared:
+            self.prepare()
         self._thread.start()
 
     def put(self, batch: Batch) -> None:

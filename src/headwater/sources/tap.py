@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from headwater.errors import ConfigError, KernelError, PermissionDenied
+from headwater.errors import ConfigError, KernelError
 from headwater.filters import Filter, sample_below
 from headwater.kernel import clsact, hooks, libbpf
 from headwater.kernel.clock import WallClock
@@ -22,6 +22,7 @@ from headwater.kernel.counters import OTHER, Counters
 from headwater.kernel.ethtool import card
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
 from headwater.kernel.ringbuf import Ring, merge
+from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, Batch
 from headwater.records.layouts import FILTER, RATE_SLOT, place_reason
 from headwater.records.rollup import Rollup
@@ -41,7 +42,6 @@ BUSY_ROWS = 4_096  # a poll is to find about so many: few polls, and what they r
 FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
 HEARTBEAT_S = 1.0
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
-_SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
 
 
 class _Attached:
@@ -90,7 +90,7 @@ class Tap:
     ) -> None:
         self._ledger = ledger
         self._names = tuple(names)
-        self._hook = hook
+        self.hook = hook
         self._generic = generic
         self._promiscuous = promiscuous
         self._ring_bytes = ring_bytes
@@ -120,6 +120,7 @@ class Tap:
         self._heart: threading.Thread | None = None
         self._closed = threading.Event()
         self._watcher = Watcher(routes=not names, filters=hook == "clsact")
+        self._spare = SpareSockets()
 
     def __enter__(self) -> Self:
         self.open()
@@ -165,6 +166,8 @@ class Tap:
             self._memory["hw_packets"] = self._memory.get("hw_packets", 0) + libbpf.memory_of(fd)
             self._rings.append(Ring(fd, self._ring_bytes, PACKET))
             os.close(fd)
+        if self._promiscuous:
+            self._spare.open()
         self._watcher.open()
 
     def close(self) -> None:
@@ -181,6 +184,7 @@ class Tap:
         if self._clock is not None:
             self._clock.close()
             self._clock = None
+        self._spare.close()
         self._object.close()
 
     def _beat(self) -> None:
@@ -219,7 +223,7 @@ class Tap:
     def listening(self) -> list[tuple[str, str]]:
         """(interface, hook) for each that is attached now."""
         with self._lock:
-            return [(attached.name, self._hook) for attached in self._attached.values()]
+            return [(attached.name, self.hook) for attached in self._attached.values()]
 
     def programs(self) -> dict[str, int]:
         """The file descriptor of each program."""
@@ -231,6 +235,8 @@ class Tap:
 
     def read(self) -> Iterator[Batch]:
         """Batches as the rings fill; those of one busy ring are `borrowed`, good until the next is asked for."""
+        assert self._clock is not None  # noqa: S101 - open() came before
+        self._clock.follow()
         poll = select.poll()
         poll.register(self._watcher.fileno(), select.POLLIN)
         pause, last = BUSY_S, time.monotonic()
@@ -284,21 +290,21 @@ class Tap:
         links: list[int | clsact.Attached] = []
         index, name = interface.index, interface.name
         try:
-            if self._hook == "xdp":
+            if self.hook == "xdp":
                 links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
             else:
                 attach = self._filters.attach if self._filters else hooks.attach_tcx
-                links.append(attach(self._object.program(f"hw_{self._hook}_in"), index, name, egress=False))
+                links.append(attach(self._object.program(f"hw_{self.hook}_in"), index, name, egress=False))
                 if not interface.loopback:  # loopback shows each packet twice; what arrives is all there is
-                    links.append(attach(self._object.program(f"hw_{self._hook}_out"), index, name, egress=True))
+                    links.append(attach(self._object.program(f"hw_{self.hook}_out"), index, name, egress=True))
         except BaseException:
             for link in links:
                 hooks.detach(link)
             raise
         if any(isinstance(link, clsact.Attached) and not link.first for link in links):
             self._report(f"others' filters on {name} come before ours: packets that they end are not seen")
-        promiscuous = _promiscuous(index) if self._promiscuous else None
-        self._ledger.note(name, self._hook)
+        promiscuous = self._spare.promiscuous(index) if self._promiscuous else None
+        self._ledger.note(name, self.hook)
         self._attached[index] = _Attached(interface, links, promiscuous)
         before, _ = self._gone.pop(index, (name, 0))
         if before != name:
@@ -308,7 +314,7 @@ class Tap:
 
     def _merged(self, interface: Interface) -> str:
         """Why generic XDP would count wrongly here; "" if it does not."""
-        if self._hook == "xdp" and self._generic and card(interface.name).gro:
+        if self.hook == "xdp" and self._generic and card(interface.name).gro:
             name = interface.name
             return f"generic XDP on {name} would count packets that GRO merged as one: turn it off with `ethtool -K {name} gro off`"
         return ""
@@ -334,7 +340,7 @@ class Tap:
                 self._report(f"{attached.name} is called {there[index].name} now")
                 self._settle(index, attached.name)
                 attached.name = self._interfaces[index] = there[index].name
-                self._ledger.note(attached.name, self._hook)
+                self._ledger.note(attached.name, self.hook)
                 self._renew_filter()
         for interface in self._wanted():
             if interface.index not in self._attached:
@@ -407,13 +413,3 @@ class Tap:
 
 def _sum(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {term: some.get(term, 0) + count for term, count in more.items()}
-
-
-def _promiscuous(ifindex: int) -> socket.socket:
-    """Ask the card for everybody's frames, until the socket is closed."""
-    try:
-        asking = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    except PermissionError:
-        raise PermissionDenied("promiscuous mode", "CAP_NET_RAW") from None
-    asking.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8s", ifindex, _MR_PROMISC, 0, b""))
-    return asking

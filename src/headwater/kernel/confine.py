@@ -1,0 +1,104 @@
+"""Giving privileges away for good, once all that needs them is open: no capability, another user, few files, few system calls.
+
+What is open stays open: BPF programs and maps, packet sockets, output files. With the programs' descriptors the process can still attach
+to new interfaces (by bpf_link, since kernel 5.19), and with spare packet sockets still listen on them.
+"""
+
+import os
+import pwd
+import site
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater._native import ffi, lib
+from headwater.errors import ConfigError, KernelError
+
+ACCOUNTS = ("headwater", "nobody")
+"""Whom a run by root becomes: the first of these that there is."""
+
+_READABLE = (
+    *"/etc/resolv.conf /etc/hosts /etc/nsswitch.conf /etc/gai.conf /etc/host.conf /etc/services /etc/protocols /etc/ssl".split(),
+    *"/etc/ca-certificates /etc/localtime /etc/passwd /run/systemd/resolve".split(),
+    *"/usr /lib /lib64 /proc /sys/class/net /sys/devices /dev/null /dev/urandom".split(),
+)
+_WRITABLE = ("/dev/null",)
+
+
+@dataclass(frozen=True)
+class Confined:
+    """What came of it: the user's name, and what this kernel does not have of the rest."""
+
+    user: str
+    missing: tuple[str, ...] = ()
+
+
+def account(name: str | None) -> pwd.struct_passwd | None:
+    """The account to become: `name`, or the first of ACCOUNTS; None where we are not root and stay who we are. Raises ConfigError."""
+    if os.geteuid():
+        return None
+    for candidate in (name,) if name else ACCOUNTS:
+        try:
+            return pwd.getpwnam(candidate)
+        except KeyError:
+            continue
+    wanted = name or " or ".join(ACCOUNTS)
+    raise ConfigError("user", f"there is no account {wanted}: make one (useradd --system headwater), or name another")
+
+
+def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = ()) -> Confined:
+    """Keep what is open, and nothing else. Call it before there are threads that hold capabilities of their own. Raises KernelError.
+
+    Below the folders in `writable` files can still be made and written, as far as the account may.
+    """
+    missing = []
+    with _opened(_paths()) as readable, _opened([*map(str, writable), *_WRITABLE]) as written:
+        _must(lib.hw_no_new_privileges(), "PR_SET_NO_NEW_PRIVS")
+        lib.hw_bound_capabilities()  # refused to who is not root: what is not held cannot be gained again anyway
+        if become is not None:
+            _must(lib.hw_become(become.pw_uid, become.pw_gid), f"becoming {become.pw_name}")
+        _must(lib.hw_drop_capabilities(), "giving capabilities away")
+        if lib.hw_landlock(readable.numbers, len(readable.numbers), written.numbers, len(written.numbers)):
+            missing.append("Landlock")
+    if lib.hw_seccomp():
+        missing.append("seccomp")
+    return Confined(pwd.getpwuid(os.geteuid()).pw_name if become or _named(os.geteuid()) else str(os.geteuid()), tuple(missing))
+
+
+def _named(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _paths() -> list[str]:
+    """Where Python may still have to read a module from, and what the C library reads to find hosts and times."""
+    return [*_READABLE, sys.prefix, sys.base_prefix, *site.getsitepackages(), *(path for path in sys.path if path)]
+
+
+class _opened:  # noqa: N801 - a context, as contextlib spells them
+    """Descriptors of those paths that there are."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = dict.fromkeys(paths)
+
+    def __enter__(self) -> "_opened":
+        self.numbers = []
+        for path in self._paths:
+            try:
+                self.numbers.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+            except OSError:
+                continue
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in self.numbers:
+            os.close(number)
+
+
+def _must(failed: int, what: str) -> None:
+    if failed:
+        raise KernelError(f"{what} was refused ({os.strerror(ffi.errno)}): start as root, or with --user root to keep all privileges")

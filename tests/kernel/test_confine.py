@@ -1,0 +1,158 @@
+"""What is left to a run once it has given its privileges away: /proc says so, what is forbidden is tried, and it still does its work."""
+
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from frames import ethernet, udp
+from netns import FrameSender, Namespace, Veth, unique
+
+pytestmark = pytest.mark.kernel
+
+HEADWATER = Path(sys.executable).parent / "headwater"
+FORBIDDEN = """
+import ctypes, os, socket, sys, threading
+import headwater.records
+from headwater.kernel.confine import account, confine
+
+parent = os.getppid()
+confine(account(None))
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(number, *words):
+    if libc.syscall(number, *words) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+attempts = {
+    "open": lambda: open("/etc/shadow"),
+    "open what all may read": lambda: open("/etc/fstab"),
+    "write": lambda: open("/tmp/headwater-forbidden", "w"),
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "fork": os.fork,
+    "ptrace": lambda: call(101, 16, parent, 0, 0),
+    "mount": lambda: call(165, b"none", b"/mnt", b"tmpfs", 0, 0),
+    "bpf map create": lambda: call(321, 0, ctypes.create_string_buffer(b"\\2\\0\\0\\0\\4\\0\\0\\0\\4\\0\\0\\0\\1\\0\\0\\0", 128), 128),
+    "bpf program load": lambda: call(321, 5, ctypes.create_string_buffer(128), 128),
+    "packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
+    "setuid": lambda: os.setuid(0),
+    "unshare": lambda: call(272, 0x40000000),
+    "reading another process": lambda: call(310, parent, 0, 0, 0, 0, 0),
+}
+
+def all_of_them():
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except OSError:
+            continue
+        print("possible:", name)
+
+all_of_them()
+thread = threading.Thread(target=all_of_them)
+thread.start()
+thread.join()
+os.write(1, b"done\\n")
+os.close(os.dup(0))
+print(open("/proc/self/status").read())
+"""
+
+
+def test_what_is_forbidden_is_refused_in_every_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FORBIDDEN)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "possible" not in done.stdout
+    assert "done" in done.stdout
+    status = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    assert {status[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    assert set(status["Uid"].split()) & {"0"} == set()
+
+
+def start(space: Namespace, folder: Path, *words: str) -> "subprocess.Popen[str]":
+    return space.start(str(HEADWATER), "run", "-o", str(folder), "--format", "parquet", *words, text=True, stderr=subprocess.PIPE)
+
+
+def sensor_of(process: "subprocess.Popen[str]", folder: Path) -> dict[str, str]:
+    """/proc's status of the run, once it has given its privileges away."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line)
+        if status.get("Seccomp") == "2" and list(folder.glob("packet.*")):
+            return status
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(process.communicate()[1])
+
+
+def test_a_run_without_privileges_still_follows_interfaces(veth: Veth, tmp_path: Path) -> None:
+    name, peer = unique("hwn"), unique("hwp")
+    process = start(veth.near.space, tmp_path / "rows", "--hook", "tcx", "-i", "any", "--promiscuous")
+    try:
+        status = sensor_of(process, tmp_path / "rows")
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == 0
+        assert status["Uid"].split()[0] != "0"
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():
+            said = (thread / "status").read_text()
+            assert re.search(r"^CapEff:\t0+$", said, re.M)
+            assert re.search(r"^Seccomp:\t2$", said, re.M)
+        veth.near.space.ip(f"link add {name} type veth peer name {peer}")
+        for one in (name, peer):
+            veth.near.space.ip(f"link set {one} up")
+        time.sleep(3)
+        with FrameSender(type(veth.near)(veth.near.space, peer, 0, "", "", "")) as sender:
+            sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * 20)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert f"listening on {name}" in said
+    assert "adds up exactly" in said
+    table = pyarrow.parquet.read_table(tmp_path / "rows/packet.parquet")
+    ports = [row for row in table.select(["interface", "dport"]).to_pylist() if row == {"interface": name, "dport": 9}]
+    assert len(ports) == 20
+
+
+def test_who_has_the_capabilities_without_being_root_gives_them_away(veth: Veth, tmp_path: Path) -> None:
+    """As the service runs: another user, with ambient capabilities."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for parent in tmp_path.parents:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    keep = "+bpf,+net_admin,+perfmon,+net_raw,+dac_read_search"  # the last so that Python is found, wherever it is
+    sets = f"--inh-caps=-all,{keep} --ambient-caps=-all,{keep} --bounding-set=-all,{keep}"
+    become = f"setpriv --reuid=65534 --regid=65534 --clear-groups {sets}"
+    command = f"exec {become} {HEADWATER} run -i {veth.near.interface} -o {folder} --format parquet"
+    process = veth.near.space.start("sh", "-c", command, text=True, stderr=subprocess.PIPE)
+    try:
+        status = sensor_of(process, folder)
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["CapAmb"], 16) == 0
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+def test_root_may_keep_its_privileges(veth: Veth, tmp_path: Path) -> None:
+    (tmp_path / "headwater.toml").write_text('user = "root"\n')
+    with start(veth.near.space, tmp_path / "rows", "-c", str(tmp_path / "headwater.toml"), "-i", veth.near.interface, "--for", "1s") as run:
+        time.sleep(1.0)
+        assert "CapEff:\t0000000000000000" not in Path(f"/proc/{run.pid}/status").read_text()
+        run.communicate(timeout=20)
+    assert run.returncode == 0
+
+
+def test_an_account_that_is_not_there_is_said(veth: Veth, tmp_path: Path) -> None:
+    (tmp_path / "headwater.toml").write_text('user = "nobody-of-that-name"\n')
+    with start(veth.near.space, tmp_path / "rows", "-c", str(tmp_path / "headwater.toml"), "-i", veth.near.interface) as run:
+        _, said = run.communicate(timeout=20)
+    assert run.returncode == 2
+    assert "there is no account nobody-of-that-name" in said
