@@ -67,6 +67,7 @@ struct hw_parser {
 	__u32 limit;	 /* where this layer ends on the wire, which may be behind what was captured */
 	__u32 cut;	 /* this is in a first fragment: its end is in another packet */
 	__u32 l4_length; /* octets of the transport header and its payload, as the IP header tells */
+	__u32 headers;	 /* where the innermost payload begins; 0: not known, or headers may be in it */
 	struct hw_packet row;
 	__u8 window[HW_WINDOW]; /* behind the row, so that a filter may load words from its last octets */
 };
@@ -94,6 +95,7 @@ HW_INLINE void hw_begin(struct hw_parser *p)
 	__builtin_memset(&p->row, 0, HW_ROW_RARE);
 	p->at = 0;
 	p->l4_length = 0;
+	p->headers = 0;
 	p->row.segments = 1;
 }
 
@@ -162,6 +164,7 @@ HW_INLINE void hw_payload(struct hw_parser *p, __u32 header)
 		return;
 	p->row.payload_length = p->l4_length - header;
 	p->row.has |= HW_HAS_payload;
+	p->headers = p->at + header;
 }
 
 /* Whether there is an IP packet at p->at, by its version. */
@@ -199,6 +202,7 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 	if (row->has & HW_HAS_RARE)
 		__builtin_memset((__u8 *)row + HW_ROW_RARE, 0, HW_ROW_OUTER - HW_ROW_RARE);
 	row->has &= HW_HAS_KEPT;
+	p->headers = 0;
 	__builtin_memset((__u8 *)row + HW_ROW_INNER, 0, HW_ROW_RARE - HW_ROW_INNER);
 	row->tunnel = tunnel;
 	row->tunnel_depth++;

@@ -43,6 +43,7 @@ HW_INLINE int hw_plain_tcp(struct hw_parser *p, const __u8 *tcp, __u32 at, __u32
 	row->tcp_flags = hw_be16(tcp + 12) & 0x0fff;
 	row->window = hw_be16(tcp + 14);
 	row->payload_length = length - header;
+	p->headers = at + header;
 	row->has = has | HW_HAS_ports | HW_HAS_tcp | HW_HAS_payload;
 	return HW_NEXT_nothing;
 }
@@ -56,6 +57,7 @@ HW_INLINE int hw_plain_udp(struct hw_parser *p, const __u8 *udp, __u32 at, __u32
 	row->sport = hw_be16(udp);
 	row->dport = hw_be16(udp + 2);
 	row->payload_length = length - 8;
+	p->headers = at + 8;
 	row->has = has | HW_HAS_ports | HW_HAS_payload;
 	return hw_in_datagram(p, at, hw_be16(udp + 4), at + length);
 }

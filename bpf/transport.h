@@ -131,6 +131,7 @@ HW_INLINE int hw_in_datagram(struct hw_parser *p, __u32 at, __u32 stated, __u32 
 
 	if (!next)
 		return HW_NEXT_nothing;
+	p->headers = 0;
 	hw_trim(p, stated >= 8 && p->row.segments == 1 && at + stated < stop ? at + stated : stop);
 	p->cut = p->row.mf;
 	p->at = at + 8;
@@ -179,6 +180,7 @@ HW_STEP int hw_parse_sctp(struct hw_parser *p)
 	p->row.sctp_chunk = sctp[12];
 	p->row.has |= HW_HAS_sctp;
 	hw_payload(p, 12);
+	p->headers = p->at + 16; /* with the first chunk's */
 	return HW_NEXT_nothing;
 }
 
@@ -313,8 +315,10 @@ HW_STEP int hw_parse_icmp(struct hw_parser *p)
 	}
 	if (row->icmp_mtu) /* routers from before RFC 1191 say 0 */
 		row->has |= HW_HAS_icmp_mtu;
-	if (is_error)
+	if (is_error) {
+		p->headers = 0;
 		hw_parse_quoted(p, p->at + 8);
+	}
 	return HW_NEXT_nothing;
 }
 

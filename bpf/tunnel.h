@@ -62,6 +62,7 @@ HW_STEP int hw_parse_gre(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
+	p->headers = 0;
 	gre = hw_look(p, p->at, 4);
 	if (!gre)
 		return hw_short(p, p->at, 4, HW_WEIRD_truncated_GRE);
@@ -148,6 +149,7 @@ HW_STEP int hw_parse_etherip(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
+	p->headers = 0;
 	etherip = hw_look(p, p->at, 2);
 	if (!etherip || etherip[0] >> 4 != 3)
 		return HW_NEXT_nothing;

@@ -23,6 +23,7 @@
 #include "../bpf/packet.h"
 #include "choice.h"
 #include "headwater.h"
+#include "pcapng_writer.h"
 
 #define RETIRE_MS 20
 #define MOST_AT_ONCE 65536 /* packets of one call, also where a filter keeps none */
@@ -42,6 +43,8 @@ struct hw_af_packet {
 	const uint8_t *next; /* the first of them */
 	struct hw_af_packet_counts counts;
 	struct hw_choice choice;
+	struct hw_pcapng_writer *writer;
+	uint32_t number; /* there */
 	struct hw_parser parser;
 };
 
@@ -109,9 +112,9 @@ int hw_af_packet_join(struct hw_af_packet *a, const struct hw_af_packet *first)
 	return set(a->fd, PACKET_FANOUT, (number & 0xffff) | PACKET_FANOUT_CPU << 16);
 }
 
-int hw_af_packet_start(struct hw_af_packet *a)
+int hw_af_packet_start(struct hw_af_packet *a, int whole)
 {
-	return offer(a->fd, HW_WINDOW + (a->ip ? LINK_HEADER : 0));
+	return offer(a->fd, whole ? UINT32_MAX : HW_WINDOW + (a->ip ? LINK_HEADER : 0));
 }
 
 struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous)
@@ -174,6 +177,20 @@ static void release_block(struct hw_af_packet *a)
 	a->block = (a->block + 1) % a->blocks;
 }
 
+/* What the kernel has counted since it was asked the last time. */
+static void ask_kernel(struct hw_af_packet *a)
+{
+	struct tpacket_stats_v3 stats;
+	socklen_t size = sizeof(stats);
+
+	if (getsockopt(a->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size))
+		return;
+	a->counts.seen += stats.tp_packets;
+	a->counts.ring_full += stats.tp_drops;
+	if (a->writer && stats.tp_drops)
+		hw_pcapng_writer_lost(a->writer, a->number, stats.tp_drops, stats.tp_drops);
+}
+
 /* Begin the next block that holds packets. Returns 0 if the kernel has handed over none. */
 static int begin_block(struct hw_af_packet *a)
 {
@@ -185,6 +202,8 @@ static int begin_block(struct hw_af_packet *a)
 			return 0;
 		a->left = block->hdr.bh1.num_pkts;
 		a->next = (const uint8_t *)block + block->hdr.bh1.offset_to_first_pkt;
+		if (a->writer && block->hdr.bh1.block_status & TP_STATUS_LOSING) /* what was lost is told with this block's first packet */
+			ask_kernel(a);
 		if (a->left)
 			return 1;
 		release_block(a);
@@ -206,14 +225,24 @@ static uint16_t segments_of(const struct hw_packet *row, uint32_t mtu)
 	return count < UINT16_MAX ? count : UINT16_MAX;
 }
 
+static const struct sockaddr_ll *from_of(const struct tpacket3_hdr *packet)
+{
+	return (const void *)((const uint8_t *)packet + TPACKET_ALIGN(sizeof(*packet)));
+}
+
+/* Octets before the IP header, where rows begin with it. */
+static uint32_t skip_of(const struct hw_af_packet *a, const struct tpacket3_hdr *packet)
+{
+	uint32_t skip = a->ip && packet->tp_net > packet->tp_mac ? packet->tp_net - packet->tp_mac : 0;
+
+	return skip < packet->tp_snaplen ? skip : packet->tp_snaplen;
+}
+
 static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uint32_t mtu)
 {
-	const struct sockaddr_ll *from = (const void *)((const uint8_t *)packet + TPACKET_ALIGN(sizeof(*packet)));
-	uint32_t skip = a->ip && packet->tp_net > packet->tp_mac ? packet->tp_net - packet->tp_mac : 0;
+	uint32_t skip = skip_of(a, packet);
 	struct hw_parser *p = &a->parser;
 
-	if (skip > packet->tp_snaplen)
-		skip = packet->tp_snaplen;
 	hw_begin(p);
 	p->have = packet->tp_snaplen - skip < HW_WINDOW ? packet->tp_snaplen - skip : HW_WINDOW;
 	memcpy(p->window, (const uint8_t *)packet + packet->tp_mac + skip, p->have);
@@ -222,7 +251,7 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 	p->row.length = packet->tp_len - skip;
 	p->row.captured = p->row.length;
 	p->row.hook = HW_HOOK_af_packet;
-	p->row.direction = from->sll_pkttype == PACKET_OUTGOING ? HW_DIRECTION_out : HW_DIRECTION_in;
+	p->row.direction = from_of(packet)->sll_pkttype == PACKET_OUTGOING ? HW_DIRECTION_out : HW_DIRECTION_in;
 	if (p->row.length > 0xffff)
 		p->row.segments = 2; /* BIG TCP states no length; no malformation */
 	if (packet->tp_status & TP_STATUS_VLAN_VALID)
@@ -235,6 +264,32 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 	}
 }
 
+/* The frame as it was on the wire: with its tag, and with what the kernel knows of its way (epb_flags: direction, reception type). */
+static void put_whole(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
+{
+	static const uint32_t RECEPTION[] = {[PACKET_HOST] = 1, [PACKET_MULTICAST] = 2, [PACKET_BROADCAST] = 3, [PACKET_OTHERHOST] = 4};
+	uint32_t skip = skip_of(a, packet), kind = from_of(packet)->sll_pkttype;
+	struct hw_pcapng_packet whole = {
+		.frame = (const uint8_t *)packet + packet->tp_mac + skip,
+		.captured = packet->tp_snaplen - skip,
+		.length = packet->tp_len - skip,
+		.ts = a->parser.row.ts,
+		.headers = a->parser.headers,
+		.flags = kind == PACKET_OUTGOING ? 2 : 1 | (kind < PACKET_OUTGOING ? RECEPTION[kind] << 2 : 0),
+	};
+
+	if (packet->tp_status & TP_STATUS_VLAN_VALID) {
+		whole.tpid = packet->tp_status & TP_STATUS_VLAN_TPID_VALID ? packet->hv1.tp_vlan_tpid : ETH_P_8021Q;
+		whole.tci = packet->hv1.tp_vlan_tci;
+	}
+	hw_pcapng_writer_put(a->writer, a->number, &whole);
+}
+
+static int full(const struct hw_af_packet *a)
+{
+	return a->writer && hw_pcapng_writer_full(a->writer);
+}
+
 size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates)
 {
 	const struct tpacket3_hdr *packet;
@@ -242,12 +297,17 @@ size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_
 	size_t made = 0, seen;
 	int ignored;
 
-	for (seen = 0; made < capacity && seen < MOST_AT_ONCE && (a->left || begin_block(a)); seen++) {
+	for (seen = 0; made < capacity && seen < MOST_AT_ONCE && !full(a) && (a->left || begin_block(a)); seen++) {
 		packet = (const struct tpacket3_hdr *)a->next;
 		parse(a, packet, mtu);
 		hw_rollup_add(rates, &a->parser.row, 0, 1, 1, 0);
-		if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only))
+		if (a->writer)
+			hw_pcapng_writer_received(a->writer, a->number);
+		if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only)) {
 			memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
+			if (a->writer)
+				put_whole(a, packet);
+		}
 		a->counts.octets += a->parser.row.length;
 		a->counts.segments += a->parser.row.segments;
 		a->next += packet->tp_next_offset;
@@ -265,14 +325,14 @@ void hw_af_packet_choose(struct hw_af_packet *a, const void *filter, uint64_t sa
 	hw_choose(&a->choice, filter, sample_below, rates_only);
 }
 
+void hw_af_packet_write(struct hw_af_packet *a, struct hw_pcapng_writer *writer, uint32_t number)
+{
+	a->writer = writer;
+	a->number = number;
+}
+
 void hw_af_packet_counts_of(struct hw_af_packet *a, struct hw_af_packet_counts *into)
 {
-	struct tpacket_stats_v3 stats;
-	socklen_t size = sizeof(stats);
-
-	if (!getsockopt(a->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size)) { /* since the last time it was asked */
-		a->counts.seen += stats.tp_packets;
-		a->counts.ring_full += stats.tp_drops;
-	}
+	ask_kernel(a);
 	*into = a->counts;
 }

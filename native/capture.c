@@ -10,6 +10,7 @@
 #include "../bpf/packet.h"
 #include "capture.h"
 #include "choice.h"
+#include "pcapng_writer.h"
 
 /* One allocation for both, because packet.h is included here alone. */
 struct whole {
@@ -37,9 +38,22 @@ void hw_capture_free(struct hw_capture *capture)
 	free((struct whole *)capture);
 }
 
-void hw_capture_choose(struct hw_capture *capture, const void *filter, uint64_t sample_below)
+void hw_capture_choose(struct hw_capture *capture, const void *filter, uint64_t sample_below, int names_interfaces)
 {
 	hw_choose(capture->choice, filter, sample_below, 0);
+	capture->names_interfaces = names_interfaces;
+}
+
+void hw_capture_call(struct hw_capture *capture, uint32_t index, uint32_t number)
+{
+	if (index < capture->described)
+		capture->interfaces[index].called = number;
+}
+
+void hw_capture_write(struct hw_capture *capture, struct hw_pcapng_writer *writer, const char *unnamed)
+{
+	capture->writer = writer;
+	capture->unnamed = unnamed;
 }
 
 enum hw_capture_status hw_capture_refuse(struct hw_capture *capture, const char *format, ...)
@@ -90,6 +104,27 @@ struct hw_capture_interface *hw_capture_describe(struct hw_capture *capture)
 	return interface;
 }
 
+enum hw_capture_status hw_capture_described(struct hw_capture *capture)
+{
+	struct hw_capture_interface *interface = &capture->interfaces[capture->described - 1];
+
+	interface->called = capture->described - 1;
+	if (capture->writer) {
+		const char *name = interface->name[0] ? interface->name : capture->unnamed;
+		int64_t number = hw_pcapng_writer_interface(capture->writer, name, interface->link_type);
+
+		if (number < 0)
+			return hw_capture_refuse(capture, "describes interfaces for which there is no memory");
+		interface->written = (uint32_t)number;
+	}
+	return capture->names_interfaces ? HW_CAPTURE_described : HW_CAPTURE_more;
+}
+
+bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
+{
+	return !feed->room || (capture->writer && hw_pcapng_writer_full(capture->writer));
+}
+
 /* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
 static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64_t units)
 {
@@ -112,15 +147,30 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	memcpy(parser->window, record->frame, parser->have);
 	hw_begin(parser);
 	parser->row.ts = record->untimed ? 0 : nanoseconds(interface, record->time);
-	parser->row.interface = index;
+	parser->row.interface = interface->called;
 	parser->row.length = record->length;
 	parser->row.captured = record->captured;
 	parser->row.hook = HW_HOOK_capture;
 	parser->row.direction = record->direction;
 	hw_frame(parser);
 	hw_walk(parser, interface->read(parser));
+	if (capture->writer)
+		hw_pcapng_writer_received(capture->writer, interface->written);
 	if (!hw_wanted(capture->choice, parser, &capture->counts.filtered, &capture->counts.sampled_out, NULL))
 		return;
+	parser->row.interface = index;
+	if (capture->writer) {
+		const struct hw_pcapng_packet packet = {
+			.frame = record->frame,
+			.captured = record->captured,
+			.length = record->length,
+			.ts = parser->row.ts,
+			.headers = parser->headers,
+			.flags = record->flags,
+		};
+
+		hw_pcapng_writer_put(capture->writer, interface->written, &packet);
+	}
 	memcpy(feed->row, &parser->row, sizeof(parser->row));
 	feed->row += feed->stride;
 	feed->room--;

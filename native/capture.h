@@ -27,6 +27,8 @@ struct hw_link_type {
 struct hw_capture_interface {
 	int (*read)(struct hw_parser *); /* NULL: the link type is not known */
 	uint16_t link_type;
+	uint32_t called;  /* the number that filters see */
+	uint32_t written; /* the writer's number */
 	uint64_t multiply;
 	uint64_t divide; /* 0: the unit is so short that 64 bits of it are no nanosecond */
 	uint8_t shift;
@@ -54,7 +56,9 @@ struct hw_record {
 	uint32_t length;
 	uint64_t time; /* in the interface's units */
 	enum hw_direction direction;
-	bool untimed; /* the file has no time for it: ts is 0, which is none */
+	uint32_t flags;	  /* of pcapng */
+	uint64_t dropped; /* packets lost before it, as the file says */
+	bool untimed;	  /* the file has no time for it: ts is 0, which is none */
 };
 
 struct hw_capture {
@@ -78,6 +82,9 @@ struct hw_capture {
 	char problem[256];
 	struct hw_parser *parser;
 	struct hw_choice *choice;
+	bool names_interfaces; /* so does the filter */
+	struct hw_pcapng_writer *writer;
+	const char *unnamed;
 };
 
 static inline size_t hw_left(const struct hw_feed *feed)
@@ -109,6 +116,8 @@ enum hw_capture_status hw_capture_refuse(struct hw_capture *, const char *format
 enum hw_capture_status hw_capture_refuse_at(struct hw_capture *, const struct hw_feed *, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 struct hw_capture_interface *hw_capture_describe(struct hw_capture *); /* a new interface, or NULL and a problem */
+enum hw_capture_status hw_capture_described(struct hw_capture *);      /* all is known of it */
+bool hw_capture_is_full(const struct hw_capture *, const struct hw_feed *);
 void hw_capture_put(struct hw_capture *, struct hw_feed *, uint32_t interface, const struct hw_record *);
 
 /* pcap.c, pcapng.c */

@@ -42,14 +42,40 @@ size_t hw_ring_ready(const void *producer, const void *data, uint64_t mask, uint
 uint64_t hw_ring_position(const void *consumer);
 void hw_ring_release(void *consumer, uint64_t position);
 
+/* -- pcapng_writer.c: the packets that a reader below keeps, as pcapng in memory, for who writes it away --------------------- */
+
+struct hw_pcapng_writer;
+/* Begins with a section header that names `application`. With `headers_only` packets are cut behind their headers. NULL without memory. */
+struct hw_pcapng_writer *hw_pcapng_writer_new(const char *application, int headers_only);
+void hw_pcapng_writer_free(struct hw_pcapng_writer *);
+/* Describe an interface. Returns its number, or -1 without memory. */
+int64_t hw_pcapng_writer_interface(struct hw_pcapng_writer *, const char *name, uint16_t link_type);
+/* Whether there may be no room for a further packet: readers stop before it. */
+int hw_pcapng_writer_full(const struct hw_pcapng_writer *);
+/* What was not written away yet. */
+const void *hw_pcapng_writer_octets(const struct hw_pcapng_writer *, size_t *size);
+/* How many of its first `most` octets are whole blocks. */
+size_t hw_pcapng_writer_part(const struct hw_pcapng_writer *, size_t most);
+/* The first `octets` are written. */
+void hw_pcapng_writer_wrote(struct hw_pcapng_writer *, size_t octets);
+/* The packets cannot be written: forget them, and let the next one of each interface tell how many. Interfaces stay. Returns how many. */
+uint64_t hw_pcapng_writer_drop(struct hw_pcapng_writer *);
+/* The last blocks: what each interface received and lost. Their octets are those of end_room. */
+void hw_pcapng_writer_end(struct hw_pcapng_writer *);
+size_t hw_pcapng_writer_end_room(const struct hw_pcapng_writer *);
+/* Packets taken, and those of them that were written. */
+uint64_t hw_pcapng_writer_made(const struct hw_pcapng_writer *);
+uint64_t hw_pcapng_writer_written(const struct hw_pcapng_writer *);
+
 /* -- capture.c, pcap.c, pcapng.c: captures to rows -------------------------------------------------------------------------- */
 
 enum { HW_CAPTURE_LARGEST = 2097152 }; /* octets: what is decoded lies in one piece, and no piece is larger than this */
 
 enum hw_capture_status {
-	HW_CAPTURE_more, /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
-	HW_CAPTURE_full, /* rows is full: call again with what follows `consumed` */
-	HW_CAPTURE_bad,	 /* not a capture, or broken here: hw_capture_problem says how. Rows before it are good */
+	HW_CAPTURE_more,      /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
+	HW_CAPTURE_full,      /* rows is full, or the writer: call again with what follows `consumed` */
+	HW_CAPTURE_bad,	      /* not a capture, or broken here: hw_capture_problem says how. Rows before it are good */
+	HW_CAPTURE_described, /* an interface was, and the filter asks for it: hw_capture_call it, choose, and call again as above */
 };
 struct hw_capture_counts { /* seen = as_row + filtered + sampled_out + unknown_link_type + no_interface */
 	uint64_t seen;
@@ -64,7 +90,11 @@ struct hw_capture;
 struct hw_capture *hw_capture_new(void);
 void hw_capture_free(struct hw_capture *);
 /* Which packets become rows: a struct hw_filter, and as in struct hw_control. */
-void hw_capture_choose(struct hw_capture *, const void *filter, uint64_t sample_below);
+void hw_capture_choose(struct hw_capture *, const void *filter, uint64_t sample_below, int names_interfaces);
+/* What the filter sees as the interface's number: that of the first one of the same name. */
+void hw_capture_call(struct hw_capture *, uint32_t index, uint32_t number);
+/* These packets go to `writer` as well. Its interfaces without a name are called `unnamed`, which is kept by the caller. */
+void hw_capture_write(struct hw_capture *, struct hw_pcapng_writer *, const char *unnamed);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
 /* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a
@@ -94,14 +124,18 @@ struct hw_af_packet;
 struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous);
 /* Share the packets with `first`, or be the first (NULL), before any of them is started. -1 and errno; in both, as in start. */
 int hw_af_packet_join(struct hw_af_packet *, const struct hw_af_packet *first);
-int hw_af_packet_start(struct hw_af_packet *);
+/* With `whole` the ring holds all of each packet, as far as a block does, and else what the parser looks at. */
+int hw_af_packet_start(struct hw_af_packet *, int whole);
 void hw_af_packet_close(struct hw_af_packet *);
 int hw_af_packet_fd(const struct hw_af_packet *);
+/* Packets that become rows go to `writer` as well, as its interface `number`. Not while a read is under way. */
+void hw_af_packet_write(struct hw_af_packet *, struct hw_pcapng_writer *, uint32_t number);
 /* As hw_capture_choose. Not while a read is under way. */
 void hw_af_packet_choose(struct hw_af_packet *, const void *filter, uint64_t sample_below, int rates_only);
 /* 0 once the interface was deleted or left this network namespace: nothing will come any more. */
 int hw_af_packet_bound(const struct hw_af_packet *);
-/* Rows of what has arrived, up to capacity; never waits. An IP packet longer than `mtu` counts as several segments. */
+/* Rows of what has arrived, up to capacity or until the writer is full; never waits. An IP packet longer than `mtu` counts as several
+ * segments. */
 size_t hw_af_packet_read(struct hw_af_packet *, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates);
 /* Take nothing more from the kernel: once seen equals as_row and ring_full together, all that the ring held is read. */
 void hw_af_packet_stop(struct hw_af_packet *);

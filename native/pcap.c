@@ -24,6 +24,7 @@ static enum hw_capture_status header(struct hw_capture *capture, struct hw_feed 
 	if (!interface)
 		return HW_CAPTURE_bad;
 	interface->read = type->read;
+	interface->link_type = number;
 	interface->multiply = magic == MAGIC_NANOSECONDS ? 1 : 1000;
 	if (major == 543 || minor < 3)
 		capture->lengths = LENGTHS_SWAPPED;
@@ -31,18 +32,20 @@ static enum hw_capture_status header(struct hw_capture *capture, struct hw_feed 
 		capture->lengths = minor == 3 ? LENGTHS_EITHER : LENGTHS;
 	capture->record_header = magic == MAGIC_MODIFIED ? 24 : 16;
 	feed->at += 24;
-	return HW_CAPTURE_more;
+	return hw_capture_described(capture);
 }
 
 enum hw_capture_status hw_pcap_decode(struct hw_capture *capture, struct hw_feed *feed)
 {
 	const uint64_t second = 1000000000;
+	enum hw_capture_status status;
 
 	if (!capture->described) {
 		if (hw_left(feed) < 24)
 			return HW_CAPTURE_more;
-		if (header(capture, feed) == HW_CAPTURE_bad)
-			return HW_CAPTURE_bad;
+		status = header(capture, feed);
+		if (status != HW_CAPTURE_more)
+			return status;
 	}
 	while (hw_left(feed) >= capture->record_header) {
 		struct hw_record record = {.captured = hw_get32(capture, feed->at + 8), .length = hw_get32(capture, feed->at + 12)};
@@ -58,7 +61,7 @@ enum hw_capture_status hw_pcap_decode(struct hw_capture *capture, struct hw_feed
 						    record.captured, HW_CAPTURE_PACKET);
 		if (hw_left(feed) - capture->record_header < record.captured)
 			return HW_CAPTURE_more;
-		if (!feed->room)
+		if (hw_capture_is_full(capture, feed))
 			return HW_CAPTURE_full;
 		record.time = hw_get32(capture, feed->at) * (second / capture->interfaces->multiply) + hw_get32(capture, feed->at + 4);
 		record.frame = feed->at + capture->record_header;

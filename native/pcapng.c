@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "capture.h"
+#include "pcapng_writer.h"
 
 enum block {
 	SECTION_HEADER = 0x0a0d0d0a,
@@ -62,13 +63,16 @@ static uint64_t add(uint64_t a, uint64_t b)
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* Both are totals: what the packets' drop counts add up to, and what the statistics say. */
-static void raise_lost(struct hw_capture *capture, struct hw_capture_interface *interface, uint64_t lost)
+/* `lost` is a total: what the packets' drop counts add up to, or what the statistics say. `before_next` of them were just now. */
+static void raise_lost(struct hw_capture *capture, uint32_t index, uint64_t lost, uint64_t before_next)
 {
-	if (lost <= interface->lost)
-		return;
-	capture->counts.lost_before = add(capture->counts.lost_before, lost - interface->lost);
-	interface->lost = lost;
+	struct hw_capture_interface *interface = &capture->interfaces[index];
+	uint64_t more = lost > interface->lost ? lost - interface->lost : 0;
+
+	capture->counts.lost_before = add(capture->counts.lost_before, more);
+	interface->lost += more;
+	if (capture->writer)
+		hw_pcapng_writer_lost(capture->writer, interface->written, more, before_next);
 }
 
 static void set_resolution(struct hw_capture_interface *interface, uint8_t resolution)
@@ -125,7 +129,7 @@ static enum hw_capture_status interface_description(struct hw_capture *capture, 
 	}
 	if (more < 0)
 		return hw_capture_refuse_at(capture, feed, "an option of interface %u does not fit into its block", capture->described - 1);
-	return HW_CAPTURE_more;
+	return hw_capture_described(capture);
 }
 
 /* The global index of a section's interface, or -1. */
@@ -151,20 +155,22 @@ static void interface_statistics(struct hw_capture *capture, struct span body)
 		else if (option.code == ISB_OSDROP && option.size >= 8)
 			by_system = get64(capture, option.value);
 	}
-	raise_lost(capture, &capture->interfaces[index], add(by_interface, by_system));
+	raise_lost(capture, (uint32_t)index, add(by_interface, by_system), 0);
 }
 
 /* The options of a packet: its direction (flags, bits 0 and 1) and how many were lost before it. Broken ones take nothing from the packet. */
-static void packet_options(struct hw_capture *capture, struct span options, struct hw_record *record, uint64_t *dropped)
+static void packet_options(struct hw_capture *capture, struct span options, struct hw_record *record)
 {
 	static const enum hw_direction DIRECTIONS[4] = {HW_DIRECTION_unknown, HW_DIRECTION_in, HW_DIRECTION_out, HW_DIRECTION_unknown};
 	struct option option;
 
 	while (next_option(capture, &options, &option) > 0) {
-		if (option.code == EPB_FLAGS && option.size >= 4)
-			record->direction = DIRECTIONS[hw_get32(capture, option.value) & 3];
-		else if (option.code == EPB_DROPCOUNT && option.size >= 8)
-			*dropped = get64(capture, option.value);
+		if (option.code == EPB_FLAGS && option.size >= 4) {
+			record->flags = hw_get32(capture, option.value);
+			record->direction = DIRECTIONS[record->flags & 3];
+		} else if (option.code == EPB_DROPCOUNT && option.size >= 8) {
+			record->dropped = get64(capture, option.value);
+		}
 	}
 }
 
@@ -173,7 +179,6 @@ static enum hw_capture_status packet(struct hw_capture *capture, struct hw_feed 
 {
 	struct hw_capture_interface *interface = &capture->interfaces[index];
 	struct hw_record record = {};
-	uint64_t dropped = 0;
 	size_t head = 20, padded;
 
 	if (kind == SIMPLE_PACKET) {
@@ -189,7 +194,7 @@ static enum hw_capture_status packet(struct hw_capture *capture, struct hw_feed 
 		record.length = hw_get32(capture, body.at + 16);
 	}
 	if (kind == PACKET && hw_get16(capture, body.at + 2) != 0xffff)
-		dropped = hw_get16(capture, body.at + 2);
+		record.dropped = hw_get16(capture, body.at + 2);
 	if (record.captured > HW_CAPTURE_PACKET)
 		return hw_capture_refuse_at(capture, feed, "the next one says that it holds %u octets, and %d are the most",
 					    record.captured, HW_CAPTURE_PACKET);
@@ -199,10 +204,10 @@ static enum hw_capture_status packet(struct hw_capture *capture, struct hw_feed 
 	record.frame = body.at + head;
 	padded = head + ((record.captured + 3u) & ~3u);
 	if (kind != SIMPLE_PACKET && padded < body.left)
-		packet_options(capture, (struct span){body.at + padded, body.left - padded}, &record, &dropped);
-	if (dropped) {
-		interface->dropped = add(interface->dropped, dropped);
-		raise_lost(capture, interface, interface->dropped);
+		packet_options(capture, (struct span){body.at + padded, body.left - padded}, &record);
+	if (record.dropped) {
+		interface->dropped = add(interface->dropped, record.dropped);
+		raise_lost(capture, index, interface->dropped, record.dropped);
 	}
 	capture->counts.seen++;
 	hw_capture_put(capture, feed, index, &record);
@@ -276,7 +281,7 @@ static enum hw_capture_status packet_block(struct hw_capture *capture, struct hw
 	status = whole(capture, feed, total, &body);
 	if (status != HW_CAPTURE_more || !body.at)
 		return status;
-	if (!feed->room)
+	if (hw_capture_is_full(capture, feed))
 		return HW_CAPTURE_full;
 	status = packet(capture, feed, kind, (uint32_t)index, body);
 	if (status == HW_CAPTURE_more)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from headwater.records import Batch, Drop
 
@@ -39,6 +39,17 @@ class Source(Resource, Protocol):
 
     def account(self) -> None:
         """Write the present totals of what was seen, made into rows and dropped into the ledger."""
+
+
+class PacketWriter(Protocol):
+    """Where a source puts whole packets, not only their rows."""
+
+    memory: Any
+    """A struct hw_pcapng_writer, which native readers fill; `struct` as cffi has it."""
+    headers_only: bool
+
+    def ready(self) -> bool:
+        """Before packets are read, by the thread that does: whether there is room for any. Waits for it, but no longer than 100 ms."""
 
 
 @runtime_checkable

@@ -16,7 +16,6 @@ import numpy as np
 
 from headwater.errors import HeadwaterError, SinkError
 from headwater.interfaces import Counting, Source
-from headwater.outputs.outlet import Outlet
 from headwater.records import LEDGER, PACKET, Batch
 from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
@@ -46,6 +45,30 @@ class Watcher(Protocol):
 
     def fileno(self) -> int:
         """Readable when it wants to draw for a reason of its own, a key for instance; -1 for never."""
+
+
+class Output(Protocol):
+    """What batches are offered to: an outlet, or a file of packets. `failure` is why it takes nothing any more."""
+
+    failure: SinkError | None
+
+    def prepare(self) -> None:
+        """Open what it writes to, without beginning. Raises SinkError."""
+
+    def open(self) -> None:
+        """Begin. Raises SinkError."""
+
+    def put(self, batch: Batch) -> None:
+        """Take what is of use to it; what is kept must be copied. Raises SinkError once it has failed."""
+
+    def flush(self) -> None:
+        """Deliver what was taken. Raises as put()."""
+
+    def close(self) -> None:
+        """End: what cannot be delivered is lost, and counted."""
+
+    def give_up(self) -> None:
+        """Make close() wait for nobody. Callable from a signal handler."""
 
 
 class _Bell:
@@ -87,7 +110,7 @@ class Pipeline:
     def __init__(
         self,
         sources: Sequence[Source],
-        outlets: Sequence[Outlet],
+        outlets: Sequence[Output],
         ledger: Ledger,
         watcher: Watcher | None = None,
         *,

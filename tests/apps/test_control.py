@@ -1,8 +1,10 @@
 """Changing the filter of a run from another process."""
 
+import contextlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +30,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "headwater"
 
 
+@contextlib.contextmanager
+def serving(source: Source) -> Iterator[control.Server]:
+    with control.Server(source, "udp") as server:
+        server.start()
+        yield server
+
+
 def test_a_filter_is_shown_set_and_cleared(folder: Path) -> None:
     source = Source()
-    with control.Server(source, "udp") as server:
+    with serving(source) as server:
         assert control.ask(None, None) == "udp"
         assert control.ask(None, "tcp.port == 80") == "tcp.port == 80" == server.text
         assert control.ask(os.getpid(), "") == ""
@@ -45,7 +54,7 @@ def test_a_filter_is_shown_set_and_cleared(folder: Path) -> None:
 
 def test_a_mistake_changes_nothing() -> None:
     source = Source()
-    with control.Server(source, "udp") as server:
+    with serving(source) as server:
         for wrong in ("tcp.prt == 1", "icmp"):
             with pytest.raises(FilterError):
                 control.ask(None, wrong)
@@ -55,7 +64,7 @@ def test_a_mistake_changes_nothing() -> None:
 
 @pytest.mark.parametrize("request_", [b"\n", b"{\n", b"[1]\n", b'{"filter": 5}\n', b"x" * 40_000, b"\xff\n", b""])
 def test_a_strange_request_gets_an_answer_and_leaves_the_next_one_be(folder: Path, request_: bytes) -> None:
-    with control.Server(Source(), "udp"):
+    with serving(Source()):
         with socket.socket(socket.AF_UNIX) as stranger:
             stranger.connect(str(folder / f"{os.getpid()}.sock"))
             stranger.sendall(request_)
@@ -76,5 +85,5 @@ def test_what_a_killed_run_leaves_is_no_run(folder: Path) -> None:
 def test_a_folder_of_somebody_else_is_not_used(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
-    with control.Server(Source(), "udp"):
+    with serving(Source()):
         assert list(folder.iterdir()) == []

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The capture decoder against hostile octets: whatever they are, they are decoded without a fault, the counts add up, and the rows do
- * not depend on how the octets were cut into pieces.
+ * not depend on how the octets were cut into pieces. What the writer makes of the packets is a capture of as many.
  *
  * With libFuzzer (Debian: clang and libclang-rt-14-dev), from the repository's root:
  *   clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Inative tests/fuzz/fuzz_capture.c \
- *     native/capture.c native/pcap.c native/pcapng.c -o fuzz_capture
+ *     native/capture.c native/link.c native/pcap.c native/pcapng.c native/pcapng_writer.c -o fuzz_capture
  *   ./fuzz_capture -max_total_time=120 -max_len=8192 -rss_limit_mb=1024 NEW_CORPUS SEEDS
  * Without it (-DHW_MAIN and any compiler's sanitizers): each file named is decoded as it is, and then `rounds` times with octets changed.
  */
@@ -42,8 +42,30 @@ static uint64_t mix(uint64_t digest, const void *data, size_t size)
 	return digest;
 }
 
+/* Octets that were written away. */
+struct file {
+	uint8_t *octets;
+	size_t size;
+};
+
+static void take(struct file *file, struct hw_pcapng_writer *writer)
+{
+	const void *octets;
+	size_t size;
+
+	octets = hw_pcapng_writer_octets(writer, &size);
+	REQUIRE(hw_pcapng_writer_part(writer, size) == size);
+	file->octets = realloc(file->octets, file->size + size + 1);
+	REQUIRE(file->octets);
+	memcpy(file->octets + file->size, octets, size);
+	file->size += size;
+	hw_pcapng_writer_wrote(writer, size);
+	REQUIRE(!hw_pcapng_writer_full(writer));
+}
+
 /* Decode `size` octets, handed over in pieces of `piece` octets and `capacity` rows at a time, each in memory of exactly its size. */
-static struct outcome decode(const uint8_t *data, size_t size, size_t piece, size_t capacity)
+static struct outcome decode(const uint8_t *data, size_t size, size_t piece, size_t capacity, struct hw_pcapng_writer *writer,
+			     struct file *file)
 {
 	struct hw_capture *capture = hw_capture_new();
 	struct outcome outcome = {.digest = 0xcbf29ce484222325ull};
@@ -53,6 +75,8 @@ static struct outcome decode(const uint8_t *data, size_t size, size_t piece, siz
 	uint8_t *buffer = NULL;
 
 	REQUIRE(capture && rows);
+	if (writer)
+		hw_capture_write(capture, writer, "unnamed");
 	while (status != HW_CAPTURE_bad && (status == HW_CAPTURE_full || given < size)) {
 		size_t more = status == HW_CAPTURE_full ? 0 : size - given < piece ? size - given : piece;
 		uint8_t *next = malloc(left + more ? left + more : 1);
@@ -67,7 +91,9 @@ static struct outcome decode(const uint8_t *data, size_t size, size_t piece, siz
 		left += more;
 		status = hw_capture_decode(capture, buffer, left, rows, sizeof(*rows), capacity, &made, &consumed);
 		REQUIRE(consumed <= left && made <= capacity);
-		REQUIRE(status != HW_CAPTURE_full || made == capacity);
+		REQUIRE(status != HW_CAPTURE_full || made == capacity || (writer && hw_pcapng_writer_full(writer)));
+		if (writer)
+			take(file, writer);
 		outcome.rows += made;
 		outcome.digest = mix(outcome.digest, rows, made * sizeof(*rows));
 		for (size_t i = 0; i < made; i++)
@@ -92,9 +118,19 @@ static struct outcome decode(const uint8_t *data, size_t size, size_t piece, siz
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct outcome whole = decode(data, size, size ? size : 1, MOST_ROWS);
-	struct outcome pieces = decode(data, size, size ? 1 + data[size / 2] % 97 : 1, 1 + size % 3);
+	struct hw_pcapng_writer *writer = hw_pcapng_writer_new("fuzz", size & 1);
+	struct file file = {};
+	struct outcome whole = decode(data, size, size ? size : 1, MOST_ROWS, writer, &file);
+	struct outcome pieces = decode(data, size, size ? 1 + data[size / 2] % 97 : 1, 1 + size % 3, NULL, NULL);
+	struct outcome written;
 
+	REQUIRE(hw_pcapng_writer_made(writer) == whole.rows && hw_pcapng_writer_written(writer) == whole.rows);
+	hw_pcapng_writer_end(writer);
+	take(&file, writer);
+	written = decode(file.octets, file.size, file.size, MOST_ROWS, NULL, NULL);
+	REQUIRE(!written.ended && written.rows == whole.rows);
+	free(file.octets);
+	hw_pcapng_writer_free(writer);
 	REQUIRE(whole.rows == pieces.rows && whole.digest == pieces.digest && whole.ended == pieces.ended);
 	REQUIRE(!memcmp(&whole.counts, &pieces.counts, sizeof(whole.counts)) && !strcmp(whole.problem, pieces.problem));
 	return 0;

@@ -8,7 +8,7 @@ from places import CORPORA, ROOT
 
 ROUNDS = {"*.pcap": "10", "*.pcapng": "400"}  # there is more to get wrong in pcapng, and there are fewer of it
 FLAGS = "-std=gnu11 -g -O1 -DHW_MAIN -fsanitize=address,undefined -fno-sanitize-recover=all -Inative".split()
-SOURCES = "tests/fuzz/fuzz_capture.c native/capture.c native/link.c native/pcap.c native/pcapng.c".split()
+SOURCES = "tests/fuzz/fuzz_capture.c native/capture.c native/link.c native/pcap.c native/pcapng.c native/pcapng_writer.c".split()
 
 
 @pytest.mark.corpora

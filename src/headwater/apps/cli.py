@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,6 +15,9 @@ from click.shell_completion import CompletionItem
 from headwater import __version__
 from headwater.apps import console
 from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed, SinkError
+
+if TYPE_CHECKING:
+    from headwater.apps.outlets import WhereTo
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
 _UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -111,6 +114,15 @@ filter_option = click.option(
     "-f", "--filter", metavar="FILTER", help="Keep the packets for which this holds, for instance 'tcp.port == 443' (docs/filters.md)."
 )
 sample_option = click.option("--sample", type=click.IntRange(1, 1_000_000), help="Of these, keep one in so many, at random.")
+packets_option = click.option(
+    "-w",
+    "--write-packets",
+    "packets",
+    metavar="FILE",
+    type=_Named(),
+    help='Write the packets that are kept to FILE, as pcapng; "-" is standard output.',
+)
+cut_option = click.option("--cut", type=click.Choice(["headers"]), help="With -w: cut packets behind their headers.")
 config_option = click.option("-c", "--config", "config_file", type=_Named(), metavar="FILE", help="A TOML file with settings.")
 
 
@@ -124,7 +136,10 @@ def cli() -> None:
     """Show what happens on this host's network, from the first packet header."""
 
 
-@_example("Examples:\n  sudo headwater run\n  sudo headwater run -i eth0 -o rows --format parquet --for 10s")
+@_example(
+    "Examples:\n  sudo headwater run\n  sudo headwater run -i eth0 -o rows --format parquet --for 10s\n"
+    "  sudo headwater run -w trace.pcapng -f 'udp.port == 53'"
+)
 @cli.command(context_settings={"allow_extra_args": True})
 @click.pass_context
 @click.option(
@@ -141,6 +156,8 @@ def cli() -> None:
 @output_option
 @filter_option
 @sample_option
+@packets_option
+@cut_option
 @click.option("--detail", type=click.Choice(["packets", "rates"]), help="rates: count packets in the kernel, and make no rows of them.")
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate", "cost"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -156,6 +173,8 @@ def run(
     output: str | None,
     format_: str | None,
     seconds: float | None,
+    packets: str | None,
+    cut: str | None,
     **flags: Any,
 ) -> None:
     """Watch this host's packets as they come."""
@@ -180,7 +199,8 @@ def run(
     )
     lonely = os.environ.get("GRAFANA_TOKEN") and not settings.grafana
     try:
-        live.run(settings, seconds, *(["GRAFANA_TOKEN is set, but no GRAFANA_URL: nothing is pushed to Grafana"] if lonely else []))
+        said = ["GRAFANA_TOKEN is set, but no GRAFANA_URL: nothing is pushed to Grafana"] if lonely else []
+        live.run(settings, seconds, *said, packets=_where_to(packets, cut))
     except ConfigError as error:  # there is no such interface
         if interfaces or not os.environ.get("INTERFACE_NAME"):
             raise
@@ -188,13 +208,16 @@ def run(
 
 
 @_example(
-    "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -U -w - | headwater read -"
+    "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -U -w - | headwater read -\n"
+    "  headwater read *.pcap -w all.pcapng --cut headers"
 )
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=_Named(), metavar="FILE...")
 @output_option
 @filter_option
 @sample_option
+@packets_option
+@cut_option
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
 def read(
@@ -204,12 +227,14 @@ def read(
     format_: str | None,
     filter: str | None,
     sample: int | None,
+    packets: str | None,
+    cut: str | None,
 ) -> None:
     """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input) into the rows that a live run gives."""
     from headwater.apps import offline  # noqa: PLC0415
     from headwater.filters import Filter  # noqa: PLC0415
 
-    offline.read(files, output, records or ("packet",), format_, Filter(filter) if filter else None, sample or 1)
+    offline.read(files, output, records or ("packet",), format_, Filter(filter) if filter else None, sample or 1, _where_to(packets, cut))
 
 
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
@@ -314,6 +339,17 @@ def filter_clear(pid: int | None) -> None:
     from headwater.apps import control  # noqa: PLC0415
 
     control.ask(pid, "")
+
+
+def _where_to(packets: str | None, cut: str | None) -> "WhereTo | None":
+    """Raises ConfigError."""
+    if packets:
+        from headwater.apps.outlets import WhereTo  # noqa: PLC0415 - see the module's docstring
+
+        return WhereTo(packets, headers_only=cut is not None)
+    if cut:
+        raise ConfigError("--cut", "goes with -w FILE")
+    return None
 
 
 def _check_filter(text: str | None) -> None:

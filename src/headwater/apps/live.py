@@ -8,13 +8,14 @@ from pathlib import Path
 
 from headwater.apps import control, view
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
-from headwater.apps.outlets import outlets
+from headwater.apps.outlets import WhereTo, outlets
 from headwater.config import Settings
-from headwater.errors import SinkError
+from headwater.errors import ConfigError, SinkError
 from headwater.kernel import probe
 from headwater.kernel.confine import account, confine
 from headwater.kernel.interfaces import choose
-from headwater.pipeline import Pipeline
+from headwater.outputs.pcapng import PacketFile
+from headwater.pipeline import Output, Pipeline
 from headwater.sources.af_packet import AfPacket
 from headwater.sources.cost import Cost
 from headwater.sources.tap import Tap
@@ -52,7 +53,7 @@ class _Notes:
         self._said.clear()
 
 
-def run(settings: Settings, seconds: float | None, *said: str) -> None:
+def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo | None = None) -> None:
     """Watch until `seconds` have gone by or a signal comes; `said` is what the user should know before.
 
     Raises HeadwaterError; the ledger is printed in any case.
@@ -61,16 +62,16 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
 
     def describe() -> str:
         listening = ", ".join(f"{name} ({_HOOKS.get(hook, hook)})" for name, hook in source.listening()) or "nothing yet"
-        return f"{listening}, filter {server.text}" if server.text else listening
+        return "".join([listening, f", filter {server.text}" if server.text else "", f", packets to {file.name}" if file else ""])
 
     notes = _Notes(describe)
-    source = make_source(settings, ledger, notes.say)
+    file = packets.file(ledger, notes.say, live=True) if packets else None
+    source = make_source(settings, ledger, notes.say, file)
     to_stdout = settings.output.directory is None and settings.output.format is not None
-    watcher = (
-        None
-        if to_stdout or (settings.output.directory and not sys.stdout.isatty())
-        else view.watcher(notes.describe, lambda: pipeline.stop())  # noqa: PLW0108 - it is made below
-    )
+    if to_stdout and packets:
+        packets.must_be_a_file()
+    to_files = bool((settings.output.directory or packets) and not sys.stdout.isatty())
+    watcher = None if to_stdout or to_files else view.watcher(notes.describe, lambda: pipeline.stop())  # noqa: PLW0108 - it is made below
     notes.on_screen = isinstance(watcher, view.View)
     server = control.Server(source, settings.filter)
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
@@ -78,7 +79,7 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
         notes.say(message)
     cost = [Cost(source, bpf_stats=settings.bpf_stats)] if "cost" in settings.records else []
 
-    def give_away() -> None:
+    def once_open() -> None:
         """Nothing is opened from here on that takes a privilege."""
         if isinstance(source, Tap) and source.hook in ("tcx", "xdp") and not cost and settings.user != "root":
             _load_the_rest(settings)
@@ -86,9 +87,11 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
             if confined.missing:
                 notes.say(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
         server.start()
+        if file and not watcher:  # whoever waits for packets in a file sees where they come from
+            notes.say(f"listening on {describe()}")
 
-    sinks = outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)
-    pipeline = Pipeline([source, *cost], sinks, ledger, watcher, once_open=give_away)
+    outputs: list[Output] = [*([file] if file else []), *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
+    pipeline = Pipeline([source, *cost], outputs, ledger, watcher, once_open=once_open)
     try:
         with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)
@@ -102,7 +105,10 @@ def run(settings: Settings, seconds: float | None, *said: str) -> None:
             tell(f"{part} were lost ({number}): the ring to user space was full; {larger}")
     lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
     if lost:
-        raise SinkError(f"{lost:,} rows did not reach where they should; the ledger above says which", retryable=False)
+        raise SinkError(
+            f"{lost:,} {'rows or packets' if packets else 'rows'} did not reach where they should; the ledger above says which",
+            retryable=False,
+        )
 
 
 def _load_the_rest(settings: Settings) -> None:
@@ -115,9 +121,15 @@ def _load_the_rest(settings: Settings) -> None:
         import headwater.outputs.lines  # noqa: F401, PLC0415
 
 
-def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None]) -> Tap | AfPacket:
-    """The rung that the settings force, or the best one that this kernel has."""
+def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None], packets: PacketFile | None = None) -> Tap | AfPacket:
+    """The rung that the settings force, or the best one that this kernel has. Only one gives whole `packets`. Raises ConfigError."""
     hook = settings.hook
+    if packets:
+        if hook not in ("auto", "af_packet"):
+            raise ConfigError(f"--hook {hook}", "-w needs whole packets, which the eBPF hooks do not carry: use --hook af_packet")
+        if settings.detail == "rates":
+            raise ConfigError("--detail rates", "-w needs packets, and this keeps none: leave one of the two out")
+        hook = "af_packet"
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
     if hook == "af_packet":
@@ -126,10 +138,11 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
             settings.interfaces,
             promiscuous=settings.promiscuous,
             ring_bytes=max(settings.ring_bytes, 1 << 20),
-            fanout=settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),
+            fanout=1 if packets else settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),
             filter=settings.packets(),
             sample=settings.sample,
             rates_only=settings.detail == "rates",
+            packets=packets,
             report=report,
         )
     return Tap(

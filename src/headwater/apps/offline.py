@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headwater.apps.console import tell, tell_ledger, until_signal
-from headwater.apps.outlets import outlets
+from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import write_table
 from headwater.config import Format, OutputSettings, Settings
 from headwater.errors import HeadwaterError, OutputClosed, SourceError
 from headwater.filters import Filter
-from headwater.pipeline import Pipeline
+from headwater.pipeline import Output, Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
@@ -156,19 +156,26 @@ def read(
     format_: str | None,
     filter: Filter | None = None,
     sample: int = 1,
+    packets: WhereTo | None = None,
 ) -> None:
     """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
     ledger = Ledger()
-    source = InTurn(
-        [Capture(path, ledger, name=name, filter=filter, sample=sample) for path, name in zip(files, _names(files), strict=True)]
-    )
-    if format_ == "table" or (format_ is None and output is None and sys.stdout.isatty()):
+    if packets:
+        packets.must_not_be_read(files)
+        if format_ and not output:
+            packets.must_be_a_file()
+    file = packets.file(ledger, tell, live=False) if packets else None
+    captures = zip(files, _names(files), strict=True)
+    source = InTurn([Capture(path, ledger, name=name, filter=filter, sample=sample, packets=file) for path, name in captures])
+    if not packets and (format_ == "table" or (format_ is None and output is None and sys.stdout.isatty())):
         _table(source, ledger)
         return
     chosen: Format = format_ or "jsonl"  # type: ignore[assignment]  # click allows no other
     settings = Settings(records=records, output=OutputSettings(directory=output, format=chosen))  # type: ignore[arg-type]  # as before
-    made = outlets(settings, ledger, tell, live=False, to_stdout=output is None)
-    watcher = _Bar(source) if sys.stderr.isatty() and (output or not sys.stdout.isatty()) else None
+    made: list[Output] = [file] if file else []
+    if not file or output or format_:
+        made += outlets(settings, ledger, tell, live=False, to_stdout=output is None)
+    watcher = _Bar(source) if sys.stderr.isatty() and (output or file or not sys.stdout.isatty()) else None
     pipeline = Pipeline([source], made, ledger, watcher, rates=False)
     with _told(ledger), until_signal(pipeline.stop):
         pipeline.run()

@@ -1,19 +1,58 @@
 """The outlets that the settings ask for."""
 
+import contextlib
+import os
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import headwater
 from headwater.config import Settings
-from headwater.errors import SinkError
+from headwater.errors import ConfigError, SinkError
 from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
+from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import formats
 from headwater.outputs.sinks.grafana import Grafana
 from headwater.records import COST, LEDGER, PACKET, RATE
 from headwater.telemetry import Ledger
 
 RECORDS = {record.name: record for record in (PACKET, RATE, COST)}
+
+
+@dataclass(frozen=True)
+class WhereTo:
+    """What -w and --cut say: a path or "-" for standard output."""
+
+    path: str
+    headers_only: bool
+
+    def file(self, ledger: Ledger, report: Callable[[str], None], *, live: bool) -> PacketFile:
+        """The file, not open yet."""
+        path = None if self.path == "-" else Path(self.path)
+        application = f"Headwater {headwater.__version__}"
+        return PacketFile(path, ledger, report, headers_only=self.headers_only, live=live, application=application)
+
+    def must_not_be_read(self, captures: Sequence[str]) -> None:
+        """Raises ConfigError where it is one of the captures that are read, which it would empty."""
+        written = _status(self.path, 1)
+        for capture in captures:
+            read = _status(capture, 0)
+            if written and read and stat.S_ISREG(read.st_mode) and os.path.samestat(written, read):
+                raise ConfigError(f"-w {self.path}", "that capture is read: choose another file to write")
+
+    def must_be_a_file(self) -> None:
+        """Raises ConfigError where standard output is to take rows already."""
+        if self.path == "-":
+            raise ConfigError("-w -", "standard output cannot take both rows and packets: give a directory with -o, or -w a file")
+
+
+def _status(path: str, standard: int) -> os.stat_result | None:
+    with contextlib.suppress(OSError):
+        return os.fstat(standard) if path == "-" else Path(path).stat()
+    return None
 
 
 def outlets(settings: Settings, ledger: Ledger, report: Callable[[str], None], *, live: bool, to_stdout: bool) -> list[Outlet]:

@@ -1,6 +1,6 @@
 """One filter language, for the kernel, captures and batches: Wireshark's display filters, as far as a packet row can tell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ class Filter:
         return f"Filter({self.text!r})"
 
     @property
-    def names_interfaces(self) -> bool:
-        """Whether it asks where a packet was seen, so that its terms hold only for the interfaces of the moment."""
-        return _names_interfaces(self._meaning)
+    def names_interfaces(self) -> frozenset[str]:
+        """The interfaces that it asks for by name, so that its terms hold only for the numbers of the moment."""
+        return frozenset(_names_interfaces(self._meaning))
 
     def terms(self, interfaces: Mapping[int, str]) -> np.ndarray[Any, np.dtype[Any]]:
         """As one struct hw_filter, for the kernel and the native readers. Raises FilterError if it is too long for them."""
@@ -38,13 +38,15 @@ class Filter:
         return mask(self._meaning, batch)
 
 
-def _names_interfaces(meaning: Meaning) -> bool:
+def _names_interfaces(meaning: Meaning) -> Iterator[str]:
     match meaning:
         case Neither(part=part):
-            return _names_interfaces(part)
+            yield from _names_interfaces(part)
         case Both(parts=parts) | Either(parts=parts):
-            return any(_names_interfaces(part) for part in parts)
-    return isinstance(meaning, Interface)
+            for part in parts:
+                yield from _names_interfaces(part)
+        case Interface(name=name):
+            yield name
 
 
 def sample_below(one_in: int) -> int:

@@ -187,7 +187,7 @@ def _packet_socket() -> Finding:
     one = next(iter(interfaces().values()), None)
     if one is None:
         return Finding("packet sockets", "ring", "off", "there is no interface in this network namespace")
-    ring = lib.hw_af_packet_open(one.index, not one.starts_with_ethernet, 64 << 10, 0, 0)
+    ring = lib.hw_af_packet_open(one.index, not one.starts_with_ethernet, 64 << 10, 0, 0, 0)
     if ring != ffi.NULL:
         lib.hw_af_packet_close(ring)
         return Finding("packet sockets", "ring", "ok", "can be opened and mapped")

@@ -22,7 +22,6 @@ from headwater.records import Batch, Drop, Record
 from headwater.records.batch import joined
 
 Octets: TypeAlias = bytes | memoryview
-_DISK_FULL, _REJECTED = Drop["sink__disk_full"], Drop["sink__rejected"]
 _LEAST_ROWS = 1024  # of a group, to be tried by themselves when there is no room for more
 
 
@@ -75,19 +74,57 @@ class Text:
         return 0
 
 
+class Stream:
+    """Octets behind one another, in a file or a pipe. Its methods raise OSError, and what they were to write is then not in the file."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.at = 0
+        """Octets written: where what can be read ends."""
+        self.regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._start = os.lseek(fd, 0, os.SEEK_CUR) if self.regular else 0  # `>>`
+
+    def append(self, parts: Sequence[Octets], end_room: int) -> None:
+        """Write them, with room reserved for so many octets more."""
+        size = sum(len(part) for part in parts)
+        end = self._start + self.at
+        if self.regular and size and lib.hw_reserve(self.fd, end, size + end_room) != 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        try:
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[os.write(self.fd, rest) :]
+        except OSError:  # where nothing can be reserved, or the disk is broken
+            if self.regular:  # leave no row in pieces
+                os.ftruncate(self.fd, end)
+                os.lseek(self.fd, end, os.SEEK_SET)
+                lib.hw_reserve(self.fd, end, max(end_room, 1))
+            raise
+        self.at += size
+
+    def sync(self) -> None:
+        """Make durable what is written."""
+        if self.regular:
+            os.fsync(self.fd)
+
+    def finish(self) -> None:
+        """The same, and give back what was reserved and not used."""
+        if self.regular:
+            os.ftruncate(self.fd, self._start + self.at)
+            os.fsync(self.fd)
+
+
 class File:
-    """One file. Its methods raise OSError, and what they were to write is then not in the file."""
+    """One file of rows. Its methods raise OSError as those of Stream."""
 
     def __init__(self, fd: int, form: Format) -> None:
-        self._fd = fd
+        self._stream = Stream(fd)
         self._form = form
-        self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        self._start = os.lseek(fd, 0, os.SEEK_CUR) if self._regular else 0  # `>>`
-        self._at = 0  # from there: where what can be read ends
         self._waiting: list[Batch] = []
         self.unwritten = 0  # rows that wait
         self.undurable = 0  # rows written, but not acked
-        self._append([form.head()], form.end_room())
+        self._stream.append([form.head()], form.end_room())
 
     def write(self, batches: Sequence[Batch]) -> tuple[int, OSError | None]:
         """Take rows: write them, or keep them until they are worth it. How many were not taken, and why.
@@ -115,8 +152,7 @@ class File:
         """Make durable what is written, if it can be read as it is. How many rows are acked by that."""
         if self._form.needs_end or not self.undurable:
             return 0
-        if self._regular:
-            os.fsync(self._fd)
+        self._stream.sync()
         return self._acked()
 
     def finish(self) -> tuple[int, OSError | None]:
@@ -128,17 +164,15 @@ class File:
         except OSError as error:
             problem = error
         try:
-            self._append([self._form.end()], end_room=0)
-            if self._regular:
-                os.ftruncate(self._fd, self._start + self._at)  # gives back what was reserved and not used
-                os.fsync(self._fd)
+            self._stream.append([self._form.end()], end_room=0)
+            self._stream.finish()
         except OSError as error:
             return 0, error
         return self._acked(), problem
 
     def close(self) -> None:
         """Give the descriptor back."""
-        os.close(self._fd)
+        os.close(self._stream.fd)
 
     def _acked(self) -> int:
         acked, self.undurable = self.undurable, 0
@@ -153,8 +187,8 @@ class File:
             rows = min(rows, self.unwritten)
             part, rest = _split(self._waiting, rows)
             try:
-                octets = self._form.encode(part, self._at)
-                self._append(octets, self._form.end_room())
+                octets = self._form.encode(part, self._stream.at)
+                self._stream.append(octets, self._form.end_room())
             except OSError as error:
                 if error.errno not in NO_ROOM or rows <= least:
                     raise
@@ -164,24 +198,6 @@ class File:
             self._waiting = rest
             self.unwritten -= rows
             self.undurable += rows
-
-    def _append(self, parts: Sequence[Octets], end_room: int) -> None:
-        size = sum(len(part) for part in parts)
-        end = self._start + self._at
-        if self._regular and size and lib.hw_reserve(self._fd, end, size + end_room) != 0:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        try:
-            for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-        except OSError:  # where nothing can be reserved, or the disk is broken
-            if self._regular:  # leave no row in pieces
-                os.ftruncate(self._fd, end)
-                os.lseek(self._fd, end, os.SEEK_SET)
-                lib.hw_reserve(self._fd, end, max(end_room, 1))
-            raise
-        self._at += size
 
 
 def _split(batches: Sequence[Batch], rows: int) -> tuple[list[Batch], list[Batch]]:
@@ -230,7 +246,7 @@ class Files:
         except BrokenPipeError:
             raise OutputClosed from None
         except OSError as error:
-            raise SinkError(f"{self.name}: {self._explain(error)}", retryable=False) from error
+            raise SinkError(f"{self.name}: {explain(error)}", retryable=False) from error
 
     def send(self, batches: Sequence[Batch]) -> Sent:
         """Write. Rows that could not be are told at once, the others when they are durable. Raises OutputClosed."""
@@ -290,7 +306,7 @@ class Files:
     def _file(self, record: Record) -> File:
         if record.name not in self._files:
             path = self._directory / f"{record.name}.{self._form.suffix}" if self._directory else None
-            fd = _create(path) if path else os.dup(1)
+            fd = create(path) if path else os.dup(1)
             try:
                 self._files[record.name] = File(fd, self._form(record))
             except BaseException:
@@ -301,22 +317,29 @@ class Files:
         return self._files[record.name]
 
     def _lost(self, record: str, error: OSError, rows: int, dropped: dict[Drop, int]) -> None:
-        reason = _DISK_FULL if error.errno in NO_ROOM else _REJECTED
+        reason = lost_for(error)
         dropped[reason] = dropped.get(reason, 0) + rows
-        self._problems[record] = self._explain(error)
+        self._problems[record] = explain(error)
 
     def _problem(self) -> str:
         """What is wrong with any record: on a full disk the few rows of the ledger may fit, and nothing else."""
         return next(iter(self._problems.values()), "")
 
-    def _explain(self, error: OSError) -> str:
-        if error.errno in NO_ROOM:
-            return f"no room left ({error.strerror}); what was written before is kept: free some, or choose another place"
-        file = Path(os.fsdecode(error.filename)).name if error.filename else "there"
-        return f"cannot write {file}: {error.strerror}; choose another place"
+
+def lost_for(error: OSError) -> Drop:
+    """What is lost where a write fails so is dropped for this."""
+    return Drop["sink__disk_full" if error.errno in NO_ROOM else "sink__rejected"]
 
 
-def _create(path: Path) -> int:
+def explain(error: OSError) -> str:
+    """The failure, and what to do about it."""
+    if error.errno in NO_ROOM:
+        return f"no room left ({error.strerror}); what was written before is kept: free some, or choose another place"
+    file = Path(os.fsdecode(error.filename)).name if error.filename else "there"
+    return f"cannot write {file}: {error.strerror}; choose another place"
+
+
+def create(path: Path) -> int:
     """A new or emptied regular file, ours alone. Symbolic links are not followed: the run may be root's, the directory somebody's."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     try:

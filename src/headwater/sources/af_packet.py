@@ -17,6 +17,7 @@ import numpy as np
 from headwater._native import ffi, lib
 from headwater.errors import ConfigError, HeadwaterError, KernelError, PermissionDenied, Unsupported
 from headwater.filters import Filter, sample_below
+from headwater.interfaces import PacketWriter
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
 from headwater.records import PACKET, RATE, Batch
 from headwater.records.layouts import FILTER
@@ -26,13 +27,14 @@ from headwater.telemetry import Entry, Ledger
 BATCH_ROWS = 16_384
 WAIT_MS = 100
 FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
+LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101  # https://www.tcpdump.org/linktypes.html
 DRAIN_S = 1.0  # without a packet: the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
 
 
 class _Rings:
     """The rings of one interface, `fanout` of them. `counts` are as of the last call of count(), since the interface has had this name."""
 
-    def __init__(self, interface: Interface, ring_bytes: int, fanout: int, *, promiscuous: bool) -> None:
+    def __init__(self, interface: Interface, ring_bytes: int, fanout: int, *, promiscuous: bool, whole: bool) -> None:
         self.interface = interface
         self._rings: list[Any] = []
         try:
@@ -43,7 +45,7 @@ class _Rings:
                 first = self._rings[0] if ring != self._rings[0] else ffi.NULL
                 self._expect(lib.hw_af_packet_join(ring, first) == 0, ring_bytes)
             for ring in self._rings:
-                self._expect(lib.hw_af_packet_start(ring) == 0, ring_bytes)
+                self._expect(lib.hw_af_packet_start(ring, whole) == 0, ring_bytes)
         except BaseException:
             self.close()
             raise
@@ -72,6 +74,11 @@ class _Rings:
         """Which packets become rows: Filter.terms() and sample_below(), or none. Not while read() runs."""
         for ring in self._rings:
             lib.hw_af_packet_choose(ring, ffi.from_buffer(terms), below, rates_only)
+
+    def write(self, packets: PacketWriter, number: int) -> None:
+        """Put the packets that become rows there too, as those of its interface `number`. Not while read() runs."""
+        for ring in self._rings:
+            lib.hw_af_packet_write(ring, packets.memory, number)
 
     def bound(self) -> bool:
         """Whether packets can still come."""
@@ -128,7 +135,8 @@ class AfPacket:
     """Live packets of `names` (none: the interfaces that kernel.interfaces.choose finds), followed as they come, go and are renamed.
 
     `promiscuous` asks the card for frames that are addressed to others; each interface has `fanout` rings of `ring_bytes`, each for some of
-    the CPUs. Of the packets that `filter` keeps, one in `sample` becomes a row; with `rates_only` none does. All packets are counted in
+    the CPUs. Of the packets that `filter` keeps, one in `sample` becomes a row, and goes whole to `packets`, for which there must be one
+    ring an interface; with `rates_only` none does. All packets are counted in
     rates(). `report` is told, in a line, of what becomes of interfaces.
     """
 
@@ -145,6 +153,7 @@ class AfPacket:
         filter: Filter | None = None,
         sample: int = 1,
         rates_only: bool = False,
+        packets: PacketWriter | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -156,6 +165,8 @@ class AfPacket:
         self._filter = filter
         self._sample = sample
         self._rates_only = rates_only
+        self._packets = packets
+        self._numbers: dict[tuple[str, int], int] = {}  # there, of interfaces by name and link type
         self._report = report
         self._rings: dict[int, _Rings] = {}
         self._ended: Counter[tuple[str, str]] = Counter()  # (interface, term): of rings that are closed, and of names that were
@@ -303,6 +314,8 @@ class AfPacket:
 
     def _batches(self, rings: _Rings) -> Iterator[Batch]:
         """At most a batch of each ring. One that is always full does not keep the others waiting."""
+        if self._packets and not self._packets.ready():
+            return
         for lane in self._lanes:
             with lane.lock:
                 made = rings.read(lane.place, self._rows, lane.rollup)
@@ -333,12 +346,25 @@ class AfPacket:
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _begin(self, interface: Interface) -> None:
-        ring = _Rings(interface, self._ring_bytes, len(self._lanes), promiscuous=self._promiscuous)
+        whole = self._packets is not None and not self._packets.headers_only
+        ring = _Rings(interface, self._ring_bytes, len(self._lanes), promiscuous=self._promiscuous, whole=whole)
+        self._describe(ring)
         self._ledger.note(interface.name, self.name)
         with self._alone():
             self._rings[interface.index] = ring
         self._interfaces = self._interfaces | {interface.index: interface.name}
         self.set_filter(self._filter)
+
+    def _describe(self, ring: _Rings) -> None:
+        """Say whose the packets of this ring are. An interface that comes back is the one it was."""
+        if self._packets:
+            link_type = LINKTYPE_ETHERNET if ring.interface.starts_with_ethernet else LINKTYPE_RAW
+            key = ring.interface.name, link_type
+            if key not in self._numbers:
+                self._numbers[key] = lib.hw_pcapng_writer_interface(self._packets.memory, ring.interface.name.encode(), link_type)
+            if self._numbers[key] < 0:
+                raise MemoryError
+            ring.write(self._packets, self._numbers[key])
 
     def _end(self, index: int) -> None:
         with self._alone():
@@ -387,6 +413,7 @@ class AfPacket:
             self._report(f"{old} is down; waiting for it to come up again")
         with self._alone():
             self._keep(old, ring.rename(now))
+            self._describe(ring)
         if now.name != old:
             self._ledger.note(now.name, self.name)
             self._interfaces = self._interfaces | {now.index: now.name}  # batches that were handed out keep the old name

@@ -13,6 +13,7 @@ import numpy as np
 from headwater._native import ffi, lib
 from headwater.errors import SourceError
 from headwater.filters import Filter, sample_below
+from headwater.interfaces import PacketWriter
 from headwater.records import PACKET, Batch, Drop
 from headwater.records.layouts import FILTER, place_reason
 from headwater.sources.octets import PATIENCE_S, Damaged, Octets
@@ -28,7 +29,7 @@ class Capture:
     `path` is a file, a FIFO, or `-` for standard input; `name`, what it is called in messages, rows and the ledger (the file's name
     unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
-    keeps, one in `sample` becomes a row.
+    keeps, one in `sample` becomes a row, and goes whole to `packets`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Capture:
         *,
         filter: Filter | None = None,
         sample: int = 1,
+        packets: PacketWriter | None = None,
     ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self.lost_before = 0
@@ -49,17 +51,18 @@ class Capture:
         self._batch_rows = batch_rows
         self._filter = filter
         self._sample = sample
+        self._packets = packets
         self._stopped = False
         self._fd = -1
         self._total = 0
         self._octets: Octets | None = None
         self._seen = Entry("packets", self.name, "seen")
         self._as_row = Entry("packets", self.name, "as_row")
-        self._filtered = Entry("packets", self.name, "filtered")
         self._counts: dict[Entry, int] = {}
-        self._refused = 0  # rows of the decoder that the filter does not keep
         self._before: dict[Entry, int] = {}  # what another capture of the same name has counted
         self._interfaces: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}  # of the first interface of each name that the filter asks for
+        self._unnamed = ffi.new("char[]", self.name.encode())
         self._decoder: Any = None
 
     def open(self) -> None:
@@ -79,9 +82,9 @@ class Capture:
         self._decoder = ffi.gc(lib.hw_capture_new(), lib.hw_capture_free)
         if not self._decoder:
             raise MemoryError
-        if self._filter or self._sample > 1:
-            terms = self._filter.terms({}) if self._filter and not self._filter.names_interfaces else np.zeros(1, FILTER)
-            lib.hw_capture_choose(self._decoder, ffi.from_buffer(terms), sample_below(self._sample))
+        self._choose()
+        if self._packets:
+            lib.hw_capture_write(self._decoder, self._packets.memory, self._unnamed)
         self._before = self._ledger.totals()
 
     def _open_file(self) -> int:
@@ -141,24 +144,22 @@ class Capture:
         yielded = time.monotonic()
         problem = ""
         while not self._stopped and not problem:
-            try:
-                got = self._octets.readinto(buffer[left : left + READ])
-            except (Damaged, OSError) as error:
-                what = str(error) if isinstance(error, Damaged) else f"cannot be read further ({error.strerror})"
-                problem = f"{what}, after packet {self._counts.get(self._seen, 0)}"
-                break
+            got, problem = self._more(buffer[left : left + READ])
             if got == 0:
-                if lib.hw_capture_finish(self._decoder, base, left):
+                if not problem and lib.hw_capture_finish(self._decoder, base, left):
                     problem = self._problem()
                 break
             left, at = left + (got or 0), 0
             status = lib.HW_CAPTURE_full if got else lib.HW_CAPTURE_more
-            while status == lib.HW_CAPTURE_full and not self._stopped:
+            while status in (lib.HW_CAPTURE_full, lib.HW_CAPTURE_described) and not self._stopped:
+                if not self._ready():
+                    continue
                 status = lib.hw_capture_decode(
                     self._decoder, base + at, left - at, into + filled * rows.itemsize, rows.itemsize, len(rows) - filled, made, consumed
                 )
                 at += consumed[0]
                 filled += made[0]
+                self._learn_interfaces()
                 self._take_counts()
                 if filled == len(rows):
                     yield self._batch(rows)
@@ -166,6 +167,7 @@ class Capture:
                     filled, yielded = 0, time.monotonic()
             if status == lib.HW_CAPTURE_bad:
                 problem = self._problem()
+            self._ready()  # so that what came last goes out while nothing comes
             buffer[: left - at] = buffer[at:left]
             left -= at
             if time.monotonic() - yielded >= PATIENCE_S:
@@ -179,6 +181,18 @@ class Capture:
             kept = "; the rows that were read are kept" if self._counts.get(self._as_row) else ""
             raise SourceError(f"{self.name} {problem}{kept}")
 
+    def _more(self, into: memoryview) -> tuple[int | None, str]:
+        """How many octets came, none for now, or 0 at the end; and what is wrong with the file, if it ends for that."""
+        assert self._octets is not None  # noqa: S101 - read() has seen to that
+        try:
+            return self._octets.readinto(into), ""
+        except (Damaged, OSError) as error:
+            what = str(error) if isinstance(error, Damaged) else f"cannot be read further ({error.strerror})"
+            return 0, f"{what}, after packet {self._counts.get(self._seen, 0)}"
+
+    def _ready(self) -> bool:
+        return self._packets is None or self._packets.ready()
+
     def _room(self) -> tuple[np.ndarray[Any, np.dtype[Any]], Any]:
         """Memory for a batch, for numpy and for C. A new one each costs nothing that can be measured, and nobody has to copy it."""
         rows = np.empty(self._batch_rows, PACKET.dtype)
@@ -188,15 +202,21 @@ class Capture:
         return printable(ffi.string(lib.hw_capture_problem(self._decoder)).decode())
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
+        return Batch(PACKET, rows, self._interfaces)
+
+    def _learn_interfaces(self) -> None:
+        """The names of those that the decoder has met by now. It tells of each at once, if the filter asks for names."""
         for index in range(len(self._interfaces), lib.hw_capture_interfaces(self._decoder)):
             text = ffi.string(lib.hw_capture_interface_name(self._decoder, index)).decode(errors="replace")
-            self._interfaces[index] = printable(text) or self.name
-        batch = Batch(PACKET, rows, self._interfaces)
-        if self._filter and self._filter.names_interfaces:  # which the decoder cannot know before it meets them
-            kept = self._filter.mask(batch)
-            self._refused += len(kept) - int(kept.sum())
-            batch = batch.where(kept)
-        return batch
+            name = self._interfaces[index] = printable(text) or self.name
+            if self._filter and name in self._filter.names_interfaces:
+                lib.hw_capture_call(self._decoder, index, self._numbers.setdefault(name, index))
+                self._choose()
+
+    def _choose(self) -> None:
+        terms = self._filter.terms({index: name for name, index in self._numbers.items()}) if self._filter else np.zeros(1, FILTER)
+        names = bool(self._filter and self._filter.names_interfaces)
+        lib.hw_capture_choose(self._decoder, ffi.from_buffer(terms), sample_below(self._sample), names)
 
     def _take_counts(self) -> None:
         """The decoder's counts as of the last block: account() may run in another thread while the decoder does."""
@@ -206,7 +226,7 @@ class Capture:
         self._counts = {
             self._seen: counts.seen,
             self._as_row: counts.as_row,
-            self._filtered: counts.filtered,
+            Entry("packets", self.name, "filtered"): counts.filtered,
             Entry("packets", self.name, "sampled_out"): counts.sampled_out,
             self._dropped("capture__link_type"): counts.unknown_link_type,
             self._dropped("capture__no_interface"): counts.no_interface,
@@ -217,13 +237,7 @@ class Capture:
 
     def account(self) -> None:
         """Write the present totals into the ledger."""
-        counts = self._counts
-        if self._refused:
-            counts = counts | {
-                self._as_row: counts[self._as_row] - self._refused,
-                self._filtered: counts[self._filtered] + self._refused,
-            }
-        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in counts.items()})
+        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in self._counts.items()})
 
     def stop(self) -> None:
         """Make read() end within 100 ms."""
