@@ -18,7 +18,10 @@ pytestmark = pytest.mark.kernel
 HEADWATER = Path(sys.executable).parent / "headwater"
 TAKEN, GIVEN_BACK = r"\x1b\[\?1049h", r"\x1b\[\?25h\x1b\[\?1049l"
 
-SENDER = 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9))'
+SENDER = (
+    "import socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+    '[(one.sendto(b"x", ("127.0.0.1", 9)), time.sleep(0.1)) for _ in range(40)]'
+)
 
 
 class Shell:
@@ -28,7 +31,8 @@ class Shell:
         self.master, slave = pty.openpty()
         environ = {**os.environ, "TERM": "xterm", "PS1": "ready> "}
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"],
+            # a shell cannot take back that signals are ignored: whoever started the tests may have done that
+            ["env", "--default-signal", "setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -118,7 +122,7 @@ def test_in_the_background_it_leaves_the_terminal_alone(shell: Shell) -> None:
 
 
 def test_rows_that_are_asked_for_come_instead_of_the_view(shell: Shell) -> None:
-    shell.type(f"{HEADWATER} run -i lo --format jsonl --for 2s & sleep 1; {sys.executable} -c '{SENDER}'; wait\n")
+    shell.type(f"{HEADWATER} run -i lo --format jsonl --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
     shell.until(r'{"ts":"[^\n]*"dport":9,')
     assert "\x1b[?1049h" not in shell.until("adds up exactly")
     shell.type(f"{HEADWATER} run -i lo --format arrow --for 2s\n")
@@ -127,7 +131,7 @@ def test_rows_that_are_asked_for_come_instead_of_the_view(shell: Shell) -> None:
 
 
 def test_a_terminal_that_tells_no_name_gets_lines(shell: Shell) -> None:
-    shell.type(f"env -u TERM {HEADWATER} run -i lo --for 2s & sleep 1; {sys.executable} -c '{SENDER}'; wait\n")
+    shell.type(f"env -u TERM {HEADWATER} run -i lo --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
     shell.until(r" lo in UDP 127\.0\.0\.1:\d+ > 127\.0\.0\.1:9 ")
     assert "\x1b[?1049h" not in shell.until("adds up exactly")
 

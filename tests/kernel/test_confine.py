@@ -75,6 +75,30 @@ def test_what_is_forbidden_is_refused_in_every_thread() -> None:
     assert set(status["Uid"].split()) & {"0"} == set()
 
 
+LATER = """
+import os, sys
+sys.path.insert(0, {folder!r})
+import package
+from headwater.kernel.confine import account, confine
+
+confine(account(None))
+import package.later, beside
+print(package.later.found, beside.found, os.access({folder!r}, os.R_OK))
+"""
+
+
+def test_modules_can_still_be_imported_from_a_folder_that_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "modules"
+    (folder / "package").mkdir(parents=True)
+    (folder / "package/__init__.py").touch()
+    (folder / "package/later.py").write_text("found = 1\n")
+    (folder / "beside.py").write_text("found = 2\n")
+    (tmp_path / "home").chmod(0o700)
+    script = textwrap.dedent(LATER.format(folder=str(folder)))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("1 2 False\n", "")
+
+
 def start(space: Namespace, folder: Path, *words: str) -> "subprocess.Popen[str]":
     return space.start(str(HEADWATER), "run", "-o", str(folder), "--format", "parquet", *words, text=True, stderr=subprocess.PIPE)
 

@@ -82,7 +82,6 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
     def once_open() -> None:
         """Nothing is opened from here on that takes a privilege."""
         if isinstance(source, Tap) and source.hook in ("tcx", "xdp") and not cost and settings.user != "root":
-            _load_the_rest(settings)
             confined = confine(account(settings.user), [Path(settings.output.directory)] if settings.output.directory else [])
             if confined.missing:
                 notes.say(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
@@ -109,16 +108,6 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
             f"{lost:,} {'rows or packets' if packets else 'rows'} did not reach where they should; the ledger above says which",
             retryable=False,
         )
-
-
-def _load_the_rest(settings: Settings) -> None:
-    """What is otherwise imported when it is first needed: the account may not be allowed to read where Python lives."""
-    import headwater.records.columns  # noqa: PLC0415 - 0.1 s, after the programs have begun to count
-
-    if settings.grafana:
-        import encodings.idna  # noqa: F401, PLC0415
-
-        import headwater.outputs.lines  # noqa: F401, PLC0415
 
 
 def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None], packets: PacketFile | None = None) -> Tap | AfPacket:

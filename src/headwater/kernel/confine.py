@@ -14,6 +14,7 @@ from pathlib import Path
 
 from headwater._native import ffi, lib
 from headwater.errors import ConfigError, KernelError
+from headwater.kernel.imports import Imports
 
 ACCOUNTS = ("headwater", "nobody")
 """Whom a run by root becomes: the first of these that there is."""
@@ -53,6 +54,7 @@ def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = ()) -> 
     Below the folders in `writable` files can still be made and written, as far as the account may.
     """
     missing = []
+    imports = Imports()
     with _opened(_paths()) as readable, _opened([*map(str, writable), *_WRITABLE]) as written:
         _must(lib.hw_no_new_privileges(), "PR_SET_NO_NEW_PRIVS")
         lib.hw_bound_capabilities()  # refused to who is not root: what is not held cannot be gained again anyway
@@ -61,6 +63,7 @@ def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = ()) -> 
         _must(lib.hw_drop_capabilities(), "giving capabilities away")
         if lib.hw_landlock(readable.numbers, len(readable.numbers), written.numbers, len(written.numbers)):
             missing.append("Landlock")
+    imports.mend()
     if lib.hw_seccomp():
         missing.append("seccomp")
     return Confined(pwd.getpwuid(os.geteuid()).pw_name if become or _named(os.geteuid()) else str(os.geteuid()), tuple(missing))
