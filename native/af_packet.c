@@ -34,6 +34,7 @@
 struct hw_af_packet {
 	int fd;
 	int ip;
+	int joined;
 	uint32_t ifindex;
 	uint8_t *ring;
 	size_t block_octets;
@@ -105,6 +106,7 @@ int hw_af_packet_join(struct hw_af_packet *a, const struct hw_af_packet *first)
 	uint32_t number = 0;
 	socklen_t size = sizeof(number);
 
+	a->joined = 1;
 	if (!first)
 		return set(a->fd, PACKET_FANOUT, (PACKET_FANOUT_CPU | PACKET_FANOUT_FLAG_UNIQUEID) << 16);
 	if (getsockopt(first->fd, SOL_PACKET, PACKET_FANOUT, &number, &size))
@@ -117,18 +119,20 @@ int hw_af_packet_start(struct hw_af_packet *a, int whole)
 	return offer(a->fd, whole ? UINT32_MAX : HW_WINDOW + (a->ip ? LINK_HEADER : 0));
 }
 
-struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous)
+struct hw_af_packet *hw_af_packet_open(int fd, uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous)
 {
 	struct hw_af_packet *a = calloc(1, sizeof(*a));
 	int failed;
 
-	if (!a)
+	if (!a) {
+		close(fd);
 		return 0;
+	}
 	a->ip = ip;
 	a->ifindex = ifindex;
-	a->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (a->fd < 0 || set(a->fd, PACKET_VERSION, TPACKET_V3) || (inbound_only && set(a->fd, PACKET_IGNORE_OUTGOING, 1)) ||
-	    offer(a->fd, 0) || map_ring(a, ring_octets) || (promiscuous && join_promiscuous(a)) || bind_to(a)) {
+	a->fd = fd;
+	if (set(a->fd, PACKET_VERSION, TPACKET_V3) || set(a->fd, PACKET_IGNORE_OUTGOING, inbound_only) || offer(a->fd, 0) ||
+	    map_ring(a, ring_octets) || (promiscuous && join_promiscuous(a)) || bind_to(a)) {
 		failed = errno;
 		hw_af_packet_close(a);
 		errno = failed;
@@ -137,14 +141,27 @@ struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_oct
 	return a;
 }
 
-void hw_af_packet_close(struct hw_af_packet *a)
+int hw_af_packet_give_back(struct hw_af_packet *a)
 {
-	if (!a)
-		return;
+	struct tpacket_req3 none = {0};
+	int fd = a->fd;
+
 	if (a->ring)
 		munmap(a->ring, a->block_octets * a->blocks);
-	if (a->fd >= 0)
-		close(a->fd);
+	/* one that is bound still takes packets, and one of a fanout group never leaves it */
+	if (hw_af_packet_bound(a) || a->joined || setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none))) {
+		close(fd);
+		fd = -1;
+	}
+	free(a);
+	return fd;
+}
+
+void hw_af_packet_close(struct hw_af_packet *a)
+{
+	if (a->ring)
+		munmap(a->ring, a->block_octets * a->blocks);
+	close(a->fd);
 	free(a);
 }
 

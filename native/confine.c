@@ -30,32 +30,43 @@
 #define HW_AUDIT_ARCH AUDIT_ARCH_AARCH64
 #endif
 
-int hw_bound_capabilities(void)
+int hw_bound_capabilities(uint64_t keep)
 {
 	int failed = 0;
 
 	for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
-		failed |= prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+		if (!(keep >> capability & 1))
+			failed |= prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 	return failed;
 }
 
-int hw_drop_capabilities(void)
+int hw_drop_capabilities(uint64_t keep)
 {
+	const uint32_t low = (uint32_t)keep, high = keep >> 32;
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {0};
+	struct __user_cap_data_struct kept[2] = {{.effective = low, .permitted = low}, {.effective = high, .permitted = high}};
 
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	return (int)syscall(SYS_capset, &head, none);
+	return (int)syscall(SYS_capset, &head, kept);
 }
 
-int hw_become(uint32_t user, uint32_t group)
+int hw_become(uint32_t user, uint32_t group, int keep_capabilities)
 {
+	if (prctl(PR_SET_KEEPCAPS, keep_capabilities, 0, 0, 0))
+		return -1;
 	return setgroups(0, NULL) || setresgid(group, group, group) || setresuid(user, user, user) ? -1 : 0;
 }
 
 int hw_no_new_privileges(void)
 {
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+int hw_landlock_version(void)
+{
+	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	return version < 0 ? 0 : version;
 }
 
 /* Kernels without Landlock, or with it switched off, answer ENOSYS or EOPNOTSUPP. */
@@ -89,6 +100,7 @@ int hw_landlock(const int *readable, size_t readables, const int *writable, size
 #define REFUSE GIVE(SECCOMP_RET_ERRNO | EPERM)
 #define IF(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no)
 #define ALLOW(name) IF(SYS_##name, 0, 1), GIVE(SECCOMP_RET_ALLOW)
+#define IF_ALLOWED 0xffffffff	     /* in the place of BPF_ENABLE_STATS; no command has this number */
 #define FIRST_ARGUMENT LOAD(args[0]) /* its lower half, on the little-endian machines that this runs on */
 
 static struct sock_filter filter[] = {
@@ -124,6 +136,7 @@ static struct sock_filter filter[] = {
 	ALLOW(getcpu),
 	ALLOW(getrandom),
 	ALLOW(restart_syscall),
+	ALLOW(wait4),
 	ALLOW(exit),
 	ALLOW(exit_group),
 	/* signals, to ourselves: other processes of this user are as strange as anybody's */
@@ -262,24 +275,28 @@ static struct sock_filter filter[] = {
 	IF(PR_SET_VMA, 0, 1),
 	GIVE(SECCOMP_RET_ALLOW),
 	REFUSE,
-	IF(SYS_bpf, 0, 11),
+	IF(SYS_bpf, 0, 12),
 	FIRST_ARGUMENT,
-	IF(BPF_MAP_LOOKUP_ELEM, 7, 0),
-	IF(BPF_MAP_UPDATE_ELEM, 6, 0),
-	IF(BPF_MAP_DELETE_ELEM, 5, 0),
-	IF(BPF_MAP_GET_NEXT_KEY, 4, 0),
-	IF(BPF_PROG_TEST_RUN, 3, 0),
-	IF(BPF_LINK_CREATE, 2, 0),
-	IF(BPF_LINK_DETACH, 1, 0),
+	IF(BPF_MAP_LOOKUP_ELEM, 8, 0),
+	IF(BPF_MAP_UPDATE_ELEM, 7, 0),
+	IF(BPF_MAP_DELETE_ELEM, 6, 0),
+	IF(BPF_MAP_GET_NEXT_KEY, 5, 0),
+	IF(BPF_PROG_TEST_RUN, 4, 0),
+	IF(BPF_LINK_CREATE, 3, 0),
+	IF(BPF_LINK_DETACH, 2, 0),
+	IF(IF_ALLOWED, 1, 0),
 	IF(BPF_OBJ_GET_INFO_BY_FD, 0, 1),
 	GIVE(SECCOMP_RET_ALLOW),
 	REFUSE,
 	REFUSE,
 };
 
-int hw_seccomp(void)
+int hw_seccomp(int allow_bpf_stats)
 {
 	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
 
+	for (size_t i = 0; allow_bpf_stats && i < program.len; i++)
+		if (filter[i].k == IF_ALLOWED)
+			filter[i].k = BPF_ENABLE_STATS;
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
 }

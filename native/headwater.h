@@ -120,13 +120,15 @@ struct hw_af_packet_counts {
 	uint64_t ring_full;
 };
 struct hw_af_packet;
-/* Open, map and bind; nothing is taken before it is started. Returns NULL and sets errno. `ip` is 1 for a device without a link-layer header. */
-struct hw_af_packet *hw_af_packet_open(uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous);
+/* Map and bind a packet socket, which becomes its own; nothing is taken before it is started. Returns NULL, the socket closed, and sets errno.
+ * `ip` is 1 for a device without a link-layer header. */
+struct hw_af_packet *hw_af_packet_open(int fd, uint32_t ifindex, int ip, size_t ring_octets, int inbound_only, int promiscuous);
 /* Share the packets with `first`, or be the first (NULL), before any of them is started. -1 and errno; in both, as in start. */
 int hw_af_packet_join(struct hw_af_packet *, const struct hw_af_packet *first);
 /* With `whole` the ring holds all of each packet, as far as a block does, and else what the parser looks at. */
 int hw_af_packet_start(struct hw_af_packet *, int whole);
 void hw_af_packet_close(struct hw_af_packet *);
+int hw_af_packet_give_back(struct hw_af_packet *); /* close all but the socket, if it can serve again: returns that, or -1 */
 int hw_af_packet_fd(const struct hw_af_packet *);
 /* Packets that become rows go to `writer` as well, as its interface `number`. Not while a read is under way. */
 void hw_af_packet_write(struct hw_af_packet *, struct hw_pcapng_writer *, uint32_t number);
@@ -151,13 +153,15 @@ int hw_die_with_parent(void);
 
 /* -- confine.c: privileges given away for good. Each returns 0, or -1 and errno ------------------------------------------------ */
 
-int hw_bound_capabilities(void); /* that no program that is executed gains any */
-int hw_drop_capabilities(void);	 /* of this thread; all of those of the process lose them with hw_become from root */
-int hw_become(uint32_t user, uint32_t group);
+/* `keep` is a set of capabilities, a bit for each. */
+int hw_bound_capabilities(uint64_t keep); /* that no program that is executed gains others */
+int hw_drop_capabilities(uint64_t keep);  /* of this thread; all of those of the process lose them with hw_become from root */
+int hw_become(uint32_t user, uint32_t group, int keep_capabilities);
 int hw_no_new_privileges(void);
 /* From now on, of all files only those below `readable` can be read, and those below `writable` written. Descriptors of paths. */
 int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables);
-int hw_seccomp(void); /* for all threads */
+int hw_seccomp(int allow_bpf_stats); /* for all threads */
+int hw_landlock_version(void);	     /* 0: this kernel has none */
 /*end*/
 
 #endif

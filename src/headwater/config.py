@@ -74,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bpf_stats: for the record "cost", let the kernel take the time of every eBPF program of this machine for 1 s in 60, in which each run
         takes about 80 ns longer; it needs CAP_SYS_ADMIN.
     user: whom a run that root starts becomes once everything is open, with no privilege left: "headwater" if there is such an account,
-        else "nobody"; "root" keeps all. With hook "clsact" or "af_packet", and with the record "cost", the run keeps its privileges.
+        else "nobody"; "root" keeps all.
     """
 
     interfaces: tuple[str, ...] = ()

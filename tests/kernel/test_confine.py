@@ -99,7 +99,9 @@ def test_modules_can_still_be_imported_from_a_folder_that_is_its_owners_alone(tm
     assert (done.stdout, done.stderr) == ("1 2 False\n", "")
 
 
-def start(space: Namespace, folder: Path, *words: str) -> "subprocess.Popen[str]":
+def start(space: Namespace, folder: Path, *words: str, peer: tuple[str, str] | None = None) -> "subprocess.Popen[str]":
+    if peer:
+        added(space, *peer)
     return space.start(str(HEADWATER), "run", "-o", str(folder), "--format", "parquet", *words, text=True, stderr=subprocess.PIPE)
 
 
@@ -115,9 +117,12 @@ def sensor_of(process: "subprocess.Popen[str]", folder: Path) -> dict[str, str]:
     raise AssertionError(process.communicate()[1])
 
 
-def test_a_run_without_privileges_still_follows_interfaces(veth: Veth, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "xdp", "af_packet"])
+def test_a_run_without_privileges_still_follows_interfaces(veth: Veth, tmp_path: Path, hook: str) -> None:
+    """One that comes, goes, and comes again is seen, also with its card asked for everybody's frames."""
     name, peer = unique("hwn"), unique("hwp")
-    process = start(veth.near.space, tmp_path / "rows", "--hook", "tcx", "-i", "any", "--promiscuous")
+    space = veth.near.space
+    process = start(space, tmp_path / "rows", "--hook", hook, "-i", veth.near.interface, "-i", name, "--promiscuous", peer=(name, peer))
     try:
         status = sensor_of(process, tmp_path / "rows")
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == 0
@@ -126,23 +131,72 @@ def test_a_run_without_privileges_still_follows_interfaces(veth: Veth, tmp_path:
             said = (thread / "status").read_text()
             assert re.search(r"^CapEff:\t0+$", said, re.M)
             assert re.search(r"^Seccomp:\t2$", said, re.M)
-        veth.near.space.ip(f"link add {name} type veth peer name {peer}")
-        for one in (name, peer):
-            veth.near.space.ip(f"link set {one} up")
-        time.sleep(3)
-        with FrameSender(type(veth.near)(veth.near.space, peer, 0, "", "", "")) as sender:
-            sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * 20)
-        time.sleep(0.5)
+        for _ in range(2):
+            space.ip(f"link del {name}")
+            time.sleep(1)
+            added(space, name, peer)
+            time.sleep(3)
+            with FrameSender(type(veth.near)(space, peer, 0, "", "", "")) as sender:
+                sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * 20)
+            time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     finally:
         process.kill()
     assert process.returncode == 0, said
-    assert f"listening on {name}" in said
+    assert said.count(f"{name} is gone; waiting") == said.count(f"listening on {name}") == 2, said
     assert "adds up exactly" in said
     table = pyarrow.parquet.read_table(tmp_path / "rows/packet.parquet")
     ports = [row for row in table.select(["interface", "dport"]).to_pylist() if row == {"interface": name, "dport": 9}]
-    assert len(ports) == 20
+    assert len(ports) == 40
+    assert "clsact" not in space.run("tc", "qdisc", "show").stdout
+
+
+def added(space: Namespace, name: str, peer: str) -> None:
+    space.ip(f"link add {name} type veth peer name {peer}")
+    for one in (name, peer):
+        space.ip(f"link set {one} up")
+
+
+def keeper_of(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """/proc's status of the process that a run keeps for what needs a capability each time."""
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines() if ":\t" in line)
+
+
+@pytest.mark.parametrize(("words", "kept"), [(["--hook", "clsact"], 1 << 12), (["--record", "cost", "--record", "packet"], 1 << 21)])
+def test_what_stays_behind_has_one_capability_and_ends_with_the_run(veth: Veth, tmp_path: Path, words: list[str], kept: int) -> None:
+    process = start(veth.near.space, tmp_path / "rows", "-i", veth.near.interface, *words)
+    try:
+        assert int(sensor_of(process, tmp_path / "rows")["CapEff"], 16) == 0
+        keeper = keeper_of(process)
+        assert {int(keeper[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {kept}
+        assert (keeper["NoNewPrivs"], keeper["Seccomp"]) == ("1", "2")
+        assert "0" not in keeper["Uid"].split()
+        held = Path(f"/proc/{keeper['Pid']}/fd")
+        assert len(list(held.iterdir())) <= 6
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{keeper['Pid']}").exists() or "hw_clsact" in filters_of(veth):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def filters_of(veth: Veth) -> str:
+    """Those of a clsact qdisc, as iproute2 tells them; none without the qdisc."""
+    words = f"tc filter show dev {veth.near.interface} ingress 2>&1 || true"
+    return veth.near.space.run("sh", "-c", words).stdout
+
+
+def test_programs_are_still_timed(veth: Veth, tmp_path: Path) -> None:
+    with start(veth.near.space, tmp_path / "rows", "-i", veth.near.interface, "--record", "cost", "--for", "3s") as process:
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    rows = pyarrow.parquet.read_table(tmp_path / "rows/cost.parquet").to_pylist()
+    assert {row["name"] for row in rows if row["kind"] == "program"} == {"hw_tcx_in", "hw_tcx_out"}
+    assert len([row for row in rows if row["kind"] == "process"]) == 2
 
 
 def test_who_has_the_capabilities_without_being_root_gives_them_away(veth: Veth, tmp_path: Path) -> None:

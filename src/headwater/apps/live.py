@@ -4,15 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from headwater.apps import control, view
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
+from headwater.apps.privileges import Privileges
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.kernel import probe
-from headwater.kernel.confine import account, confine
 from headwater.kernel.interfaces import choose
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
@@ -77,14 +76,12 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
     for message in (*said, *down):
         notes.say(message)
-    cost = [Cost(source, bpf_stats=settings.bpf_stats)] if "cost" in settings.records else []
+    privileges = Privileges(settings, source, notes.say)
+    cost = [Cost(source, bpf_stats=settings.bpf_stats, take_times=privileges.take_times)] if "cost" in settings.records else []
 
     def once_open() -> None:
         """Nothing is opened from here on that takes a privilege."""
-        if isinstance(source, Tap) and source.hook in ("tcx", "xdp") and not cost and settings.user != "root":
-            confined = confine(account(settings.user), [Path(settings.output.directory)] if settings.output.directory else [])
-            if confined.missing:
-                notes.say(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
+        privileges.give_away()
         server.start()
         if file and not watcher:  # whoever waits for packets in a file sees where they come from
             notes.say(f"listening on {describe()}")
@@ -95,6 +92,7 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
         with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)
     finally:
+        privileges.close()
         notes.on_screen = False
         notes.tell()
         tell_ledger(ledger)

@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -129,14 +130,11 @@ class Attached:
 
     filter: Filter
     first: bool  # of all filters; else packets that those before it end are not seen
+    run: "Filters"
 
     def detach(self) -> None:
         """Remove it, and the qdisc if it was made for it and nobody else's filter is in it."""
-        with contextlib.suppress(OSError):  # the interface is gone, or somebody was faster
-            self.filter.remove()
-        if self.filter.name == _NAME_OWN:
-            with contextlib.suppress(OSError):
-                _remove_qdisc_if_empty(self.filter.ifindex)
+        self.run.detach(self.filter)
 
     def is_there(self) -> bool:
         """Whether the interface still has it."""
@@ -144,14 +142,21 @@ class Attached:
 
 
 class Filters:
-    """The filters of one run. While this is open they are known to be somebody's."""
+    """The filters of one run. While this is open they are known to be somebody's.
+
+    Attaching and detaching need CAP_NET_ADMIN each time: with `ask`, another process does it, whose Filters is a copy of this one and which
+    calls act() with the number.
+    """
 
     def __init__(self) -> None:
+        self.ask: Callable[[int], object] | None = None
         self._handle = 1 + secrets.randbelow(0x7FFFFFFF)
         self._held: socket.socket | None = None
+        self._programs = (-1, -1)
 
-    def open(self) -> None:
-        """Hold the number, in this thread's network namespace."""
+    def open(self, ingress: int, egress: int) -> None:
+        """Hold the number, in this thread's network namespace. The programs' descriptors stay their owner's."""
+        self._programs = ingress, egress
         self._held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._held.bind(_holder(self._handle))
 
@@ -161,14 +166,58 @@ class Filters:
             self._held.close()
             self._held = None
 
-    def attach(self, program: int, ifindex: int, interface: str, *, egress: bool) -> Attached:
+    def attach(self, ifindex: int, interface: str, *, egress: bool) -> Attached:
         """Attach before others' filters where that is possible. Raises a KernelError."""
+        parent = _EGRESS if egress else _INGRESS
         try:
-            return self._attach(program, ifindex, interface, _EGRESS if egress else _INGRESS)
+            if self.ask:
+                self.ask(ifindex << 2 | egress << 1)
+            else:
+                self._attach(self._programs[egress], ifindex, interface, parent)
         except OSError as error:
             _refuse(error.errno or 0, ifindex, interface)
+        except KernelError:
+            _expect_there(ifindex, f"clsact on {interface}")
+            raise
+        there = [one for one in filters(ifindex) if one.parent == parent]
+        own = next((one for one in there if one.ours and one.handle == self._handle), None)
+        if own is None:
+            raise InterfaceGone(f"clsact on {interface}: the interface is gone")
+        others = [one.info >> 16 for one in there if one != own]
+        return Attached(own, own.info >> 16 <= min(others, default=own.info >> 16), self)
 
-    def _attach(self, program: int, ifindex: int, interface: str, parent: int) -> Attached:
+    def detach(self, one: Filter) -> None:
+        """Remove one of this run, and the qdisc if it was made for it and nobody else's filter is in it."""
+        if self.ask:
+            with contextlib.suppress(KernelError):
+                self.ask(one.ifindex << 2 | (one.parent == _EGRESS) << 1 | 1)
+            return
+        with contextlib.suppress(OSError):  # the interface is gone, or somebody was faster
+            one.remove()
+        if one.name == _NAME_OWN:
+            with contextlib.suppress(OSError):
+                _remove_qdisc_if_empty(one.ifindex)
+
+    def act(self, number: int) -> None:
+        """Attach or detach as a copy of this asks. Raises KernelError or OSError."""
+        ifindex, parent = number >> 2, _EGRESS if number & 2 else _INGRESS
+        if number & 1:
+            for one in self._own(ifindex):
+                if one.parent == parent:
+                    self.detach(one)
+        else:
+            self._attach(self._programs[number >> 1 & 1], ifindex, socket.if_indextoname(ifindex), parent)
+
+    def detach_all(self) -> None:
+        """Wherever this run is attached."""
+        for ifindex in qdiscs():
+            for one in self._own(ifindex):
+                self.detach(one)
+
+    def _own(self, ifindex: int) -> list[Filter]:
+        return [one for one in filters(ifindex) if one.ours and one.handle == self._handle]
+
+    def _attach(self, program: int, ifindex: int, interface: str, parent: int) -> None:
         own = True
         try:
             _make_qdisc(ifindex)
@@ -195,7 +244,6 @@ class Filters:
             if own:
                 _remove_qdisc_if_empty(ifindex)
             raise
-        return Attached(made, preference <= min(others, default=preference))
 
 
 def _make_qdisc(ifindex: int, more: bytes = b"") -> None:
@@ -221,17 +269,19 @@ def _text(octets: bytes) -> str:
     return octets.rstrip(b"\0").decode(errors="replace")
 
 
-def _refuse(failed: int, ifindex: int, interface: str) -> NoReturn:
-    what = f"clsact on {interface}"
+def _expect_there(ifindex: int, what: str) -> None:
     try:
         socket.if_indextoname(ifindex)
     except OSError:
-        failed = errno.ENODEV
+        raise InterfaceGone(f"{what}: the interface is gone") from None
+
+
+def _refuse(failed: int, ifindex: int, interface: str) -> NoReturn:
+    what = f"clsact on {interface}"
+    _expect_there(ifindex, what)
     match failed:
         case errno.EPERM:
             raise PermissionDenied(f"attaching {what}", "CAP_NET_ADMIN")
-        case errno.ENODEV:
-            raise InterfaceGone(f"{what}: the interface is gone")
         case errno.ENOENT:
             raise Unsupported(what, f"a kernel with CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF; {WITHOUT_EBPF}")
     raise KernelError(f"{what} was refused ({os.strerror(failed)}): see `headwater doctor`")

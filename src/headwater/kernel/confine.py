@@ -25,6 +25,7 @@ _READABLE = (
     *"/usr /lib /lib64 /proc /sys/class/net /sys/devices /dev/null /dev/urandom".split(),
 )
 _WRITABLE = ("/dev/null",)
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # linux/capability.h
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,35 @@ def account(name: str | None) -> pwd.struct_passwd | None:
     raise ConfigError("user", f"there is no account {wanted}: make one (useradd --system headwater), or name another")
 
 
-def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = ()) -> Confined:
-    """Keep what is open, and nothing else. Call it before there are threads that hold capabilities of their own. Raises KernelError.
+def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = (), *, keep: frozenset[int] = frozenset()) -> Confined:
+    """Keep what is open and, of what is held now, the capabilities in `keep`. Raises KernelError.
+
+    Call it before there are threads, which would hold capabilities of their own.
 
     Below the folders in `writable` files can still be made and written, as far as the account may.
     """
     missing = []
+    kept = sum(1 << capability for capability in keep & held())
     imports = Imports()
     with _opened(_paths()) as readable, _opened([*map(str, writable), *_WRITABLE]) as written:
         _must(lib.hw_no_new_privileges(), "PR_SET_NO_NEW_PRIVS")
-        lib.hw_bound_capabilities()  # refused to who is not root: what is not held cannot be gained again anyway
+        lib.hw_bound_capabilities(kept)  # refused to who is not root: what is not held cannot be gained again anyway
         if become is not None:
-            _must(lib.hw_become(become.pw_uid, become.pw_gid), f"becoming {become.pw_name}")
-        _must(lib.hw_drop_capabilities(), "giving capabilities away")
+            _must(lib.hw_become(become.pw_uid, become.pw_gid, kept != 0), f"becoming {become.pw_name}")
+        _must(lib.hw_drop_capabilities(kept), "giving capabilities away")
         if lib.hw_landlock(readable.numbers, len(readable.numbers), written.numbers, len(written.numbers)):
             missing.append("Landlock")
     imports.mend()
-    if lib.hw_seccomp():
+    if lib.hw_seccomp(CAP_SYS_ADMIN in keep):
         missing.append("seccomp")
     return Confined(pwd.getpwuid(os.geteuid()).pw_name if become or _named(os.geteuid()) else str(os.geteuid()), tuple(missing))
+
+
+def held() -> frozenset[int]:
+    """The capabilities of this thread that are effective."""
+    status = Path("/proc/thread-self/status").read_text()
+    bits = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+    return frozenset(bit for bit in range(64) if bits >> bit & 1)
 
 
 def _named(user: int) -> bool:
@@ -104,4 +115,4 @@ class _opened:  # noqa: N801 - a context, as contextlib spells them
 
 def _must(failed: int, what: str) -> None:
     if failed:
-        raise KernelError(f"{what} was refused ({os.strerror(ffi.errno)}): start as root, or with --user root to keep all privileges")
+        raise KernelError(f"{what} was refused ({os.strerror(ffi.errno)}): 'user = \"root\"' in a file for -c keeps all privileges")

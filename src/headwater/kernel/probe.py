@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import itertools
 import os
 import platform
 import resource
@@ -13,10 +14,12 @@ from typing import Literal, get_args
 from headwater._native import ffi, lib
 from headwater.errors import ConfigError, KernelError, PermissionDenied
 from headwater.kernel import clsact
+from headwater.kernel.confine import account
 from headwater.kernel.ethtool import Card, card
 from headwater.kernel.hooks import BPF_TCX_EGRESS, BPF_TCX_INGRESS
 from headwater.kernel.interfaces import Interface, choose, interfaces
 from headwater.kernel.libbpf import Object, create_ring, named, possible_cpus
+from headwater.kernel.spare import SpareSockets
 
 State = Literal["ok", "warn", "off"]
 Rung = Literal["tcx", "clsact", "af_packet"]
@@ -187,12 +190,16 @@ def _packet_socket() -> Finding:
     one = next(iter(interfaces().values()), None)
     if one is None:
         return Finding("packet sockets", "ring", "off", "there is no interface in this network namespace")
-    ring = lib.hw_af_packet_open(one.index, not one.starts_with_ethernet, 64 << 10, 0, 0, 0)
+    try:
+        opened = SpareSockets(0).take()
+    except PermissionDenied as error:
+        return _refusal("packet sockets", "ring", error)
+    except OSError as error:
+        return Finding("packet sockets", "ring", "off", f"the kernel refused it ({error.strerror})")
+    ring = lib.hw_af_packet_open(opened, one.index, not one.starts_with_ethernet, 64 << 10, 0, 0)
     if ring != ffi.NULL:
         lib.hw_af_packet_close(ring)
         return Finding("packet sockets", "ring", "ok", "can be opened and mapped")
-    if ffi.errno in (errno.EPERM, errno.EACCES):
-        return Finding("packet sockets", "ring", "off", "opening a packet socket needs CAP_NET_RAW", ROOT, denied=True)
     return Finding("packet sockets", "ring", "off", f"the kernel refused it ({os.strerror(ffi.errno)})")
 
 
@@ -214,9 +221,36 @@ def _privileges() -> Iterator[Finding]:
         yield Finding("privileges", "unprivileged bpf", "warn", why, "sysctl -w kernel.unprivileged_bpf_disabled=2")
     elif restricted is not None:
         yield Finding("privileges", "unprivileged bpf", "ok", f"{restricted}: eBPF needs the capabilities above")
+    yield from _confinement()
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     limit = "no limit" if soft == resource.RLIM_INFINITY else f"{soft >> 10:,} KiB; since kernel 5.11 maps do not count"
     yield Finding("privileges", "locked memory", "ok", limit)
+
+
+def _confinement() -> Iterator[Finding]:
+    """What a run gives its privileges away to."""
+    try:
+        become = account(None)
+    except ConfigError as error:
+        yield _refusal("privileges", "account", error, "warn")
+    else:
+        who = f"a run becomes {become.pw_name} once everything is open" if become else "a run stays who you are"
+        yield Finding("privileges", "account", "ok", f"{who}, with no capability")
+    landlock, seccomp = lib.hw_landlock_version(), Path("/proc/sys/kernel/seccomp").exists()
+    for name, there, why in (("Landlock", landlock, "few files"), ("seccomp", seccomp, "few system calls")):
+        if there:
+            yield Finding("privileges", name, "ok", f"there: a run has {why}")
+        else:
+            yield Finding("privileges", name, "warn", "this kernel has none: a run is confined without", f"a kernel with {name}")
+
+
+def needs_privileges(hook: str) -> str:
+    """Why a run with this hook would see no new interfaces without its privileges; "" where it would."""
+    words = platform.release().split(".")
+    release = int(words[0]), int("".join(itertools.takewhile(str.isdigit, words[1])) or 0)
+    if hook == "xdp" and release < (5, 19) and _sysctl("kernel/unprivileged_bpf_disabled") != "0":
+        return "before kernel 5.19 all uses of eBPF need a capability"  # bpf: refine kernel.unprivileged_bpf_disabled behaviour
+    return ""
 
 
 def _effective() -> set[str]:

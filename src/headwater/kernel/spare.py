@@ -1,42 +1,75 @@
 """Packet sockets made while that was allowed: a process that has given its privileges away can still bind them to what comes."""
 
+import os
 import socket
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 from headwater.errors import KernelError, PermissionDenied
 
-KEPT = 32
+KEPT = 128
 _SOL_PACKET, _ADD_MEMBERSHIP, _MR_PROMISC = 263, 1, 1
 
 
 class SpareSockets:
-    """Up to `count` of them, unbound, until each is taken."""
+    """Packet sockets, bound to nothing: new ones while they may be made, then up to `count` that were kept."""
 
     def __init__(self, count: int = KEPT) -> None:
         self._count = count
-        self._spare: list[socket.socket] = []
+        self._kept: list[int] = []
 
     def open(self) -> None:
-        """Make them. Raises PermissionDenied."""
+        """Make those that are kept. Raises PermissionDenied."""
         try:
-            self._spare = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(self._count)]
+            self._kept = [_new() for _ in range(self._count)]
         except PermissionError:
             raise PermissionDenied("opening a packet socket", "CAP_NET_RAW") from None
 
     def close(self) -> None:
         """Give back those that were not taken; safe to call twice."""
-        for one in self._spare:
-            one.close()
-        self._spare = []
+        kept, self._kept = self._kept, []
+        if kept:
+            with ThreadPoolExecutor(len(kept)) as closing:  # the kernel waits 15 ms in each, for what may still use it
+                list(closing.map(os.close, kept))
 
-    def take(self) -> socket.socket:
-        """One of them; whoever takes it closes it. Raises KernelError when there is none left."""
-        if not self._spare:
-            raise KernelError(f"no packet socket is left of the {self._count} that were made at the start: start again")
-        return self._spare.pop()
+    @property
+    def are_limited(self) -> bool:
+        """Whether no new ones can be made any more."""
+        try:
+            os.close(_new())
+        except PermissionError:
+            return True
+        return False
 
-    def promiscuous(self, ifindex: int) -> socket.socket:
-        """Ask a card for everybody's frames, until the socket that is returned is closed."""
-        asking = self.take()
-        asking.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8s", ifindex, _MR_PROMISC, 0, b""))
-        return asking
+    def take(self) -> int:
+        """One of them; whoever takes it closes it, or puts it back. Raises KernelError or PermissionDenied when there is none."""
+        try:
+            return _new()
+        except PermissionError:
+            if self._kept:
+                return self._kept.pop()
+            if not self._count:
+                raise PermissionDenied("opening a packet socket", "CAP_NET_RAW") from None
+        raise KernelError(f"none of the {self._count} packet sockets that were made at the start is left: start again")
+
+    def put_back(self, one: int) -> None:
+        """Keep one that is bound to nothing any more."""
+        if len(self._kept) < self._count:
+            self._kept.append(one)
+        else:
+            os.close(one)
+
+    def promiscuous(self, ifindex: int) -> int:
+        """Ask a card for everybody's frames, until the socket that is returned is closed or put back, or the interface is gone."""
+        one = self.take()
+        with socket.socket(fileno=os.dup(one)) as asking:
+            try:
+                asking.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8s", ifindex, _MR_PROMISC, 0, b""))
+            except OSError:
+                self.put_back(one)
+                raise
+        return one
+
+
+def _new() -> int:
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0).detach()

@@ -1,8 +1,6 @@
 """Live packets through packet sockets with a mapped ring (native/af_packet.c): where the kernel has no tcx, or eBPF is not allowed."""
 
 import contextlib
-import errno
-import os
 import queue
 import select
 import threading
@@ -14,106 +12,22 @@ from typing import Any, Self
 
 import numpy as np
 
-from headwater._native import ffi, lib
-from headwater.errors import ConfigError, HeadwaterError, KernelError, PermissionDenied, Unsupported
+from headwater._native import lib
+from headwater.errors import ConfigError, HeadwaterError
 from headwater.filters import Filter, sample_below
 from headwater.interfaces import PacketWriter
 from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
+from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, RATE, Batch
 from headwater.records.layouts import FILTER
 from headwater.records.rollup import Rollup
+from headwater.sources.packet_rings import FATES, PacketRings, unread
 from headwater.telemetry import Entry, Ledger
 
 BATCH_ROWS = 16_384
 WAIT_MS = 100
-FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
 LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101  # https://www.tcpdump.org/linktypes.html
 DRAIN_S = 1.0  # without a packet: the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
-
-
-class _Rings:
-    """The rings of one interface, `fanout` of them. `counts` are as of the last call of count(), since the interface has had this name."""
-
-    def __init__(self, interface: Interface, ring_bytes: int, fanout: int, *, promiscuous: bool, whole: bool) -> None:
-        self.interface = interface
-        self._rings: list[Any] = []
-        try:
-            # loopback shows each packet twice; what arrives is all there is, and only a ring alone can choose it
-            for _ in range(1 if interface.loopback else fanout):
-                self._open(ring_bytes, promiscuous=promiscuous)
-            for ring in self._rings if len(self._rings) > 1 else ():
-                first = self._rings[0] if ring != self._rings[0] else ffi.NULL
-                self._expect(lib.hw_af_packet_join(ring, first) == 0, ring_bytes)
-            for ring in self._rings:
-                self._expect(lib.hw_af_packet_start(ring, whole) == 0, ring_bytes)
-        except BaseException:
-            self.close()
-            raise
-        self.fds = [int(lib.hw_af_packet_fd(ring)) for ring in self._rings]
-        self._counts = ffi.new("struct hw_af_packet_counts *")
-        self._before: Counter[str] = Counter()
-
-    def _open(self, ring_bytes: int, *, promiscuous: bool) -> None:
-        one, ip = self.interface, not self.interface.starts_with_ethernet
-        ring = lib.hw_af_packet_open(one.index, ip, ring_bytes, one.loopback, promiscuous and not self._rings)
-        self._expect(ring != ffi.NULL, ring_bytes)
-        self._rings.append(ring)
-
-    def _expect(self, done: bool, ring_bytes: int) -> None:
-        if not done:
-            _refuse(ffi.errno, self.interface.name, ring_bytes)
-
-    def read(self, place: int, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup) -> int:
-        """Fill `rows` with what has arrived in one ring; how many there are. `rates` counts every packet, kept or not."""
-        if place >= len(self._rings):
-            return 0
-        memory = ffi.from_buffer(rows)
-        return int(lib.hw_af_packet_read(self._rings[place], self.interface.mtu, memory, rows.dtype.itemsize, len(rows), rates.table))
-
-    def choose(self, terms: np.ndarray[Any, np.dtype[Any]], below: int, *, rates_only: bool) -> None:
-        """Which packets become rows: Filter.terms() and sample_below(), or none. Not while read() runs."""
-        for ring in self._rings:
-            lib.hw_af_packet_choose(ring, ffi.from_buffer(terms), below, rates_only)
-
-    def write(self, packets: PacketWriter, number: int) -> None:
-        """Put the packets that become rows there too, as those of its interface `number`. Not while read() runs."""
-        for ring in self._rings:
-            lib.hw_af_packet_write(ring, packets.memory, number)
-
-    def bound(self) -> bool:
-        """Whether packets can still come."""
-        return all(lib.hw_af_packet_bound(ring) for ring in self._rings)
-
-    def stop(self) -> None:
-        """Take nothing more from the kernel; what the ring holds can still be read."""
-        for ring in self._rings:
-            lib.hw_af_packet_stop(ring)
-
-    def count(self) -> Counter[str]:
-        """seen, as_row, filtered, sampled_out, octets, segments, ring_full since the interface has had this name."""
-        return self._total() - self._before
-
-    def rename(self, interface: Interface) -> Counter[str]:
-        """From now on it is called otherwise, or has another MTU. Returns what the old name has counted, unread packets left to the new."""
-        counts = Counter[str]()
-        if interface.name != self.interface.name:
-            counts = self.count()
-            counts["seen"] = sum(counts[term] for term in FATES) + counts["ring_full"]
-            self._before += counts
-        self.interface = interface
-        return counts
-
-    def close(self) -> None:
-        """Give the rings back."""
-        while self._rings:
-            lib.hw_af_packet_close(self._rings.pop())
-
-    def _total(self) -> Counter[str]:
-        total = Counter[str]()
-        for ring in self._rings:
-            lib.hw_af_packet_counts_of(ring, self._counts)
-            total.update({name: int(getattr(self._counts, name)) for name in ("seen", *FATES, "octets", "segments", "ring_full")})
-        return total
 
 
 class _Lane:
@@ -168,12 +82,13 @@ class AfPacket:
         self._packets = packets
         self._numbers: dict[tuple[str, int], int] = {}  # there, of interfaces by name and link type
         self._report = report
-        self._rings: dict[int, _Rings] = {}
+        self._rings: dict[int, PacketRings] = {}
         self._ended: Counter[tuple[str, str]] = Counter()  # (interface, term): of rings that are closed, and of names that were
         self._interfaces: dict[int, str] = {}
         self._rows = np.empty(0, PACKET.dtype)
         self._stopping = threading.Event()
         self._watcher = Watcher(routes=not names)
+        self._spare = SpareSockets()
 
     def __enter__(self) -> Self:
         self.open()
@@ -191,6 +106,7 @@ class AfPacket:
             self._watcher.open()
             for interface in choose(self._names):
                 self._begin(interface)
+            self._spare.open()
         except BaseException:
             self.close()
             raise
@@ -202,6 +118,7 @@ class AfPacket:
             ring.stop()
         for index in list(self._rings):
             self._end(index)
+        self._spare.close()
 
     def stop(self) -> None:
         """Make read() hand out what the rings still hold, and end."""
@@ -312,7 +229,7 @@ class AfPacket:
         ready = {fd for fd, _ in poll.poll(WAIT_MS)}
         return self._watcher.fileno() in ready and self._watcher.drain()
 
-    def _batches(self, rings: _Rings) -> Iterator[Batch]:
+    def _batches(self, rings: PacketRings) -> Iterator[Batch]:
         """At most a batch of each ring. One that is always full does not keep the others waiting."""
         if self._packets and not self._packets.ready():
             return
@@ -337,7 +254,7 @@ class AfPacket:
                     yield batch
                     deadline = time.monotonic() + DRAIN_S  # what comes is waited for, however slowly a busy machine reads it
             with self._alone():
-                rings = [ring for ring in rings if _unread(ring.count())]
+                rings = [ring for ring in rings if unread(ring.count())]
             if rings:
                 time.sleep(0.002)
         for index in indices:
@@ -347,7 +264,8 @@ class AfPacket:
 
     def _begin(self, interface: Interface) -> None:
         whole = self._packets is not None and not self._packets.headers_only
-        ring = _Rings(interface, self._ring_bytes, len(self._lanes), promiscuous=self._promiscuous, whole=whole)
+        fanout = 1 if self._spare.are_limited else len(self._lanes)  # sockets of a fanout group cannot serve again
+        ring = PacketRings(interface, self._spare, self._ring_bytes, fanout, promiscuous=self._promiscuous, whole=whole)
         self._describe(ring)
         self._ledger.note(interface.name, self.name)
         with self._alone():
@@ -355,7 +273,7 @@ class AfPacket:
         self._interfaces = self._interfaces | {interface.index: interface.name}
         self.set_filter(self._filter)
 
-    def _describe(self, ring: _Rings) -> None:
+    def _describe(self, ring: PacketRings) -> None:
         """Say whose the packets of this ring are. An interface that comes back is the one it was."""
         if self._packets:
             link_type = LINKTYPE_ETHERNET if ring.interface.starts_with_ethernet else LINKTYPE_RAW
@@ -370,7 +288,7 @@ class AfPacket:
         with self._alone():
             ring = self._rings.pop(index)
             counts = ring.count()
-            counts["cut"] = _unread(counts)
+            counts["cut"] = unread(counts)
             self._keep(ring.interface.name, counts)
             ring.close()
 
@@ -407,7 +325,7 @@ class AfPacket:
                 continue  # it was there at the start, or choose() had refused it; it may come back
         return wanted
 
-    def _rename(self, ring: _Rings, now: Interface) -> None:
+    def _rename(self, ring: PacketRings, now: Interface) -> None:
         old = ring.interface.name
         if ring.interface.up and not now.up:
             self._report(f"{old} is down; waiting for it to come up again")
@@ -454,22 +372,3 @@ def _summed(each: list[np.ndarray[Any, np.dtype[Any]]]) -> np.ndarray[Any, np.dt
     for name in ("packets", "bytes"):
         np.add.at(sums[name], place.reshape(-1), rates[name])
     return sums
-
-
-def _unread(counts: Counter[str]) -> int:
-    return counts["seen"] - sum(counts[term] for term in FATES) - counts["ring_full"]
-
-
-def _refuse(failed: int, name: str, ring_bytes: int) -> None:
-    match failed:
-        case errno.EPERM | errno.EACCES:
-            raise PermissionDenied("opening a packet socket", "CAP_NET_RAW")
-        case errno.ENOMEM:
-            raise KernelError(f"no memory for a ring of {ring_bytes:,} octets on {name}: make ring_bytes smaller")
-        case errno.ENODEV | errno.ENXIO:
-            raise KernelError(f"{name} is gone")
-        case errno.EAFNOSUPPORT:
-            raise Unsupported("a packet socket", "a kernel with CONFIG_PACKET")
-        case errno.ENOPROTOOPT:
-            raise Unsupported("leaving out loopback's second sight", "kernel 4.20 or newer")
-    raise KernelError(f"a packet socket on {name} was refused ({os.strerror(failed)}): see `headwater doctor`")

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,9 +27,12 @@ class Cost:
 
     name = "cost"
 
-    def __init__(self, source: Priced, *, bpf_stats: bool = True, period: float = PERIOD_S) -> None:
+    def __init__(
+        self, source: Priced, *, bpf_stats: bool = True, take_times: Callable[[], int] = libbpf.take_times, period: float = PERIOD_S
+    ) -> None:
         self._source = source
         self._bpf_stats = bpf_stats
+        self._take_times = take_times
         self._period = period
         self._stopping = threading.Event()
         self._cpu: dict[int, float] = {}
@@ -71,7 +74,7 @@ class Cost:
     def _sample(self) -> list[tuple[str, str, float, int, int]]:
         """Kind, name, seconds, runs, 0 of each program over SAMPLE_S."""
         fds = self._source.programs()
-        switch = libbpf.take_times() if self._bpf_stats and fds else -1
+        switch = self._take_times() if self._bpf_stats and fds else -1
         if switch < 0:
             self._stopping.wait(SAMPLE_S)
             return []

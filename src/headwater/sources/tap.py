@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import socket
 import struct
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from headwater.errors import ConfigError, KernelError
+from headwater.errors import ConfigError, HeadwaterError, KernelError
 from headwater.filters import Filter, sample_below
 from headwater.kernel import clsact, hooks, libbpf
 from headwater.kernel.clock import WallClock
@@ -47,7 +46,7 @@ RETIRE_S = 1.0  # after which no program can still be counting for an interface 
 class _Attached:
     """One interface: its links, and the counts of entries that went before under the same name."""
 
-    def __init__(self, interface: Interface, links: list[int | clsact.Attached], promiscuous: socket.socket | None) -> None:
+    def __init__(self, interface: Interface, links: list[int | clsact.Attached], promiscuous: int | None) -> None:
         self.name = interface.name
         self.up = interface.up
         self.links = links
@@ -58,7 +57,7 @@ class _Attached:
             hooks.detach(link)
         self.links = []
         if self.promiscuous is not None:
-            self.promiscuous.close()
+            os.close(self.promiscuous)
             self.promiscuous = None
 
 
@@ -109,6 +108,7 @@ class Tap:
         self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
         self._retired: dict[str, dict[str, Any]] = {}  # counts by name of entries taken out of the kernel, or of another name now
         self._settled: dict[int, dict[str, Any]] = {}  # the latter's, which their entry still holds
+        self._refused: set[int] = set()  # interfaces that came, and on which listening is not possible
         self._interfaces: dict[int, str] = {}
         self._rows_read = 0
         self._stopping = threading.Event()
@@ -140,8 +140,9 @@ class Tap:
             for index in clsact.clean():
                 self._report(f"removed what a killed run had left on {interfaces()[index].name}")
             if self._filters:
-                self._filters.open()
-                self._beat()
+                self._filters.open(*(self._object.program(name) for name in self._programs))
+                assert self._control is not None  # noqa: S101 - _load() has made it
+                self._control.beat()
             for interface in chosen:
                 self._attach(interface)
         except BaseException:
@@ -187,11 +188,25 @@ class Tap:
         self._spare.close()
         self._object.close()
 
+    def let_attach(self, ask: Callable[[int], object]) -> None:
+        """From now on, another process attaches and detaches where that needs a capability each time: it is asked with a number."""
+        if self._filters:
+            self._filters.ask = ask
+
+    def attach_for_another(self, number: int) -> None:
+        """In that process, which is a fork of this one: do what the number says. Raises KernelError or OSError."""
+        if self._filters:
+            self._filters.act(number)
+
+    def detach_all(self) -> None:
+        """There too: the run has ended, and may have left something."""
+        if self._filters:
+            self._filters.detach_all()
+
     def _beat(self) -> None:
         """Tell the programs each second that somebody is there."""
         control = self._control
         assert control is not None  # noqa: S101 - _load() came before
-        control.beat()
 
         def beat() -> None:
             while not self._closed.wait(HEARTBEAT_S):
@@ -237,6 +252,8 @@ class Tap:
         """Batches as the rings fill; those of one busy ring are `borrowed`, good until the next is asked for."""
         assert self._clock is not None  # noqa: S101 - open() came before
         self._clock.follow()
+        if self._filters:
+            self._beat()
         poll = select.poll()
         poll.register(self._watcher.fileno(), select.POLLIN)
         pause, last = BUSY_S, time.monotonic()
@@ -293,17 +310,19 @@ class Tap:
             if self.hook == "xdp":
                 links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
             else:
-                attach = self._filters.attach if self._filters else hooks.attach_tcx
-                links.append(attach(self._object.program(f"hw_{self.hook}_in"), index, name, egress=False))
-                if not interface.loopback:  # loopback shows each packet twice; what arrives is all there is
-                    links.append(attach(self._object.program(f"hw_{self.hook}_out"), index, name, egress=True))
+                for program in self._programs[: 1 if interface.loopback else 2]:  # loopback shows each packet twice; what arrives is all
+                    out = program.endswith("_out")
+                    if self._filters:
+                        links.append(self._filters.attach(index, name, egress=out))
+                    else:
+                        links.append(hooks.attach_tcx(self._object.program(program), index, name, egress=out))
+            promiscuous = self._spare.promiscuous(index) if self._promiscuous else None
         except BaseException:
             for link in links:
                 hooks.detach(link)
             raise
         if any(isinstance(link, clsact.Attached) and not link.first for link in links):
             self._report(f"others' filters on {name} come before ours: packets that they end are not seen")
-        promiscuous = self._spare.promiscuous(index) if self._promiscuous else None
         self._ledger.note(name, self.hook)
         self._attached[index] = _Attached(interface, links, promiscuous)
         before, _ = self._gone.pop(index, (name, 0))
@@ -329,6 +348,9 @@ class Tap:
         there = interfaces()
         for index in [i for i, attached in self._attached.items() if i not in there or not hooks.is_attached(attached.links[0])]:
             attached = self._attached.pop(index)
+            if attached.promiscuous is not None:  # what it asked for went with the interface
+                self._spare.put_back(attached.promiscuous)
+                attached.promiscuous = None
             attached.detach()
             self._gone[index] = attached.name, time.monotonic()
             self._report(f"{attached.name} is gone; waiting for it to come back")
@@ -343,12 +365,23 @@ class Tap:
                 self._ledger.note(attached.name, self.hook)
                 self._renew_filter()
         for interface in self._wanted():
-            if interface.index not in self._attached:
-                if merged := self._merged(interface):
-                    self._report(merged)
-                with contextlib.suppress(clsact.InterfaceGone):
-                    self._attach(interface)
-                    self._report(f"listening on {interface.name}")
+            if interface.index not in self._attached and interface.index not in self._refused:
+                self._begin(interface)
+        self._refused &= there.keys()
+
+    def _begin(self, interface: Interface) -> None:
+        """Listen on one that has come. One that refuses is named once, and the others go on."""
+        if merged := self._merged(interface):
+            self._report(merged)
+        try:
+            self._attach(interface)
+        except clsact.InterfaceGone:
+            return
+        except HeadwaterError as error:
+            self._refused.add(interface.index)
+            self._report(str(error))
+            return
+        self._report(f"listening on {interface.name}")
 
     def _wanted(self) -> list[Interface]:
         wanted: list[Interface] = []

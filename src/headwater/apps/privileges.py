@@ -1,0 +1,78 @@
+"""What a run gives away once everything is open, and what stays behind for it."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from headwater.config import Settings
+from headwater.errors import KernelError
+from headwater.kernel import libbpf, probe
+from headwater.kernel.confine import CAP_NET_ADMIN, CAP_SYS_ADMIN, account, confine
+from headwater.kernel.keeper import Keeper
+from headwater.sources.af_packet import AfPacket
+from headwater.sources.tap import Tap
+
+_TIMES = 0xFFFFFFFF  # asks for what starts the taking of times; no interface has this number
+
+
+class Privileges:
+    """Those of a run with `source`. give_away() is for when everything is open and no thread runs; `report` is told what is unusual."""
+
+    def __init__(self, settings: Settings, source: Tap | AfPacket, report: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._source = source
+        self._report = report
+        self._keeper: Keeper | None = None
+
+    def take_times(self) -> int:
+        """As libbpf.take_times(), also when what that needs was given away."""
+        if self._keeper is None:
+            return libbpf.take_times()
+        try:
+            return self._keeper.ask(_TIMES) or -1
+        except KernelError:
+            return -1
+
+    def give_away(self) -> None:
+        """Keep what is open. Raises ConfigError for an unknown account, or KernelError."""
+        if self._settings.user == "root":
+            return
+        if why := probe.needs_privileges(self._settings.hook):
+            self._report(f"{why}: the sensor keeps its privileges")
+            return
+        become = account(self._settings.user)
+        folder = self._settings.output.directory
+        if keep := self._needed():
+            descriptors = self._source.programs().values()
+            alone = partial(confine, become, keep=keep)
+            self._keeper = Keeper(alone, self._act, self._end, descriptors)
+            self._keeper.start()
+            if isinstance(self._source, Tap):
+                self._source.let_attach(self._keeper.ask)
+        confined = confine(become, [Path(folder)] if folder else [])
+        if confined.missing:
+            self._report(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
+
+    def close(self) -> None:
+        """Let what stayed behind end."""
+        if self._keeper:
+            self._keeper.close()
+
+    def _needed(self) -> frozenset[int]:
+        times = "cost" in self._settings.records and self._settings.bpf_stats and self._source.programs()
+        attaching = isinstance(self._source, Tap) and self._source.hook == "clsact"
+        return frozenset([CAP_SYS_ADMIN] * bool(times) + [CAP_NET_ADMIN] * attaching)
+
+    # -- in the keeper's process ------------------------------------------------------------------------------------------
+
+    def _act(self, number: int) -> int | None:
+        if number == _TIMES:
+            switch = libbpf.take_times()
+            return switch if switch >= 0 else None
+        if isinstance(self._source, Tap):
+            self._source.attach_for_another(number)
+        return None
+
+    def _end(self) -> None:
+        if isinstance(self._source, Tap):
+            self._source.detach_all()
