@@ -191,7 +191,7 @@ def _packet_socket() -> Finding:
     if one is None:
         return Finding("packet sockets", "ring", "off", "there is no interface in this network namespace")
     try:
-        opened = SpareSockets(0).take()
+        opened = SpareSockets().take()
     except PermissionDenied as error:
         return _refusal("packet sockets", "ring", error)
     except OSError as error:

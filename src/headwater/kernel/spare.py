@@ -17,6 +17,7 @@ class SpareSockets:
     def __init__(self, count: int = KEPT) -> None:
         self._count = count
         self._kept: list[int] = []
+        self._opened = False
 
     def open(self) -> None:
         """Make those that are kept. Raises PermissionDenied."""
@@ -24,6 +25,7 @@ class SpareSockets:
             self._kept = [_new() for _ in range(self._count)]
         except PermissionError:
             raise PermissionDenied("opening a packet socket", "CAP_NET_RAW") from None
+        self._opened = True
 
     def close(self) -> None:
         """Give back those that were not taken; safe to call twice."""
@@ -46,10 +48,10 @@ class SpareSockets:
         try:
             return _new()
         except PermissionError:
-            if self._kept:
-                return self._kept.pop()
-            if not self._count:
+            if not self._opened:
                 raise PermissionDenied("opening a packet socket", "CAP_NET_RAW") from None
+        if self._kept:
+            return self._kept.pop()
         raise KernelError(f"none of the {self._count} packet sockets that were made at the start is left: start again")
 
     def put_back(self, one: int) -> None:
