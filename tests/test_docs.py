@@ -33,7 +33,19 @@ from headwater.telemetry import Entry, Ledger, imbalances
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PATH = re.compile(r"`((?:src|bpf|native|docs|tests|bench|dashboards|\.ci)/[\w./*-]*)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NOT_RUN = {"make", "ln", "export", "python3", "/opt/headwater/bin/pip", "tcpdump", "ethtool", "editcap", "tshark", "grep", ".venv/bin/pytest"}
+NOT_RUN = {
+    "make",
+    "ln",
+    "export",
+    "python3",
+    "/opt/headwater/bin/pip",
+    "tcpdump",
+    "ethtool",
+    "editcap",
+    "tshark",
+    "grep",
+    ".venv/bin/pytest",
+}
 
 
 def name_of(page: Path) -> str:
