@@ -228,11 +228,12 @@ static int begin_block(struct hw_af_packet *a)
 }
 
 /* How many packets on the wire an IP packet stands for that is longer than the MTU: each has the headers and a part of the payload. */
-static uint16_t segments_of(const struct hw_packet *row, uint32_t mtu)
+static uint16_t segments_of(const struct hw_packet *row, uint32_t link_header, uint32_t mtu)
 {
 	uint32_t headers, each, count;
 
-	if (!(row->has & HW_HAS_payload) || row->ip_length <= mtu)
+	if (!(row->has & HW_HAS_payload) || row->ip_length <= mtu ||
+	    row->length <= link_header + mtu) /* a header may say more than is there */
 		return 1;
 	headers = row->ip_length - row->payload_length;
 	if (headers >= mtu)
@@ -274,7 +275,7 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 	if (packet->tp_status & TP_STATUS_VLAN_VALID)
 		hw_vlan(&p->row, packet->hv1.tp_vlan_tci);
 	hw_parse(p, a->ip ? HW_START_ip : HW_START_ethernet);
-	p->row.segments = segments_of(&p->row, mtu);
+	p->row.segments = segments_of(&p->row, a->ip ? 0 : packet->tp_net - packet->tp_mac, mtu);
 	if (packet->tp_status & TP_STATUS_VLAN_VALID) {
 		p->row.length += 4; /* after the parser, whose offsets are those of the frame without the tag */
 		p->row.captured += 4;

@@ -7,7 +7,7 @@ from pathlib import Path
 from headwater.config import Settings
 from headwater.errors import KernelError
 from headwater.kernel import libbpf, probe
-from headwater.kernel.confine import CAP_NET_ADMIN, CAP_SYS_ADMIN, account, confine
+from headwater.kernel.confine import CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN, account, confine
 from headwater.kernel.keeper import Keeper
 from headwater.sources.af_packet import AfPacket
 from headwater.sources.tap import Tap
@@ -37,9 +37,6 @@ class Privileges:
         """Keep what is open. Raises ConfigError for an unknown account, or KernelError."""
         if self._settings.user == "root":
             return
-        if why := probe.needs_privileges(self._settings.hook):
-            self._report(f"{why}: the sensor keeps its privileges")
-            return
         become = account(self._settings.user)
         folder = self._settings.output.directory
         if keep := self._needed():
@@ -49,7 +46,11 @@ class Privileges:
             self._keeper.start()
             if isinstance(self._source, Tap):
                 self._source.let_attach(self._keeper.ask)
-        confined = confine(become, [Path(folder)] if folder else [])
+        left: frozenset[int] = frozenset()
+        if self._source.programs() and probe.map_calls_need_a_capability():
+            left = frozenset([CAP_BPF])
+            self._report("before kernel 5.19 the maps of eBPF programs need CAP_BPF: the sensor keeps that, and nothing else")
+        confined = confine(become, [Path(folder)] if folder else [], keep=left)
         if confined.missing:
             self._report(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
 

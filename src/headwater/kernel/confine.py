@@ -25,7 +25,7 @@ _READABLE = (
     *"/usr /lib /lib64 /proc /sys/class/net /sys/devices /dev/null /dev/urandom".split(),
 )
 _WRITABLE = ("/dev/null",)
-CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # linux/capability.h
+CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF = 12, 21, 39  # linux/capability.h
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Keeper:
         self.process = 0
 
     def start(self) -> None:
-        """Fork it. No other thread may run yet."""
+        """Fork it, and wait until it is confined. No other thread may run yet. Raises KernelError."""
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.process = os.fork()
         if not self.process:
@@ -51,16 +51,22 @@ class Keeper:
             finally:
                 os._exit(0)
         theirs.close()
+        self._answer()
 
     def ask(self, number: int) -> int | None:
         """Have it act. Raises KernelError with what it raised."""
         assert self._socket is not None  # noqa: S101 - start() came before
         with self._lock:
-            try:
+            with contextlib.suppress(OSError):  # it has ended, as the answer will tell
                 self._socket.send(_NUMBER.pack(number))
-                answer, descriptors, _, _ = socket.recv_fds(self._socket, _LONGEST, 1)
-            except OSError:
-                answer = b""
+            return self._answer()
+
+    def _answer(self) -> int | None:
+        assert self._socket is not None  # noqa: S101 - start() came before
+        try:
+            answer, descriptors, _, _ = socket.recv_fds(self._socket, _LONGEST, 1)
+        except OSError:
+            answer, descriptors = b"", []
         if not answer:
             raise KernelError("the process that kept a privilege for this run has ended: start again")
         if len(answer) > 1:
@@ -84,7 +90,12 @@ class Keeper:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
         Path("/proc/self/comm").write_text("headwater-keep")
-        self._confine()
+        try:
+            self._confine()
+        except HeadwaterError as error:
+            asked.send(f"\0{error}".encode()[:_LONGEST])
+            return
+        asked.send(b"\0")
         try:
             while request := asked.recv(_NUMBER.size):
                 answer, given = "", None

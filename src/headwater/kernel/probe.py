@@ -244,13 +244,14 @@ def _confinement() -> Iterator[Finding]:
             yield Finding("privileges", name, "warn", "this kernel has none: a run is confined without", f"a kernel with {name}")
 
 
-def needs_privileges(hook: str) -> str:
-    """Why a run with this hook would see no new interfaces without its privileges; "" where it would."""
+def map_calls_need_a_capability() -> bool:
+    """Whether also a map or program that is open is of no use without CAP_BPF: before kernel 5.19, unless eBPF is allowed to all.
+
+    Source: "bpf: refine kernel.unprivileged_bpf_disabled behaviour". A version number is believed here, as trying costs the capability.
+    """
     words = platform.release().split(".")
     release = int(words[0]), int("".join(itertools.takewhile(str.isdigit, words[1])) or 0)
-    if hook == "xdp" and release < (5, 19) and _sysctl("kernel/unprivileged_bpf_disabled") != "0":
-        return "before kernel 5.19 all uses of eBPF need a capability"  # bpf: refine kernel.unprivileged_bpf_disabled behaviour
-    return ""
+    return release < (5, 19) and _sysctl("kernel/unprivileged_bpf_disabled") != "0"
 
 
 def _effective() -> set[str]:
