@@ -204,6 +204,7 @@ enum hw_drop {
 	HW_DROP_sink__unsampled,       /* above the rate that the sink is configured for */
 	HW_DROP_sink__unreachable,     /* given up at the end of the run */
 	HW_DROP_sink__disk_full,       /* no room to write a file */
+	HW_DROP_nic__not_attached, /* an interface that came during the run had carried these before it was listened on; a few more may have slipped by */
 	HW_DROP_MAX,
 } HW_PACKED;
 
@@ -300,7 +301,9 @@ struct hw_rate_slot {
 	__u64 octets;
 };
 
+#ifndef HW_RATE_SLOTS	    /* a test makes them few */
 #define HW_RATE_SLOTS 65536 /* of each second and CPU; one more is for what finds no room */
+#endif
 
 #define HW_MAX_TERMS 32
 #define HW_TERMS 64 /* in memory: a power of two, with room for one behind the last that keeps what gets there */

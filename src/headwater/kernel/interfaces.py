@@ -20,6 +20,7 @@ _IFLA_LINKINFO, _IFLA_EXT_MASK, _IFLA_LINK_NETNSID, _IFLA_XDP = 18, 29, 37, 43
 _IFLA_INFO_KIND = 1
 _IFLA_XDP_PROG_IDS = {5: "native", 6: "generic", 7: "offloaded"}
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
+_IFLA_STATS64, _STATS64 = 23, struct.Struct("=QQ")  # struct rtnl_link_stats64 begins with rx_packets and tx_packets
 
 _RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _RTA_OIF, _RTA_MULTIPATH = 4, 9
@@ -68,6 +69,15 @@ def interfaces() -> dict[int, Interface]:
     skip_stats = struct.pack("=HHI", 8, _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
     found = netlink.dump(netlink.RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0) + skip_stats)
     return {one.index: one for one in (_interface(body) for kind, body in found if kind == netlink.RTM_NEWLINK)}
+
+
+def carried(index: int) -> tuple[int, int]:
+    """Packets that an interface has received and sent, as its driver counts them; none if it is not there."""
+    for _, body in netlink.dump(netlink.RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0)):
+        if _IFINFO.unpack_from(body)[2] == index:
+            received, sent = _STATS64.unpack_from(netlink.attributes(body[_IFINFO.size :]).get(_IFLA_STATS64, bytes(_STATS64.size)))
+            return received, sent
+    return 0, 0
 
 
 def _interface(body: bytes) -> Interface:

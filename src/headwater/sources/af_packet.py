@@ -16,7 +16,7 @@ from headwater._native import lib
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.filters import Filter, sample_below
 from headwater.interfaces import PacketWriter
-from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
+from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, RATE, Batch
 from headwater.records.layouts import FILTER
@@ -87,6 +87,8 @@ class AfPacket:
         self._interfaces: dict[int, str] = {}
         self._rows = np.empty(0, PACKET.dtype)
         self._stopping = threading.Event()
+        self._missed: Counter[str] = Counter()  # by interface: what it carried before it was listened on
+        self._known: set[int] = set()  # interfaces that were there at the last look
         self._watcher = Watcher(routes=not names)
         self._spare = SpareSockets()
 
@@ -104,6 +106,7 @@ class AfPacket:
             lane.open()
         try:
             self._watcher.open()
+            self._known = set(interfaces())
             for interface in choose(self._names):
                 self._begin(interface)
             self._spare.open()
@@ -309,11 +312,15 @@ class AfPacket:
             self._rename(ring, there[index])
         for interface in wanted.values():
             if interface.index not in self._rings:
+                received, sent = (0, 0) if interface.index in self._known - set(gone) else carried(interface.index)
                 try:
                     self._begin(interface)
+                    self._missed[interface.name] += received + (0 if interface.loopback else sent)
                     self._report(f"listening on {interface.name}")
                 except HeadwaterError as error:  # gone again, or not allowed any more: the others go on
                     self._report(str(error))
+
+        self._known = set(there)
 
     def _wanted(self) -> dict[int, Interface]:
         wanted = {}
@@ -349,7 +356,9 @@ class AfPacket:
         totals = {}
         for name in {name for name, _ in counts}:
             full, cut = counts[name, "ring_full"], counts[name, "cut"]
-            totals[Entry("packets", name, "seen")] = sum(counts[name, term] for term in FATES) + full + cut
+            missed = self._missed[name]
+            totals[Entry("packets", name, "seen")] = sum(counts[name, term] for term in FATES) + full + cut + missed
+            totals[Entry("packets", name, "dropped", "nic", "not_attached")] = missed
             for term in FATES:
                 totals[Entry("packets", name, term)] = counts[name, term]
             totals[Entry("packets", name, "octets")] = counts[name, "octets"]

@@ -6,6 +6,7 @@ import select
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -19,7 +20,7 @@ from headwater.kernel.clock import WallClock
 from headwater.kernel.control import REST_S, Control
 from headwater.kernel.counters import OTHER, Counters
 from headwater.kernel.ethtool import card
-from headwater.kernel.interfaces import Interface, Watcher, choose, interfaces
+from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.ringbuf import Ring, merge
 from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, Batch
@@ -108,6 +109,8 @@ class Tap:
         self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
         self._retired: dict[str, dict[str, Any]] = {}  # counts by name of entries taken out of the kernel, or of another name now
         self._settled: dict[int, dict[str, Any]] = {}  # the latter's, which their entry still holds
+        self._missed: Counter[str] = Counter()  # by interface: what it carried before it was listened on
+        self._known: set[int] = set()  # interfaces that were there at the last look
         self._refused: set[int] = set()  # interfaces that came, and on which listening is not possible
         self._interfaces: dict[int, str] = {}
         self._rows_read = 0
@@ -137,6 +140,7 @@ class Tap:
                 raise KernelError(merged)
         try:
             self._load()
+            self._known = set(interfaces())
             for index in clsact.clean():
                 self._report(f"removed what a killed run had left on {interfaces()[index].name}")
             if self._filters:
@@ -348,6 +352,8 @@ class Tap:
         there = interfaces()
         for index in [i for i, attached in self._attached.items() if i not in there or not hooks.is_attached(attached.links[0])]:
             attached = self._attached.pop(index)
+            if isinstance(attached.links[0], int):  # a clsact filter goes with its qdisc too
+                self._known.discard(index)
             if attached.promiscuous is not None:  # what it asked for went with the interface
                 self._spare.put_back(attached.promiscuous)
                 attached.promiscuous = None
@@ -368,11 +374,13 @@ class Tap:
             if interface.index not in self._attached and interface.index not in self._refused:
                 self._begin(interface)
         self._refused &= there.keys()
+        self._known = set(there)
 
     def _begin(self, interface: Interface) -> None:
         """Listen on one that has come. One that refuses is named once, and the others go on."""
         if merged := self._merged(interface):
             self._report(merged)
+        received, sent = (0, 0) if interface.index in self._known else carried(interface.index)
         try:
             self._attach(interface)
         except clsact.InterfaceGone:
@@ -381,6 +389,7 @@ class Tap:
             self._refused.add(interface.index)
             self._report(str(error))
             return
+        self._missed[interface.name] += received + (0 if self.hook == "xdp" or interface.loopback else sent)
         self._report(f"listening on {interface.name}")
 
     def _wanted(self) -> list[Interface]:
@@ -411,6 +420,9 @@ class Tap:
                 count(Entry("packets", name, "dropped", *place_reason(drop)), number)
                 lost += number if place_reason(drop)[0] == "ringbuf" else 0
             made += int(counters["as_row"])
+        for name, number in self._missed.items():
+            count(Entry("packets", name, "seen"), number)
+            count(Entry("packets", name, "dropped", "nic", "not_attached"), number)
         count(Entry("records", self.name, "made"), made + lost)
         count(Entry("records", self.name, "acked"), self._rows_read)
         count(Entry("records", self.name, "queued"), made - self._rows_read)
