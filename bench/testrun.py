@@ -58,7 +58,7 @@ class TestRun:
             rows = ring.borrow(1 << 30)
             parts.append(rows.copy())
             ring.release(len(rows))
-        return np.concatenate(parts)
+        return np.concatenate(parts, dtype=PACKET.dtype)
 
     def drain(self) -> int:
         """How many rows were in the rings."""

@@ -191,6 +191,8 @@ HW_STEP int hw_parse_arp(struct hw_parser *p)
 		return hw_short(p, p->at, 28, HW_WEIRD_truncated_ARP);
 	hw_map_ipv4(p->row.src, arp + 14);
 	hw_map_ipv4(p->row.dst, arp + 24);
+	p->row.arp_operation = hw_be16(arp + 6);
+	hw_neighbor(p, p->row.src, arp + 8);
 	p->row.has |= HW_HAS_addr;
 	return HW_NEXT_nothing;
 }

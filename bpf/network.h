@@ -220,7 +220,7 @@ HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 	ip = hw_look(p, start, 20);
 	if (!ip)
 		return hw_short(p, start, 20, HW_WEIRD_truncated_IP);
-	row->has |= HW_HAS_addr | HW_HAS_ip | HW_HAS_ipv4 | HW_HAS_proto;
+	row->has |= HW_HAS_addr | HW_HAS_ip | HW_HAS_ipv4;
 	hw_ipv4_fields(row, ip);
 	hw_fragment(row, hw_be16(ip + 4), (hw_be16(ip + 6) & 0x1fff) << 3, ip[6] & 0x20);
 	header = (ip[0] & 15) * 4;
@@ -270,7 +270,7 @@ HW_STEP int hw_parse_ipv6(struct hw_parser *p)
 	ip = hw_look(p, start, 40);
 	if (!ip)
 		return hw_short(p, start, 40, HW_WEIRD_truncated_IP);
-	row->has |= HW_HAS_addr | HW_HAS_ip | HW_HAS_ipv6 | HW_HAS_proto;
+	row->has |= HW_HAS_addr | HW_HAS_ip | HW_HAS_ipv6;
 	hw_ipv6_fields(row, ip);
 	stated = hw_be16(ip + 4);
 	if (stated)

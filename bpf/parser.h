@@ -82,7 +82,7 @@ struct hw_parser {
 	(HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_vlan | HW_HAS_vlan_inner | HW_HAS_mpls | HW_HAS_pppoe | HW_HAS_outer | HW_HAS_outer_ports | \
 	 HW_HAS_outer_ipv6 | HW_HAS_hash)
 /* The rare columns: of what begins anew, and of what stays. */
-#define HW_HAS_RARE (HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp)
+#define HW_HAS_RARE (HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_neighbor | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp)
 #define HW_HAS_RARE_OUTER (HW_HAS_outer | HW_HAS_outer_ports | HW_HAS_tunnel_id | HW_HAS_mpls | HW_HAS_hash)
 
 /* An empty row. Of the last packet's, the rare parts are cleared that it had: most have none, and a third of the row is saved. */
@@ -155,6 +155,15 @@ HW_INLINE void hw_map_ipv4(hw_addr to, const __u8 *from)
 {
 	HW_STORE(__u64, to, 0);
 	HW_STORE(__u64, to + 8, (__u64)HW_LOAD(__u32, from) << 32 | 0xffff0000);
+}
+
+/* The packet says that `addr` has the link-layer address at `mac`. Only what ends a packet says so: no tunnel is entered behind it. */
+HW_INLINE void hw_neighbor(struct hw_parser *p, const __u8 *addr, const __u8 *mac)
+{
+	hw_copy_addr(p->row.neighbor, addr);
+	HW_STORE(__u32, p->row.neighbor_mac, HW_LOAD(__u32, mac));
+	HW_STORE(__u16, p->row.neighbor_mac + 4, HW_LOAD(__u16, mac + 4));
+	p->row.has |= HW_HAS_neighbor;
 }
 
 /* Octets behind a transport header of `header` octets. */

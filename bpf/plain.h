@@ -75,7 +75,7 @@ HW_INLINE int hw_parse_plain(struct hw_parser *p)
 	if (!eth)
 		return HW_NEXT_ethernet;
 	ip = eth + 14;
-	has = row->has | HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_addr | HW_HAS_ip | HW_HAS_proto;
+	has = row->has | HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_addr | HW_HAS_ip;
 	if (HW_LOAD(__u16, eth + 12) == __builtin_bswap16(0x0800)) {
 		stated = hw_be16(ip + 2);
 		if (ip[0] != 0x45 || HW_LOAD(__u16, ip + 6) & __builtin_bswap16(0x3fff) || stated < 40 || at + 14 + stated > p->limit ||

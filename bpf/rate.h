@@ -16,9 +16,9 @@ HW_INLINE __u16 hw_service_port(const struct hw_packet *row)
 /* key[0]: the layers that the rate has, and above them the interface; key[1]: direction, proto, port, ethertype, from the lowest octet on. */
 HW_INLINE void hw_rate_key(const struct hw_packet *row, __u64 key[2])
 {
-	key[0] = (row->has & (HW_HAS_proto | HW_HAS_ports)) | HW_HAS_interface | (__u64)row->interface << 32;
+	key[0] = (row->has & (HW_HAS_ip | HW_HAS_ports)) | HW_HAS_interface | (__u64)row->interface << 32;
 	key[1] = row->direction;
-	if (row->has & HW_HAS_proto)
+	if (row->has & HW_HAS_ip)
 		key[1] |= (__u64)row->proto << 8;
 	else {
 		key[0] |= row->has & HW_HAS_ethertype;

@@ -32,8 +32,10 @@ typedef __u32 hw_ifindex; /* named by the batch that carries the row */
 typedef __u8 hw_flag;	  /* 0 or 1 */
 typedef __u16 hw_ethertype;
 typedef __u8 hw_ipproto;
-typedef __u16 hw_tcp_flags;  /* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
-typedef __u16 hw_ip_options; /* bits of enum hw_ip_option */
+typedef __u16 hw_tcp_flags;	/* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
+typedef __u16 hw_ip_options;	/* bits of enum hw_ip_option */
+typedef __u16 hw_arp_operation; /* absent if 0, which is reserved (RFC 5494) */
+typedef __u8 hw_hops;		/* absent if 0 */
 
 /* Where a packet was seen. */
 enum hw_hook {
@@ -81,8 +83,8 @@ enum hw_has {
 	HW_HAS_outer_ports = 1 << 25,  /* a tunnel over UDP */
 	HW_HAS_tunnel_id = 1 << 26,    /* a tunnel that has a number */
 	HW_HAS_hash = 1 << 27,	       /* a hash that the card computed */
-	HW_HAS_proto = 1 << 28,	       /* an IP header */
-	HW_HAS_interface = 1 << 29,    /* room in the table of rates */
+	HW_HAS_neighbor = 1 << 28,     /* ARP, or neighbour discovery with a link-layer address */
+	HW_HAS_interface = 1 << 29,    /* of a rate or weird: one that did not find its table full */
 	HW_HAS_outer_ipv6 = 1 << 30,   /* a tunnel over IPv6 */
 	HW_HAS_quoted_ipv6 = 1u << 31, /* an ICMPv6 error with the IP header of what it is about */
 };
@@ -132,7 +134,7 @@ enum hw_ip_option {
 
 /*
  * Malformations, with Zeek's name where Zeek has one (src/packet_analysis). A row keeps what was read before its weird.
- * The last group is ours.
+ * The last two groups are ours; the last is of what several packets show, and found in no packet's row but in weirds (native/weird.c).
  */
 enum hw_weird {
 	HW_WEIRD_none,
@@ -185,6 +187,11 @@ enum hw_weird {
 	HW_WEIRD_truncated_ip_option,		  /* an IPv4 option shorter than 2, or beyond the header */
 	HW_WEIRD_too_many_ipv6_extension_headers, /* more than 10 */
 	HW_WEIRD_headers_beyond_window,		  /* a header that ends behind the frame's first 256 octets */
+
+	HW_WEIRD_routing_loop,		/* a packet passed the same place again and again, its TTL lower each time */
+	HW_WEIRD_duplicate_arp_answer,	/* another link-layer address answers for an address than did before */
+	HW_WEIRD_gratuitous_arp,	/* an ARP packet that tells its own address unasked: sender and target are the same */
+	HW_WEIRD_ipv6_neighbor_changed, /* neighbour discovery tells another link-layer address than before */
 } HW_PACKED;
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
@@ -249,7 +256,7 @@ struct hw_packet {
 	__u16 window HW_IF(tcp); /* as sent, not scaled */
 	__u16 mss HW_IF(mss);	 /* largest segment that the sender takes */
 	hw_ip_options ip_options HW_IF(ip);
-	hw_ipproto proto HW_IF(proto);	       /* the transport's, after IPv6 extension headers and AH */
+	hw_ipproto proto HW_IF(ip);	       /* the transport's, after IPv6 extension headers and AH */
 	__u8 ip_version HW_IF(ip);	       /* 4 or 6 */
 	__u8 ttl HW_IF(ip);		       /* or hop limit */
 	__u8 dscp HW_IF(ip);		       /* differentiated services code point */
@@ -264,8 +271,18 @@ struct hw_packet {
 	__u8 igmp_type HW_IF(igmp);	       /* IGMP type */
 	__u8 sctp_chunk HW_IF(sctp);	       /* type of the first chunk */
 	hw_ipproto quoted_proto HW_IF(quoted); /* protocol of the packet that an ICMP error is about */
-	hw_addr quoted_src HW_IF(quoted);      /* who sent the packet that an ICMP error is about */
-	hw_addr quoted_dst HW_IF(quoted);      /* to whom */
+	/* An ICMP error, and ARP or neighbour discovery: no packet is both, and a row stays within 240 octets. */
+	union {
+		struct {
+			hw_addr quoted_src HW_IF(quoted); /* who sent the packet that an ICMP error is about */
+			hw_addr quoted_dst HW_IF(quoted); /* to whom */
+		};
+		struct {
+			hw_addr neighbor HW_IF(neighbor);    /* of whom: ARP's sender, an advertisement's target, else ICMPv6's sender */
+			hw_mac neighbor_mac HW_IF(neighbor); /* the link-layer address that the packet says `neighbor` has */
+			hw_arp_operation arp_operation HW_IF(neighbor); /* 1 asks, 2 answers; null if there is none */
+		};
+	};
 	hw_port quoted_sport HW_IF(quoted_ports);
 	hw_port quoted_dport HW_IF(quoted_ports);
 	__u32 icmp_mtu HW_IF(icmp_mtu); /* octets that fit: fragmentation needed, packet too big */
@@ -289,7 +306,7 @@ struct hw_rate {
 	hw_ifindex interface HW_IF(interface);	 /* where they were seen */
 	__u16 port HW_IF(ports);		 /* the service's: a TCP handshake's responder, else the lower one */
 	hw_ethertype ethertype HW_IF(ethertype); /* where there is no IP */
-	hw_ipproto proto HW_IF(proto);		 /* transport protocol */
+	hw_ipproto proto HW_IF(ip);		 /* transport protocol */
 	enum hw_direction direction;		 /* as seen from the interface */
 	__u8 unused[2];
 };
@@ -299,6 +316,34 @@ struct hw_rate_slot {
 	__u64 key[2];
 	__u64 packets; /* on the wire */
 	__u64 octets;
+};
+
+/* Layers of a weird that no packet has. They lie where a weird has no layer of a packet's. */
+enum hw_weird_has {
+	HW_WEIRD_HAS_before = 1 << 11, /* what is remembered of the packets before */
+};
+
+/* Something odd: a packet with a `weird`, or what only several packets show. The columns are those of the packet that showed it. */
+struct hw_weird_row {
+	hw_ktime ts;			       /* when that packet was seen; 0 if it is not known */
+	__u64 count;			       /* packets that this row stands for: 1, or those that found no room of their own */
+	__u32 has;			       /* enum hw_has, and enum hw_weird_has */
+	hw_ifindex interface HW_IF(interface); /* where it was seen */
+	hw_addr src HW_IF(addr);	       /* sender */
+	hw_addr dst HW_IF(addr);	       /* receiver */
+	hw_mac l2_src HW_IF(l2);	       /* link-layer sender */
+	hw_mac l2_dst HW_IF(l2);	       /* link-layer receiver */
+	hw_addr neighbor HW_IF(neighbor);      /* whose link-layer address the packet tells */
+	hw_mac mac HW_IF(neighbor);	       /* that link-layer address */
+	hw_mac mac_before HW_IF(before);       /* the one that was told before */
+	hw_port sport HW_IF(ports);	       /* source port */
+	hw_port dport HW_IF(ports);	       /* destination port */
+	enum hw_weird name;		       /* what is odd */
+	enum hw_direction direction;	       /* as seen from the interface */
+	hw_ipproto proto HW_IF(ip);	       /* transport protocol */
+	__u8 ttl HW_IF(ip);		       /* or hop limit */
+	hw_hops ttl_before;		       /* of a routing loop: when the packet was first seen */
+	__u8 unused[7];
 };
 
 #ifndef HW_RATE_SLOTS	    /* a test makes them few */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The transport layer: RFC 9293 and 7323 (TCP and its options), 2018 (SACK), 768 (UDP), 9260 (SCTP), 792 and 4443 (ICMP, and what its
- * errors quote), 1191 and 8201 (the MTU they tell), 2236 and 3376 (IGMP), 4303 and 3948 (ESP, alone and in UDP).
+ * errors quote), 1191 and 8201 (the MTU they tell), 4861 (neighbour discovery), 2236 and 3376 (IGMP), 4303 and 3948 (ESP, alone and in
+ * UDP).
  */
 #ifndef HW_TRANSPORT_H
 #define HW_TRANSPORT_H
 
 #include "network.h"
+
+#define HW_MAX_ND_OPTIONS 10
 
 /* Zeek has two names for a transport header that is not there: the IP header leaves no room for it, or the frame was cut. */
 HW_INLINE int hw_short_transport(struct hw_parser *p, __u32 size)
@@ -285,6 +288,34 @@ HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
 	return 0;
 }
 
+/* One option of neighbour discovery at `at`. Returns where the next one is, 0 at the end or behind the address that is looked for. */
+HW_STEP int hw_parse_nd_option(struct hw_parser *p, __u32 at, __u32 advertised)
+{
+	const __u8 *option, *target;
+
+	if (!p)
+		return 0;
+	option = hw_look(p, at, 8);
+	if (!option || !option[1])
+		return 0;
+	if (option[0] != (advertised ? 2 : 1) || option[1] != 1) /* of the target or the sender; of Ethernet's size */
+		return at + option[1] * 8;
+	target = advertised ? hw_look(p, p->at + 8, 16) : p->row.src;
+	if (target)
+		hw_neighbor(p, target, option + 2);
+	return 0;
+}
+
+/* A link-layer address that neighbour discovery tells: the target's in an advertisement (136), else the sender's. */
+HW_INLINE void hw_neighbor_discovery(struct hw_parser *p, __u8 type)
+{
+	__u32 at = p->at + (type == 133 ? 8 : type == 134 ? 16 : 24);
+	int i;
+
+	for (i = 0; i < HW_MAX_ND_OPTIONS && at; i++)
+		at = hw_parse_nd_option(p, at, type == 136);
+}
+
 HW_STEP int hw_parse_icmp(struct hw_parser *p)
 {
 	struct hw_packet *row;
@@ -308,6 +339,10 @@ HW_STEP int hw_parse_icmp(struct hw_parser *p)
 		is_error = icmp[0] >= 1 && icmp[0] <= 4;
 		if (icmp[0] == 2)
 			row->icmp_mtu = hw_be32(icmp + 4);
+		if (icmp[0] >= 133 && icmp[0] <= 136) {
+			p->headers = 0; /* its options are headers too */
+			hw_neighbor_discovery(p, icmp[0]);
+		}
 	} else {
 		is_error = icmp[0] == 3 || icmp[0] == 4 || icmp[0] == 5 || icmp[0] == 11 || icmp[0] == 12;
 		if (icmp[0] == 3 && icmp[1] == 4)

@@ -17,7 +17,7 @@ from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS
 from headwater.outputs.lines import MEASUREMENTS
-from headwater.records import COST, ENUMS, LEDGER, PACKET, RATE, Column, Record
+from headwater.records import COST, ENUMS, LEDGER, PACKET, RATE, WEIRD, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
 from headwater.records.schema import Kind
@@ -53,7 +53,7 @@ def comments(kind: str, name: str) -> dict[str, str]:
     found = re.search(rf"^{kind} {name} \{{\n(.*?)^\}}", HEADER, re.M | re.S)
     if not found:
         raise SystemExit(f"docs/make.py: bpf/records.h has no {kind} {name}")
-    declared = re.finditer(r"^\t(?:enum )?(?:\w+ )?(\w+)[^/\n]*?[;,][ \t]*(?:/\* (.*?) \*/)?$", found[1], re.M)
+    declared = re.finditer(r"^\t+(?:enum )?(?:\w+ )?(\w+)[^/\n]*?[;,][ \t]*(?:/\* (.*?) \*/)?$", found[1], re.M)
     return {match[1]: match[2] or "" for match in declared}
 
 
@@ -93,8 +93,9 @@ def _memory(of: Record, column: Column) -> str:
 
 def _absent(of: Record, column: Column) -> str:
     if column.needs:
-        return f"`{ENUMS['hw_has'][column.needs]}`"
-    if column.zero_is_absent and (of is PACKET or column.kind is not Kind.TIME):  # those that we make have a time
+        layers = ENUMS["hw_has"] | (ENUMS["hw_weird_has"] if of is WEIRD else {})
+        return f"`{layers[column.needs]}`"
+    if column.zero_is_absent and (of in (PACKET, WEIRD) or column.kind is not Kind.TIME):  # those that we make have a time
         return "there is one"
     if column.kind is Kind.TEXT:
         return "not empty"
@@ -205,6 +206,7 @@ def fields() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "rate": lambda: record(RATE, "hw_rate"),
+    "weirds": lambda: record(WEIRD, "hw_weird_row"),
     "ledger": lambda: record(LEDGER),
     "cost": lambda: record(COST),
     "has": lambda: enumeration("hw_has", title="bit"),

@@ -35,6 +35,21 @@ void hw_rollup_take_slots(struct hw_rollup *, void *slots, size_t count);
 uint32_t hw_rollup_take_rates(struct hw_rollup *, void *into, uint64_t ts);
 uint32_t hw_rollup_take_talkers(struct hw_rollup *, struct hw_talker *into);
 
+/* -- weird.c: what is odd, out of rows of struct hw_packet `stride` octets apart ------------------------------------------- */
+
+enum { HW_WEIRD_NAMES = 64, HW_WEIRDS_ROOM = 1024 }; /* more than enum hw_weird has; rows of struct hw_weird_row that `into` holds */
+struct hw_weirds;
+/* Remembers so many addresses and packets, and gives a row each to `a_second` of a name in a second; the rest share one. NULL without
+ * memory. */
+struct hw_weirds *hw_weirds_new(uint32_t neighbors, uint32_t passages, uint32_t a_second);
+void hw_weirds_free(struct hw_weirds *);
+/* What follows is of other interfaces. */
+void hw_weirds_forget(struct hw_weirds *);
+/* Returns how many rows it made; `done` is how many packets it took: all, unless `into` became full. */
+size_t hw_weirds_add(struct hw_weirds *, const void *rows, size_t stride, size_t count, void *into, size_t *done);
+/* The rows for the rest of the last second. */
+size_t hw_weirds_end(struct hw_weirds *, void *into);
+
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 
 /* How many whole records of `record` octets (8 octets of header included) can be read from `position`; at most `most`. */

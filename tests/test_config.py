@@ -87,7 +87,10 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         ('format = "csv"\n', "line 1: format is not a setting; did you mean output.format?"),
         ('interfaces = "eth0"\n', 'line 1: interfaces must be a list of text, for instance interfaces = ["eth0"]'),
         ("interfaces = [1]\n", 'line 1: interfaces must be a list of text, for instance interfaces = ["eth0"]'),
-        ('records = ["rates"]\n', 'line 1: records must be a list of "packet", "rate" or "cost", for instance records = ["packet"]'),
+        (
+            'records = ["rates"]\n',
+            'line 1: records must be a list of "packet", "rate", "weird" or "cost", for instance records = ["packet"]',
+        ),
         ("[output]\ndirectory = 5\n", 'line 2: output.directory must be text, for instance directory = "rows"'),
         ("promiscuous = 1\n", "line 1: promiscuous must be true or false, for instance promiscuous = false"),
         ('output = "rows"\n', "line 1: output must be a table: the line [output], and its keys below that"),

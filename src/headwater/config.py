@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: Literal["packets", "rates"] = "packets"
     filter: str = ""
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    records: tuple[Literal["packet", "rate", "cost"], ...] = ("packet",)
+    records: tuple[Literal["packet", "rate", "weird", "cost"], ...] = ("packet",)
     bpf_stats: bool = True
     user: str | None = None
     output: OutputSettings = OutputSettings()

@@ -1,19 +1,20 @@
 """From sources to outlets: who reads, who counts, who is told, and a stop that loses nothing.
 
 One thread reads each source and hands its batches on while they are borrowed: to the roll-up, which is C, to the outlets, which copy,
-and to whoever watches. The calling thread ticks once a second: the ledger, the rates, the view.
+to what finds weirds in them, and to whoever watches. The calling thread ticks once a second: the ledger, the rates, the view.
 """
 
 import os
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 
 import numpy as np
 
+from headwater.analysis.weirds import Weirds
 from headwater.errors import HeadwaterError, SinkError
 from headwater.interfaces import Counting, Source
 from headwater.records import LEDGER, PACKET, Batch
@@ -98,7 +99,8 @@ def _together(rates: Sequence[Batch]) -> Batch:
     if len(rates) == 1:
         return rates[0]
     names = {index: name for batch in rates for index, name in batch.interfaces.items()}
-    return Batch(rates[0].record, np.concatenate([batch.rows for batch in rates]), names)
+    record = rates[0].record
+    return Batch(record, np.concatenate([batch.rows for batch in rates], dtype=record.dtype), names)
 
 
 class Pipeline:
@@ -115,6 +117,7 @@ class Pipeline:
         watcher: Watcher | None = None,
         *,
         rates: bool = True,
+        weirds: bool = False,
         once_open: Callable[[], None] | None = None,
     ) -> None:
         self._sources = sources
@@ -123,6 +126,7 @@ class Pipeline:
         self._watcher = watcher
         self._once_open = once_open
         self._rollup = Rollup() if rates else None
+        self._weirds = [Weirds() if weirds else None for _ in sources]
         self._rollup_lock = threading.Lock()
         self._stopping = False
         self._bell = _Bell()
@@ -162,7 +166,9 @@ class Pipeline:
             raise self._errors[0]
 
     def _run(self, deadline: float | None) -> None:
-        threads = [threading.Thread(target=self._read, args=(source,), name=source.name) for source in self._sources]
+        threads = [
+            threading.Thread(target=self._read, args=pair, name=pair[0].name) for pair in zip(self._sources, self._weirds, strict=True)
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -201,7 +207,7 @@ class Pipeline:
                 next_tick += TICK_S
                 self._tick()
 
-    def _read(self, source: Source) -> None:
+    def _read(self, source: Source, weirds: Weirds | None) -> None:
         with suppress(OSError):  # a service manager may forbid it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # its turn, without interrupting those whose packets it reads
         try:
@@ -212,7 +218,9 @@ class Pipeline:
                 if self._rollup and packets:
                     with self._rollup_lock:
                         self._rollup.add(batch, rates=not isinstance(source, Counting))
-                self._offer(batch)
+                self._offer([batch])
+                if weirds and packets:
+                    self._offer(weirds.find(batch))
                 if self._watcher and packets:
                     self._watcher.update(batch)
                     self._news = True
@@ -224,14 +232,17 @@ class Pipeline:
         except BaseException as error:  # noqa: BLE001 - whatever ends a source ends the run, and is raised again in run()
             self._fail(error)
         finally:
+            if weirds:
+                self._offer(weirds.end())
             self._bell.ring()
 
-    def _offer(self, batch: Batch) -> None:
-        for outlet in self._outlets:
-            try:
-                outlet.put(batch)
-            except SinkError as error:
-                self._fail(error)
+    def _offer(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            for outlet in self._outlets:
+                try:
+                    outlet.put(batch)
+                except SinkError as error:
+                    self._fail(error)
 
     def _end_with_outlets(self) -> None:
         """One may have failed since it was last put anything: the reader of standard output has gone, and no packet comes."""
@@ -256,8 +267,7 @@ class Pipeline:
             with self._rollup_lock:
                 rates, talkers = self._rollup.take(self._last_tick)
             counted = [source.rates(self._last_tick) for source in self._sources if isinstance(source, Counting)]
-            for batch in (rates, *counted):
-                self._offer(batch)
+            self._offer([rates, *counted])
             if self._watcher:
                 self._watcher.tick(_together([rates, *counted]), talkers, self._ledger.totals())
         self._last_tick = now
@@ -265,7 +275,7 @@ class Pipeline:
         self._end_with_outlets()
 
     def _put_ledger(self) -> None:
-        self._offer(self.ledger_batch())
+        self._offer([self.ledger_batch()])
 
     def ledger_batch(self) -> Batch:
         """What was counted since the last one, a row a term."""

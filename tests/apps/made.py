@@ -10,8 +10,8 @@ from headwater.records.layouts import HAS
 
 NOON = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20 UTC
 WEIRD = {name: value for value, name in ENUMS["hw_weird"].items()}
-IP4 = "l2 ethertype addr ip ipv4 fragment proto"
-IP6 = "l2 ethertype addr ip ipv6 proto"
+IP4 = "l2 ethertype addr ip ipv4 fragment"
+IP6 = "l2 ethertype addr ip ipv6"
 
 
 def addr(text: str) -> bytes:
@@ -32,7 +32,7 @@ def packet(has: str, **columns: Any) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def batch(*rows: np.ndarray[Any, np.dtype[Any]], interfaces: dict[int, str] | None = None) -> Batch:
-    return Batch(PACKET, np.concatenate(rows), {1: "eth0", 2: "eth1"} if interfaces is None else interfaces)
+    return Batch(PACKET, np.concatenate(rows, dtype=PACKET.dtype), {1: "eth0", 2: "eth1"} if interfaces is None else interfaces)
 
 
 def every_kind() -> Batch:

@@ -219,9 +219,9 @@ def test_without_privilege_the_line_says_what_to_do(tmp_path: Path):
 @pytest.mark.kernel
 @pytest.mark.parametrize("hook", ["tcx", "af_packet"])
 def test_a_live_run_writes_files_and_a_ledger(tmp_path: Path, hook: str):
-    sender = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(30): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.05)"
+    sender = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(80): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.05)"
     with subprocess.Popen([sys.executable, "-c", sender]):
-        done = headwater("run", "-i", "lo", "--hook", hook, "-o", tmp_path, "--record", "packet", "--record", "rate", "--for", "1.5s")
+        done = headwater("run", "-i", "lo", "--hook", hook, "-o", tmp_path, "--record", "packet", "--record", "rate", "--for", "2s")
     rows = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
     rates = [json.loads(line) for line in (tmp_path / "rate.jsonl").read_text().splitlines()]
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]

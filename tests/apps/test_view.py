@@ -197,7 +197,7 @@ def test_frames_that_stand_for_several_packets_are_told_apart() -> None:
 
 def test_rates_and_talkers_are_by_what_they_sent_in_the_time_gone_by() -> None:
     screen = Screen(100, 30)
-    ip = "interface proto"
+    ip = "interface ip"
     rates = np.concatenate(
         [
             rate(f"{ip} ports", proto=6, port=443, direction=1, interface=1, packets=100, bytes=100_000),
@@ -208,7 +208,8 @@ def test_rates_and_talkers_are_by_what_they_sent_in_the_time_gone_by() -> None:
             rate("interface ethertype", ethertype=0x0806, packets=4, bytes=240),
             rate("interface", packets=2, bytes=120),
             rate("", packets=6, bytes=60),
-        ]
+        ],
+        dtype=RATE.dtype,
     )
     talkers = np.zeros(2, dtype=TALKER)
     talkers["addr"] = [np.void(bytes(10) + b"\xff\xff\x08\x08\x08\x08"), np.void(bytes(15) + b"\1")]

@@ -92,5 +92,5 @@ def read(capture: Path, **settings: Any) -> tuple[np.ndarray[Any, np.dtype[Any]]
     """(rows, interfaces by number) of a capture."""
     with Capture(str(capture), Ledger(), **settings) as source:
         batches = list(source.read())
-    rows = np.concatenate([np.empty(0, PACKET.dtype), *(batch.rows for batch in batches)])
+    rows = np.concatenate([np.empty(0, PACKET.dtype), *(batch.rows for batch in batches)], dtype=PACKET.dtype)
     return rows, dict(batches[-1].interfaces) if batches else {}

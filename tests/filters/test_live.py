@@ -68,7 +68,7 @@ class Live:
         self.source.stop()
         self._thread.join(20)
         assert not self._failed, self._failed
-        self.rows = np.concatenate(self._parts)
+        self.rows = np.concatenate(self._parts, dtype=PACKET.dtype)
         assert imbalances(self.ledger.totals()) == []
 
     def wait_for(self, report: str) -> None:

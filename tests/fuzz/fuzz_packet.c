@@ -100,8 +100,7 @@ static void check(const struct hw_packet *row)
 	REQUIRE(HAS(row, addr) || (is_zero(row->src, 16) && is_zero(row->dst, 16)));
 	REQUIRE(HAS(row, ip) == (HAS(row, ipv4) || HAS(row, ipv6)) && !(HAS(row, ipv4) && HAS(row, ipv6)));
 	REQUIRE(row->ip_version == (HAS(row, ipv4) ? 4 : HAS(row, ipv6) ? 6 : 0));
-	REQUIRE(HAS(row, ip) ? HAS(row, addr) && HAS(row, proto)
-			     : !row->ip_length && !row->ttl && !row->dscp && !row->ecn && !row->ip_options);
+	REQUIRE(HAS(row, ip) ? HAS(row, addr) : !row->ip_length && !row->ttl && !row->dscp && !row->ecn && !row->ip_options);
 	REQUIRE(row->dscp < 64 && row->ecn < 4 && row->flow_label < 1 << 20 && (HAS(row, ipv6) || !row->flow_label));
 	REQUIRE(!HAS(row, ipv4) || HAS(row, fragment));
 	REQUIRE(HAS(row, fragment) ? row->fragment_offset % 8 == 0 && row->mf < 2 : !row->fragment_offset && !row->mf && !row->ip_id);
@@ -118,8 +117,11 @@ static void check(const struct hw_packet *row)
 	REQUIRE(HAS(row, igmp) ? row->proto == 2 : !row->igmp_type);
 	REQUIRE(HAS(row, sctp) ? row->proto == 132 : !row->sctp_tag && !row->sctp_chunk);
 	REQUIRE(HAS(row, spi) ? HAS(row, ip) : !row->spi);
-	REQUIRE(HAS(row, quoted) ? HAS(row, icmp) : !row->quoted_proto && is_zero(row->quoted_src, 16) && is_zero(row->quoted_dst, 16));
+	REQUIRE(HAS(row, quoted) ? HAS(row, icmp) && !HAS(row, neighbor) : !row->quoted_proto);
+	REQUIRE(HAS(row, quoted) || HAS(row, neighbor) || (is_zero(row->quoted_src, 16) && is_zero(row->quoted_dst, 16)));
 	REQUIRE(HAS(row, quoted_ports) ? HAS(row, quoted) : !row->quoted_sport && !row->quoted_dport);
+	REQUIRE(!HAS(row, neighbor) || (HAS(row, addr) && HAS(row, ip) == HAS(row, icmp) && is_zero(row->quoted_dst + 8, 8)));
+	REQUIRE(!HAS(row, neighbor) || !HAS(row, ip) || !row->arp_operation);
 	REQUIRE(HAS(row, mpls) ? row->mpls_label < 1 << 20 : !row->mpls_label);
 	REQUIRE(HAS(row, pppoe) || !row->pppoe_session);
 	REQUIRE(row->tunnel_depth <= HW_MAX_TUNNELS && !row->tunnel == !row->tunnel_depth);
@@ -186,6 +188,11 @@ static void check_cut(const struct hw_packet *cut, const struct hw_packet *whole
 	if (HAS(cut, icmp)) {
 		SAME(icmp_type);
 		SAME(icmp_code);
+	}
+	if (HAS(cut, neighbor)) {
+		SAME(neighbor);
+		SAME(neighbor_mac);
+		SAME(arp_operation);
 	}
 	if (HAS(cut, payload))
 		SAME(payload_length);

@@ -47,6 +47,11 @@ def tcp(src: str, dst: str, sport: int, dport: int, flags: int, *, payload: byte
     return ip(_transport(segment, socket.IPPROTO_TCP, src, dst, 16), socket.IPPROTO_TCP, src, dst)
 
 
+def icmpv6(message: bytes, src: str, dst: str, *, ttl: int = 64) -> bytes:
+    """An IPv6 packet with an ICMPv6 message."""
+    return ip(_transport(message, socket.IPPROTO_ICMPV6, src, dst, 2), socket.IPPROTO_ICMPV6, src, dst, ttl=ttl)
+
+
 def ethertype(packet: bytes) -> int:
     """0x0800 or 0x86dd, by the version in the packet."""
     return 0x86DD if packet[0] >> 4 == 6 else 0x0800

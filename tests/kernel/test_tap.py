@@ -65,7 +65,7 @@ class Watching:
         self._thread.join(20)
         if self._failed:
             raise self._failed
-        self.rows = np.concatenate([np.empty(0, PACKET.dtype), *self._parts])
+        self.rows = np.concatenate([np.empty(0, PACKET.dtype), *self._parts], dtype=PACKET.dtype)
 
     def count(self, term: str, *place_reason: str, subject: str = "") -> int:
         return self.ledger.get(Entry("packets", subject or self._end.interface, term, *place_reason))

@@ -1,6 +1,6 @@
 """IP, transports and tunnels, as tshark shows them."""
 
-from tables import ENDS, EXTENSION_OPTIONS, EXTENSIONS, FRAGMENT, IPV4, IPV4_OPTIONS, IPV6, MINIMUM, OPTIONS, TCP, UNKNOWN
+from tables import ENDS, EXTENSION_OPTIONS, EXTENSIONS, FRAGMENT, IPV4, IPV4_OPTIONS, IPV6, MAC_TEXT, MINIMUM, OPTIONS, TCP, UNKNOWN
 from walk import STEPS, Walk, step
 
 
@@ -119,9 +119,19 @@ def icmp(walk: Walk, after: str) -> bool:
     name = walk.layers[walk.at - 1][0]  # in IPv6, too, either may be
     walk.inner |= {column: walk.number(f"{name}.{column[5:]}") for column in ("icmp_type", "icmp_code", "icmp_mtu")}
     walk.inner["icmp_mtu"] = walk.inner["icmp_mtu"] or None
+    if name == "icmpv6" and walk.inner["icmp_type"] in (133, 134, 135, 136):
+        neighbor(walk, walk.inner["icmp_type"] == 136)
     if walk.following in ("ip", "ipv6"):
         quoted(walk)
     return False
+
+
+def neighbor(walk: Walk, advertised: bool) -> None:
+    """The first link-layer address of the kind, if it has six octets."""
+    told = [text for text in walk.fields.get(f"icmpv6.opt.{'target' if advertised else 'src'}_linkaddr", []) if len(text) == MAC_TEXT]
+    of = walk.address("icmpv6.nd.na.target_address") if advertised else walk.inner["src"]
+    if told and of is not None:
+        walk.inner |= {"neighbor": of, "neighbor_mac": told[0]}
 
 
 def quoted(walk: Walk) -> None:

@@ -114,7 +114,10 @@ def wlan(walk: Walk, after: str) -> bool:
 
 @step("arp")
 def arp(walk: Walk, after: str) -> bool:
-    walk.inner |= {"src": walk.address("arp.src.proto_ipv4"), "dst": walk.address("arp.dst.proto_ipv4")}
+    src, mac = walk.address("arp.src.proto_ipv4"), walk.text("arp.src.hw_mac")
+    walk.inner |= {"src": src, "dst": walk.address("arp.dst.proto_ipv4")}
+    if src is not None and mac is not None:
+        walk.inner |= {"neighbor": src, "neighbor_mac": mac, "arp_operation": walk.number("arp.opcode") or None}
     return False
 
 

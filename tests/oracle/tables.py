@@ -6,7 +6,8 @@ COLUMNS = (
     "direction l2_src l2_dst ethertype vlan vlan_inner mpls_label pppoe_session src dst proto ip_version ttl dscp ecn ip_length ip_options "
     "ip_id df mf fragment_offset flow_label sport dport tcp_flags seq ack window mss window_scale sack_permitted tsval tsecr "
     "icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport quoted_dport igmp_type sctp_tag sctp_chunk spi "
-    "payload_length tunnel tunnel_id tunnel_depth outer_src outer_dst outer_proto outer_sport outer_dport"
+    "arp_operation neighbor neighbor_mac payload_length tunnel tunnel_id tunnel_depth outer_src outer_dst outer_proto outer_sport "
+    "outer_dport"
 ).split()
 TUNNELS = {name: value for value, name in ENUMS["hw_tunnel"].items()}
 SILENT = {"ethertype", "data", "raw", "pcap_pktdata", "wlan_radio", "pwethheuristic", "erspan-marker"}  # layers without a header
@@ -27,6 +28,7 @@ IPV4_OPTIONS = {7: "record_route", 68: "timestamp", 131: "loose_source_route", 1
 IPV4_OPTIONS |= {130: "security", 133: "security", 134: "security"}
 ENDS = {135: OPTIONS["mobility"], 139: OPTIONS["hip"]}  # extension headers with nothing behind them
 MINIMUM = 20  # octets of an IPv4 header
+MAC_TEXT = 17  # characters
 UNKNOWN = -1  # a value that tshark does not tell
 IPV4 = {"ttl": "ttl", "dscp": "dsfield.dscp", "ecn": "dsfield.ecn", "ip_length": "len", "ip_id": "id", "proto": "proto"}
 IPV4 |= {"df": "flags.df", "mf": "flags.mf", "fragment_offset": "frag_offset"}

@@ -135,7 +135,7 @@ def frames(capture: Path) -> Iterator[tuple[int, bytes]]:
 def ours(capture: Path) -> tuple[dict[str, list[Value]], list[str]]:
     """The columns of our rows, None where absent; and the weirds."""
     with Capture(str(capture), Ledger()) as source:
-        rows = np.concatenate([np.array(batch.rows) for batch in source.read()])
+        rows = np.concatenate([np.array(batch.rows) for batch in source.read()], dtype=PACKET.dtype)
     batch = Batch(PACKET, rows)
     show: dict[str, Callable[[bytes], str]] = {
         "hw_mac": lambda mac: mac.hex(":"),

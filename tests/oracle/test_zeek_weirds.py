@@ -35,7 +35,7 @@ def rows_of(trace: Path) -> np.ndarray[Any, np.dtype[Any]]:
             found += [np.array(batch.rows) for batch in source.read()]
     except SourceError:
         pass  # cut off, or of another link type: what was read before counts
-    return np.concatenate(found)
+    return np.concatenate(found, dtype=PACKET.dtype)
 
 
 def zeek_weirds(folder: Path) -> Iterator[tuple[str, int]]:

@@ -44,7 +44,8 @@ FIELDS = [
     *"tcp.srcport tcp.dstport tcp.seq_raw tcp.ack_raw tcp.flags tcp.window_size_value tcp.len".split(),
     *"tcp.options.mss_val tcp.options.wscale.shift tcp.options.sack_perm tcp.options.timestamp.tsval tcp.options.timestamp.tsecr".split(),
     *"udp.srcport udp.dstport udp.length sctp.srcport sctp.dstport sctp.verification_tag sctp.chunk_type igmp.type".split(),
-    *"icmp.type icmp.code icmp.mtu icmpv6.type icmpv6.code icmpv6.mtu".split(),
+    *"icmp.type icmp.code icmp.mtu icmpv6.type icmpv6.code icmpv6.mtu icmpv6.nd.na.target_address".split(),
+    *"icmpv6.opt.src_linkaddr icmpv6.opt.target_linkaddr arp.opcode arp.src.hw_mac".split(),
     *"gre.proto gre.key gre.key.call_id gre.flags.version erspan.version erspan.spanid vxlan.vni geneve.vni gtp.teid".split(),
     *"l2tp.tunnel l2tp.session arp.hw.type arp.hw.size arp.proto.type arp.proto.size tcp.hdr_len ip.opt.type".split(),
 ]

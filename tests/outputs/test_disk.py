@@ -20,13 +20,13 @@ from headwater.outputs.sinks import formats
 from headwater.records import PACKET, Drop
 from headwater.telemetry import Entry, Ledger, imbalances
 
-DISK_OCTETS = 8 << 20
+DISK_OCTETS = 12 << 20  # half of it holds three batches in any format
 BATCH = 4000
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 8 MB."""
+    """A file system of its own, of 12 MB."""
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_OCTETS}", "tmpfs", place], check=True)

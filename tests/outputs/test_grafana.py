@@ -128,7 +128,7 @@ def test_a_rate_line_is_a_second_of_sums() -> None:
         assert (fields["packets"], fields["bytes"]) == (rows["packets"].sum(), rows["bytes"].sum())
         assert fields["packets_in"] == rows["packets"][rows["direction"] == 1].sum()
         assert fields["bytes_out"] == rows["bytes"][rows["direction"] == 2].sum()
-        tcp = (rows["has"] & HAS["proto"] != 0) & (rows["proto"] == 6)
+        tcp = (rows["has"] & HAS["ip"] != 0) & (rows["proto"] == 6)
         assert fields["tcp"] == rows["packets"][tcp].sum()
         # a row of random layers may be IP and ARP in one, as no real one is
         assert sum(fields[name] for name in "tcp udp icmp icmpv6 arp other".split()) >= fields["packets"]

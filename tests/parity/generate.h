@@ -254,7 +254,7 @@ static uint8_t *put_transport(uint8_t *to, uint8_t proto, uint32_t depth)
 {
 	static const uint8_t kinds[][2] = {{1, 1},  {2, 4},   {3, 3},	{4, 2},	  {5, 10}, {5, 18},
 					   {8, 10}, {19, 18}, {30, 12}, {34, 10}, {254, 6}};
-	static const uint8_t errors[] = {0, 1, 2, 3, 4, 5, 8, 11, 12, 128, 136};
+	static const uint8_t errors[] = {0, 1, 2, 3, 4, 5, 8, 11, 12, 128, 133, 134, 135, 136};
 	uint32_t words = random_below(11), port = ports[random_below(sizeof(ports) / 2)];
 	uint8_t *header = to;
 
@@ -276,6 +276,18 @@ static uint8_t *put_transport(uint8_t *to, uint8_t proto, uint32_t depth)
 		to = put_random(to, 8);
 		header[0] = errors[random_below(sizeof(errors))];
 		header[1] = (uint8_t)random_below(6);
+		if (proto == 58 && header[0] >= 133) {
+			to = put_random(to, header[0] == 133 ? 0 : header[0] == 134 ? 8 : 16);
+			for (words = random_below(12); words--;) {
+				uint32_t units = random_below(8) ? 1 : random_below(4);
+				uint8_t *option = to;
+
+				to = put_random(to, units ? 8 * units : 2 + random_below(6));
+				option[0] = (uint8_t)(random_below(4) ? 3 + random_below(4) : random_below(4));
+				option[1] = (uint8_t)units;
+			}
+			return to;
+		}
 		if (random_below(2))
 			put_u16(put_u16(header + 4, 0), random_below(2) * 1400);
 		return random_below(4) ? put_ip(to, depth) : put_random(to, random_below(30));
@@ -308,13 +320,14 @@ static uint8_t *put_transport(uint8_t *to, uint8_t proto, uint32_t depth)
 
 static const uint8_t protos[] = {1, 6, 17, 17, 17, 17, 47, 47, 58, 132, 2, 4, 41, 50, 51, 97, 137, 143, 253, 59};
 
+/* Tunnels the more, the deeper: else few frames had more of them than a row takes. */
 static uint8_t pick_proto(uint32_t depth)
 {
 	static const uint8_t plain[] = {1, 2, 6, 17, 50, 58, 132, 253};
 
 	if (depth >= GENERATE_DEPTH)
 		return 6;
-	return random_below(3) ? plain[random_below(sizeof(plain))] : protos[random_below(sizeof(protos))];
+	return random_below(4) > depth ? plain[random_below(sizeof(plain))] : protos[random_below(sizeof(protos))];
 }
 
 static uint8_t *put_ipv4(uint8_t *to, uint32_t depth)

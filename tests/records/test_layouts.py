@@ -10,7 +10,7 @@ import pytest
 
 from headwater.errors import LayoutMismatch
 from headwater.kernel.libbpf import check_layouts
-from headwater.records import ENUMS, LEDGER, PACKET, RATE, Batch, Drop, btf
+from headwater.records import ENUMS, LEDGER, PACKET, RATE, WEIRD, Batch, Drop, btf
 from headwater.records.layouts import HAS, OBJECTS, place_reason
 
 
@@ -26,12 +26,18 @@ def rows(count: int) -> np.ndarray:
 
 def test_our_btf_reader_agrees_with_bpftool():
     dump = json.loads(subprocess.check_output(["bpftool", "-j", "btf", "dump", "file", OBJECTS / "records.bpf.o"]))
+    types = {t["id"]: t for t in dump["types"]}
     theirs = {t["name"]: t for t in dump["types"] if t["kind"] == "STRUCT"}
-    for record, struct in ((PACKET, "hw_packet"), (RATE, "hw_rate")):
+
+    def members(struct, at=0):
+        for member in struct["members"]:
+            offset = at + member["bits_offset"] // 8
+            yield from members(types[member["type_id"]], offset) if member["name"] == "(anon)" else [(member["name"], offset)]
+
+    for record, struct in ((PACKET, "hw_packet"), (RATE, "hw_rate"), (WEIRD, "hw_weird_row")):
         assert record.dtype.itemsize == theirs[struct]["size"]
         fields = {name: offset for name, (_, offset, *_) in record.dtype.fields.items()}
-        members = {member["name"]: member["bits_offset"] // 8 for member in theirs[struct]["members"]}
-        assert fields == {name: offset for name, offset in members.items() if name != "unused"}
+        assert fields == {name: offset for name, offset in members(theirs[struct]) if name != "unused"}
 
 
 def test_objects_with_another_layout_are_refused(tmp_path):
@@ -72,6 +78,26 @@ def test_absent_is_null_and_never_zero():
 
 
 ADDRESSES = ["10.255.0.9", "::1", "::", "2001:db8::5:0:1", "fe80::1%0"[:7], "::ffff:0:1.2.3.4", "255.255.255.255", "1:2:3:4:5:6:7:8"]
+
+
+def test_what_shares_its_memory_is_told_apart_by_its_layer():
+    packets = rows(3)
+    packets["has"] = HAS["neighbor"], HAS["neighbor"], HAS["quoted"]
+    packets["neighbor"] = np.frombuffer(mapped("192.0.2.1") * 3, "V16")
+    packets["neighbor_mac"] = np.frombuffer(bytes(range(6)) * 3, "V6")
+    packets["arp_operation"] = 2, 0, 2
+    table = Batch(PACKET, packets).to_arrow()
+    assert table["neighbor"].to_pylist() == ["192.0.2.1", "192.0.2.1", None]
+    assert table["neighbor_mac"].to_pylist() == ["00:01:02:03:04:05", "00:01:02:03:04:05", None]
+    assert table["arp_operation"].to_pylist() == [2, None, None]
+    assert table["quoted_src"].to_pylist() == [None, None, "192.0.2.1"]
+    assert table["quoted_dst"].to_pylist() == [None, None, "1:203:405:200::"]
+
+
+def test_rows_that_numpy_laid_out_anew_are_refused():
+    with pytest.raises(ValueError, match="packet"):
+        Batch(PACKET, np.concatenate([rows(1), rows(1)]))
+    assert len(Batch(PACKET, np.concatenate([rows(1), rows(1)], dtype=PACKET.dtype))) == 2
 
 
 def test_addresses_are_written_as_the_c_library_does():

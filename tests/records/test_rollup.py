@@ -10,7 +10,7 @@ from headwater.records import PACKET, Batch
 from headwater.records.layouts import HAS
 from headwater.records.rollup import Rollup
 
-IP = HAS["l2"] | HAS["ethertype"] | HAS["addr"] | HAS["ip"] | HAS["ipv4"] | HAS["proto"]
+IP = HAS["l2"] | HAS["ethertype"] | HAS["addr"] | HAS["ip"] | HAS["ipv4"]
 
 
 def rows(count: int, addresses: int = 50, seed: int = 1) -> np.ndarray[Any, np.dtype[Any]]:
@@ -39,7 +39,7 @@ def test_sums_are_those_of_the_rows() -> None:
     made, rates, talkers = rows(5000), Counter[Any](), Counter[Any]()
     for row in made:
         what: tuple[Any, ...] = ("other",)
-        if row["has"] & HAS["proto"]:
+        if row["has"] & HAS["ip"]:
             what = ("ip", int(row["proto"]), service(row) if row["has"] & HAS["ports"] else None)
         elif row["has"] & HAS["ethertype"]:
             what = ("type", int(row["ethertype"]))
@@ -57,7 +57,7 @@ def test_sums_are_those_of_the_rows() -> None:
     told = Counter[Any]()
     for row in batch.rows:
         what = ("other",)
-        if row["has"] & HAS["proto"]:
+        if row["has"] & HAS["ip"]:
             what = ("ip", int(row["proto"]), int(row["port"]) if row["has"] & HAS["ports"] else None)
         elif row["has"] & HAS["ethertype"]:
             what = ("type", int(row["ethertype"]))

@@ -61,7 +61,7 @@ def read_capture(path: Path | str, batch_rows: int = 65536) -> Read:
     capture.account()
     totals = ledger.totals()
     assert not list(imbalances(totals))
-    rows = np.concatenate(batches) if batches else np.empty(0, PACKET.dtype)
+    rows = np.concatenate(batches, dtype=PACKET.dtype) if batches else np.empty(0, PACKET.dtype)
     counts = {f"{entry.place}_{entry.reason}" if entry.place else entry.term: count for entry, count in totals.items()}
     assert counts.get("as_row", 0) == len(rows)
     return Read(rows, names, error, counts, capture.lost_before, [len(batch) for batch in batches])
@@ -83,7 +83,7 @@ def decode(data: bytes, piece: int, capacity: int = 1024) -> tuple[np.ndarray[An
             out.append(rows[: made[0]].copy())
             left = left[consumed[0] :]
     lib.hw_capture_finish(decoder, left, len(left))
-    return np.concatenate(out), ffi.string(lib.hw_capture_problem(decoder)).decode()
+    return np.concatenate(out, dtype=PACKET.dtype), ffi.string(lib.hw_capture_problem(decoder)).decode()
 
 
 def read_bytes(folder: Path, data: bytes, name: str = "made.pcap") -> Read:

@@ -159,7 +159,13 @@ def cli() -> None:
 @packets_option
 @cut_option
 @click.option("--detail", type=click.Choice(["packets", "rates"]), help="rates: count packets in the kernel, and make no rows of them.")
-@click.option("--record", "records", multiple=True, type=click.Choice(["packet", "rate", "cost"]), help="What to write (default: packet).")
+@click.option(
+    "--record",
+    "records",
+    multiple=True,
+    type=click.Choice(["packet", "rate", "weird", "cost"]),
+    help="What to write (default: packet).",
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
 @click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
 @click.option("--hook", type=click.Choice(["auto", "tcx", "clsact", "xdp", "af_packet"]), help="Where to see packets (default: auto).")
@@ -218,7 +224,7 @@ def run(
 @sample_option
 @packets_option
 @cut_option
-@click.option("--record", "records", multiple=True, type=click.Choice(["packet"]), help="What to write (default: packet).")
+@click.option("--record", "records", multiple=True, type=click.Choice(["packet", "weird"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
 def read(
     files: tuple[str, ...],

@@ -87,7 +87,7 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
             notes.say(f"listening on {describe()}")
 
     outputs: list[Output] = [*([file] if file else []), *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
-    pipeline = Pipeline([source, *cost], outputs, ledger, watcher, once_open=once_open)
+    pipeline = Pipeline([source, *cost], outputs, ledger, watcher, weirds="weird" in settings.records, once_open=once_open)
     try:
         with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)

@@ -15,7 +15,7 @@ from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import write_table
 from headwater.config import Format, OutputSettings, Settings
-from headwater.errors import HeadwaterError, OutputClosed, SourceError
+from headwater.errors import ConfigError, HeadwaterError, OutputClosed, SourceError
 from headwater.filters import Filter
 from headwater.pipeline import Output, Pipeline
 from headwater.records import Batch
@@ -160,6 +160,8 @@ def read(
 ) -> None:
     """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
     ledger = Ledger()
+    if format_ == "table" and records != ("packet",):
+        raise ConfigError("--format", "a table shows packets alone: choose jsonl or csv for other records")
     if packets:
         packets.must_not_be_read(files)
         if format_ and not output:
@@ -167,7 +169,8 @@ def read(
     file = packets.file(ledger, tell, live=False) if packets else None
     captures = zip(files, _names(files), strict=True)
     source = InTurn([Capture(path, ledger, name=name, filter=filter, sample=sample, packets=file) for path, name in captures])
-    if not packets and (format_ == "table" or (format_ is None and output is None and sys.stdout.isatty())):
+    to_terminal = format_ is None and output is None and sys.stdout.isatty() and records == ("packet",)
+    if not packets and (format_ == "table" or to_terminal):
         _table(source, ledger)
         return
     chosen: Format = format_ or "jsonl"  # type: ignore[assignment]  # click allows no other
@@ -176,7 +179,7 @@ def read(
     if not file or output or format_:
         made += outlets(settings, ledger, tell, live=False, to_stdout=output is None)
     watcher = _Bar(source) if sys.stderr.isatty() and (output or file or not sys.stdout.isatty()) else None
-    pipeline = Pipeline([source], made, ledger, watcher, rates=False)
+    pipeline = Pipeline([source], made, ledger, watcher, rates=False, weirds="weird" in records)
     with _told(ledger), until_signal(pipeline.stop):
         pipeline.run()
 

@@ -16,10 +16,10 @@ from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import formats
 from headwater.outputs.sinks.grafana import Grafana
-from headwater.records import COST, LEDGER, PACKET, RATE
+from headwater.records import COST, LEDGER, PACKET, RATE, WEIRD
 from headwater.telemetry import Ledger
 
-RECORDS = {record.name: record for record in (PACKET, RATE, COST)}
+RECORDS = {record.name: record for record in (PACKET, RATE, WEIRD, COST)}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from headwater.records.layouts import HAS
 
 _ENDS = "has ethertype proto src dst l2_src l2_dst".split()
 _DETAILS = "has proto sport dport tcp_flags icmp_type icmp_code fragment_offset mf vlan vlan_inner ip_options segments l2_dst".split()
-_L2, _ETHERTYPE, _ADDR, _IP, _PROTO, _PORTS = (HAS[name] for name in "l2 ethertype addr ip proto ports".split())
+_L2, _ETHERTYPE, _ADDR, _IP, _PORTS = (HAS[name] for name in "l2 ethertype addr ip ports".split())
 _TCP, _ICMP, _FRAGMENT, _VLAN, _VLAN_INNER = (HAS[name] for name in "tcp icmp fragment vlan vlan_inner".split())
 EVERYDAY = {"", "private", "loopback", "link-local", "documentation", "local", "unspecified"}  # names that need no room of their own
 _TOLD = {"fragment"}  # an option that the offset tells already
@@ -90,7 +90,7 @@ def _lists(batch: Batch, columns: list[str]) -> Iterator[tuple[Any, ...]]:
 def _ends(batch: Batch) -> Iterator[tuple[str, str, str, str, str]]:
     """Protocol, source, its name, destination, its name."""
     for has, ethertype, proto, src, dst, l2_src, l2_dst in _lists(batch, _ENDS):
-        if has & _PROTO:
+        if has & _IP:
             protocol = names.protocol(proto)
         elif has & _ETHERTYPE:
             protocol = names.ethertype(ethertype)

@@ -299,7 +299,7 @@ def _by_protocol(rates: Batch, seconds: float) -> list[tuple[str, float, float]]
     """(protocol and service, packets/s, bits/s) of all interfaces and directions, the most bits first."""
     rows = rates.rows
     has = rows["has"]
-    kind = np.select([has & HAS["proto"] != 0, has & HAS["ethertype"] != 0, has != 0], [3, 2, 1], 0).astype(np.uint64)
+    kind = np.select([has & HAS["ip"] != 0, has & HAS["ethertype"] != 0, has != 0], [3, 2, 1], 0).astype(np.uint64)
     number = np.select([kind == 3, kind == 2], [rows["proto"], rows["ethertype"]], 0).astype(np.uint64)
     keys = kind << 40 | number << 20 | np.where(has & HAS["ports"] != 0, rows["port"].astype(np.uint64) + 1, 0)
     keys, places = np.unique(keys, return_inverse=True)

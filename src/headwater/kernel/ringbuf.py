@@ -11,6 +11,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.records import Batch, Record
+from headwater.records.batch import joined
 
 HEADER = 8
 
@@ -46,5 +47,5 @@ class Ring:
 
 def merge(record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str]) -> Batch:
     """The rows of several CPUs' rings in the order of time, in memory of their own."""
-    rows = np.concatenate(parts)
-    return Batch(record, rows[np.argsort(rows["ts"], kind="stable")], interfaces)
+    (batch,) = joined([Batch(record, part, interfaces) for part in parts])
+    return batch.where(np.argsort(batch.rows["ts"], kind="stable"))

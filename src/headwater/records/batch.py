@@ -25,6 +25,12 @@ class Batch:
     interfaces: Mapping[int, str] = field(default_factory=dict)
     borrowed: bool = False
 
+    def __post_init__(self) -> None:
+        if self.rows.dtype is not self.record.dtype and self.rows.dtype != self.record.dtype:  # C reads them by their offsets
+            raise ValueError(
+                f"rows of another layout than {self.record.name} has: np.concatenate needs dtype={self.record.name.upper()}.dtype"
+            )
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -41,13 +47,12 @@ class Batch:
     def present(self, column: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """A bool for each row: whether it has that column."""
         described = self.record.column(column)
+        present = np.ones(len(self.rows), dtype=np.bool_)
         if described.needs:
-            present: np.ndarray[Any, np.dtype[np.bool_]] = (self.rows["has"] & described.needs) != 0
-            return present
+            present &= (self.rows["has"] & described.needs) != 0
         if described.zero_is_absent:
-            nonzero: np.ndarray[Any, np.dtype[np.bool_]] = self.rows[column] != 0
-            return nonzero
-        return np.ones(len(self.rows), dtype=np.bool_)
+            present &= self.rows[column] != 0
+        return present
 
     def to_arrow(self) -> "pa.RecordBatch":
         """The rows as Arrow columns: addresses and enumerations as text, absent values as null (records/columns.py)."""

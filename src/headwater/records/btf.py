@@ -4,7 +4,8 @@ Format: Documentation/bpf/btf.rst in the kernel's tree. Depends on the standard 
 """
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,7 +51,7 @@ class Typedef:
 
 @dataclass(frozen=True)
 class Member:
-    """A struct's member: its offset in octets and its declaration tags."""
+    """A struct's member: its offset in octets and its declaration tags. Those of a struct or union without a name are their owner's."""
 
     name: str
     type: "Type"
@@ -60,7 +61,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Struct:
-    """A struct: its size in octets and its members in order."""
+    """A struct or union: its size in octets and its members in order."""
 
     name: str
     size: int
@@ -137,16 +138,20 @@ def parse(data: bytes) -> Btf:
             return Typedef(raw.name, resolve(raw.size_or_type))
         if raw.kind in (CONST, VOLATILE, RESTRICT):
             return resolve(raw.size_or_type)
-        if raw.kind == STRUCT:
-            members = tuple(
-                Member(_name(data, offset), resolve(kind), bits // 8, tuple(tags.get((number, index), ())))
-                for index, (offset, kind, bits) in enumerate(struct.iter_unpack("<III", raw.body))
-            )
-            return Struct(raw.name, raw.size_or_type, members)
+        if raw.kind in (STRUCT, UNION):
+            return Struct(raw.name, raw.size_or_type, tuple(_members(raw, number)))
         return None  # pointers, functions and sections: no record holds one
 
+    def _members(raw: _Raw, number: int) -> Iterator[Member]:
+        for index, (offset, kind, bits) in enumerate(struct.iter_unpack("<III", raw.body)):
+            name, its = _name(data, offset), resolve(kind)
+            if not name and isinstance(its, Struct):
+                yield from (replace(member, offset=bits // 8 + member.offset) for member in its.members)
+            else:
+                yield Member(name, its, bits // 8, tuple(tags.get((number, index), ())))
+
     types = [resolve(number) for number in range(1, len(raws) + 1)]
-    return Btf({t.name: t for t in types if isinstance(t, Struct)}, {t.name: t for t in types if isinstance(t, Enum)})
+    return Btf({t.name: t for t in types if isinstance(t, Struct) and t.name}, {t.name: t for t in types if isinstance(t, Enum)})
 
 
 def _name(data: bytes, offset: int) -> str:

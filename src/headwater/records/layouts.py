@@ -57,6 +57,13 @@ HAS: dict[str, int] = {name: bit for bit, name in ENUMS["hw_has"].items()}
 
 PACKET: Record = record("packet", SCHEMA.structs["hw_packet"], dtype(SCHEMA.structs["hw_packet"]), ENUMS, HAS)
 RATE: Record = record("rate", SCHEMA.structs["hw_rate"], dtype(SCHEMA.structs["hw_rate"]), ENUMS, HAS)
+WEIRD: Record = record(
+    "weird",
+    SCHEMA.structs["hw_weird_row"],
+    dtype(SCHEMA.structs["hw_weird_row"]),
+    ENUMS,
+    HAS | {name: bit for bit, name in ENUMS["hw_weird_has"].items()},
+)
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])
 RATE_SLOT: np.dtype[Any] = dtype(SCHEMA.structs["hw_rate_slot"])

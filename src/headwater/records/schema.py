@@ -30,7 +30,7 @@ TYPEDEFS = {
     "hw_flag": Kind.FLAG,
     "hw_ifindex": Kind.INTERFACE,
 }
-ABSENT_WHEN_ZERO = {"hw_weird", "hw_hook", "hw_direction", "hw_tunnel"}  # enumerations whose 0 says that there is none
+ABSENT_WHEN_ZERO = {"hw_weird", "hw_hook", "hw_direction", "hw_tunnel", "hw_arp_operation", "hw_hops"}  # whose 0 says that there is none
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Column:
 
     @property
     def zero_is_absent(self) -> bool:
-        """Whether 0 says that there is none: of some enumerations, and of times."""
-        return self.kind is Kind.TIME or (self.names is not None and 0 not in self.names)
+        """Whether 0 says that there is none: of some enumerations and numbers, and of times."""
+        return self.kind is Kind.TIME or self.ctype.removeprefix("enum ") in ABSENT_WHEN_ZERO
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class Record:
 
 # The order of files is the reader's: when and where, then the layers outwards in. Members of the struct that are not here follow.
 FILE_ORDER = (
-    "ts interface hook direction length captured l2_src l2_dst ethertype vlan vlan_inner mpls_label pppoe_session src dst proto ip_version "
-    "ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window window_scale mss "
-    "sack_permitted tsval tsecr icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport quoted_dport igmp_type "
-    "sctp_chunk sctp_tag spi payload_length tunnel tunnel_id tunnel_depth outer_src outer_dst outer_proto outer_sport outer_dport segments "
-    "hash weird port packets bytes"
+    "ts name interface hook direction length captured l2_src l2_dst ethertype vlan vlan_inner mpls_label pppoe_session src dst proto "
+    "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
+    "window_scale mss sack_permitted tsval tsecr icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport "
+    "quoted_dport igmp_type sctp_chunk sctp_tag spi arp_operation neighbor neighbor_mac payload_length tunnel tunnel_id tunnel_depth "
+    "outer_src outer_dst outer_proto outer_sport outer_dport segments hash weird port packets bytes mac mac_before ttl_before count"
 ).split()
 INTERNAL = {"has", "unused"}
 

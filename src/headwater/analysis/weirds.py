@@ -1,0 +1,49 @@
+"""What is odd, as rows of the record `weird`: malformed packets, routing loops, addresses that change hands (native/weird.c)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.records import WEIRD, Batch
+
+A_SECOND = 100  # rows of one name
+
+
+class Weirds:
+    """Finds what is odd in the packets of one source.
+
+    A row each is given to `a_second` packets of one name and second; the rest of that second share one, which has their number and no
+    more. The last `neighbors` addresses and `passages` packets are remembered, in 56 and 16 octets each. Not for several threads at once.
+    Raises MemoryError.
+    """
+
+    def __init__(self, *, neighbors: int = 4096, passages: int = 65_536, a_second: int = A_SECOND) -> None:
+        weirds = lib.hw_weirds_new(neighbors, passages, a_second)
+        if weirds == ffi.NULL:
+            raise MemoryError(f"no memory for {neighbors} addresses and {passages} packets")
+        self._weirds = ffi.gc(weirds, lib.hw_weirds_free)
+        self._found = np.empty(lib.HW_WEIRDS_ROOM, WEIRD.dtype)
+        self._into = ffi.cast("void *", self._found.ctypes.data)
+        self._done = ffi.new("size_t *")
+        self._interfaces: Mapping[int, str] = {}
+
+    def find(self, batch: Batch) -> Iterator[Batch]:
+        """What a batch of packets shows. Numbers of interfaces mean what the batch says: with other names, all before is forgotten."""
+        if batch.interfaces is not self._interfaces:
+            self._interfaces = batch.interfaces
+            lib.hw_weirds_forget(self._weirds)
+        rows, at = batch.rows, 0
+        while at < len(rows):
+            first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
+            yield from self._batch(lib.hw_weirds_add(self._weirds, first, rows.strides[0], len(rows) - at, self._into, self._done))
+            at += self._done[0]
+
+    def end(self) -> Iterator[Batch]:
+        """What is left to be told when no more packets come."""
+        yield from self._batch(lib.hw_weirds_end(self._weirds, self._into))
+
+    def _batch(self, made: Any) -> Iterator[Batch]:
+        if made:
+            yield Batch(WEIRD, self._found[:made], self._interfaces, borrowed=True)
