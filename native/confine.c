@@ -70,7 +70,7 @@ int hw_landlock_version(void)
 }
 
 /* Kernels without Landlock, or with it switched off, answer ENOSYS or EOPNOTSUPP. */
-int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables)
+int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable)
 {
 	const uint64_t read = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR, all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
 	const uint64_t write = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
@@ -90,6 +90,11 @@ int hw_landlock(const int *readable, size_t readables, const int *writable, size
 		rule.allowed_access &= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE; /* it is a file */
 		failed = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 	}
+	if (listable >= 0 && !failed) {
+		struct landlock_path_beneath_attr names = {.parent_fd = listable, .allowed_access = LANDLOCK_ACCESS_FS_READ_DIR};
+
+		failed = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &names, 0);
+	}
 	failed = failed || syscall(SYS_landlock_restrict_self, ruleset, 0);
 	close(ruleset);
 	return failed ? -1 : 0;
@@ -100,7 +105,8 @@ int hw_landlock(const int *readable, size_t readables, const int *writable, size
 #define REFUSE GIVE(SECCOMP_RET_ERRNO | EPERM)
 #define IF(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no)
 #define ALLOW(name) IF(SYS_##name, 0, 1), GIVE(SECCOMP_RET_ALLOW)
-#define IF_ALLOWED 0xffffffff	     /* in the place of BPF_ENABLE_STATS; no command has this number */
+#define NEVER_STATS 0xfffffffe /* stand where no call and no command has such a number, for what only some may */
+#define NEVER_BPF 0xffffffff
 #define FIRST_ARGUMENT LOAD(args[0]) /* its lower half, on the little-endian machines that this runs on */
 
 static struct sock_filter filter[] = {
@@ -275,6 +281,8 @@ static struct sock_filter filter[] = {
 	IF(PR_SET_VMA, 0, 1),
 	GIVE(SECCOMP_RET_ALLOW),
 	REFUSE,
+	IF(NEVER_BPF, 0, 1),
+	GIVE(SECCOMP_RET_ALLOW),
 	IF(SYS_bpf, 0, 12),
 	FIRST_ARGUMENT,
 	IF(BPF_MAP_LOOKUP_ELEM, 8, 0),
@@ -284,19 +292,22 @@ static struct sock_filter filter[] = {
 	IF(BPF_PROG_TEST_RUN, 4, 0),
 	IF(BPF_LINK_CREATE, 3, 0),
 	IF(BPF_LINK_DETACH, 2, 0),
-	IF(IF_ALLOWED, 1, 0),
+	IF(NEVER_STATS, 1, 0),
 	IF(BPF_OBJ_GET_INFO_BY_FD, 0, 1),
 	GIVE(SECCOMP_RET_ALLOW),
 	REFUSE,
 	REFUSE,
 };
 
-int hw_seccomp(int allow_bpf_stats)
+int hw_seccomp(int allowed)
 {
 	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
 
-	for (size_t i = 0; allow_bpf_stats && i < program.len; i++)
-		if (filter[i].k == IF_ALLOWED)
+	for (size_t i = 0; i < program.len; i++) {
+		if (filter[i].k == NEVER_STATS && allowed & HW_ALLOW_BPF_STATS)
 			filter[i].k = BPF_ENABLE_STATS;
+		if (filter[i].k == NEVER_BPF && allowed & HW_ALLOW_BPF)
+			filter[i].k = SYS_bpf;
+	}
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
 }

@@ -173,10 +173,13 @@ int hw_bound_capabilities(uint64_t keep); /* that no program that is executed ga
 int hw_drop_capabilities(uint64_t keep);  /* of this thread; all of those of the process lose them with hw_become from root */
 int hw_become(uint32_t user, uint32_t group, int keep_capabilities);
 int hw_no_new_privileges(void);
-/* From now on, of all files only those below `readable` can be read, and those below `writable` written. Descriptors of paths. */
-int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables);
-int hw_seccomp(int allow_bpf_stats); /* for all threads */
-int hw_landlock_version(void);	     /* 0: this kernel has none */
+/* From now on, of all files only those below `readable` can be read, and those below `writable` written; folders below `listable`, if that is
+ * not -1, can be listed. Descriptors of paths. */
+int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable);
+/* What may be allowed besides: to have programs timed; every use of eBPF. */
+enum hw_allow { HW_ALLOW_BPF_STATS = 1, HW_ALLOW_BPF = 2 };
+int hw_seccomp(int allowed);   /* for all threads */
+int hw_landlock_version(void); /* 0: this kernel has none */
 /*end*/
 
 #endif

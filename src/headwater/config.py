@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hook: where packets are seen; "auto" takes tcx, else clsact (kernels before 6.6), else AF_PACKET, whichever works first.
     consume: with hook "xdp", drop what was seen (for a mirror port, which has no other use).
     generic_xdp: with hook "xdp", take the slow generic mode, for drivers without a native one; GRO must be off.
+    xdp_metadata: with hook "xdp", take a packet's receive time, hash and VLAN tag from the card, where kernel (6.8) and driver give them;
+        the time only where the card's clock is this host's UTC.
     promiscuous: ask the card for frames that are addressed to others, as a mirror port needs.
     ring_bytes: room for rows between kernel and user space, for each CPU; a power of two.
     filter: which packets become rows, as in Wireshark's display filters (docs/filters.md); empty keeps all.
@@ -81,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hook: Hook = "auto"
     consume: bool = False
     generic_xdp: bool = False
+    xdp_metadata: bool = False
     promiscuous: bool = False
     ring_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 16 << 20
     fanout: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
@@ -99,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"ring_bytes must be a power of two, for instance {1 << self.ring_bytes.bit_length() - 1}")
         if self.consume and self.hook != "xdp":
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
+        if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
+            raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
         try:
             self.packets()
         except FilterError as error:

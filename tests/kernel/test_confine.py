@@ -190,6 +190,33 @@ def filters_of(veth: Veth) -> str:
     return veth.near.space.run("sh", "-c", words).stdout
 
 
+def test_programs_for_one_device_are_loaded_for_a_new_one_too(veth: Veth, tmp_path: Path) -> None:
+    """XDP that may ask the card: what stays behind loads it anew, and hands the link over."""
+    name, peer = unique("hwn"), unique("hwp")
+    space = veth.near.space
+    (tmp_path / "headwater.toml").write_text('hook = "xdp"\nxdp_metadata = true\n')
+    words = ["-c", str(tmp_path / "headwater.toml"), "-i", name]
+    process = start(space, tmp_path / "rows", *words, peer=(name, peer))
+    try:
+        assert int(sensor_of(process, tmp_path / "rows")["CapEff"], 16) == 0
+        assert int(keeper_of(process)["CapEff"], 16) == 1 << 12 | 1 << 38 | 1 << 39
+        space.ip(f"link del {name}")
+        time.sleep(1)
+        added(space, name, peer)
+        time.sleep(3)
+        with FrameSender(type(veth.near)(space, peer, 0, "", "", "")) as sender:
+            sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * 20)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert "is not asked" not in said
+    rows = pyarrow.parquet.read_table(tmp_path / "rows/packet.parquet").select(["dport", "hash"]).to_pylist()
+    assert [row["hash"] is not None for row in rows if row["dport"] == 9] == [True] * 20
+
+
 def test_programs_are_still_timed(veth: Veth, tmp_path: Path) -> None:
     with start(veth.near.space, tmp_path / "rows", "-i", veth.near.interface, "--record", "cost", "--for", "3s") as process:
         _, said = process.communicate(timeout=30)

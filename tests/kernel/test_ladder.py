@@ -90,7 +90,12 @@ def test_frames_of_every_kind_give_the_same_rows_on_each_rung(silent_veth: Veth)
         while some := list(itertools.islice(left, 500)):
             sender.send(some)
             wait_for(lambda: packets.count() == sender.sent)
-    rows = {"tcx": tcx.rows, "clsact": clsact.rows, "xdp": xdp.rows, "af_packet": np.concatenate([one.rows for one in packets.batches])}
+    rows = {
+        "tcx": tcx.rows,
+        "clsact": clsact.rows,
+        "xdp": xdp.rows,
+        "af_packet": np.concatenate([one.rows for one in packets.batches], dtype=PACKET.dtype),
+    }
     assert sender.sent > 2000
     assert {name: len(each) for name, each in rows.items()} == dict.fromkeys(rows, sender.sent)
     for name, each in rows.items():
@@ -114,7 +119,11 @@ def test_a_conversation_gives_the_same_rows_wherever_both_ways_are_seen(offload:
                 server.kill()
                 server.wait()
             time.sleep(0.5)  # what the connections still say at their end
-        rows = {"tcx": tcx.rows, "clsact": clsact.rows, "af_packet": np.concatenate([one.rows for one in packets.batches])}
+        rows = {
+            "tcx": tcx.rows,
+            "clsact": clsact.rows,
+            "af_packet": np.concatenate([one.rows for one in packets.batches], dtype=PACKET.dtype),
+        }
     assert len(rows["tcx"]) > 100
     assert {ENUMS["hw_direction"][value] for value in np.unique(rows["tcx"]["direction"])} == {"in", "out"}
     for name, each in rows.items():

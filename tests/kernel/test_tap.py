@@ -241,6 +241,10 @@ def test_consume_drops_what_it_saw(silent_veth: Veth):
 def compiled(folder: Path, kind: str, act: str) -> Path:
     """A program of somebody else."""
     source = f'#include <linux/bpf.h>\n__attribute__((section("{kind}"), used)) int other(void *ctx) {{ return {act}; }}'
+    return compiled_source(folder, source)
+
+
+def compiled_source(folder: Path, source: str) -> Path:
     path = folder / "other.o"
     flags = ["-O2", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-x", "c", "-", "-c", "-o", str(path)]
     subprocess.run(["clang", *flags], input=source.encode(), check=True)
@@ -249,12 +253,16 @@ def compiled(folder: Path, kind: str, act: str) -> Path:
 
 def other_program(end: End, folder: Path, kind: str, act: str) -> int:
     """The same, attached; returns its link."""
-    loaded = lib.bpf_object__open_file(bytes(compiled(folder, kind, act)), ffi.NULL)
+    return attach_object(end, compiled(folder, kind, act), kind)
+
+
+def attach_object(end: End, path: Path, kind: str, *, egress: bool = False) -> int:
+    loaded = lib.bpf_object__open_file(bytes(path), ffi.NULL)
     assert lib.bpf_object__load(loaded) == 0
     program = lib.bpf_program__fd(lib.bpf_object__find_program_by_name(loaded, b"other"))
     with end.space.inside():
         attach = hooks.attach_xdp if kind == "xdp" else hooks.attach_tcx
-        return attach(program, end.index, end.interface, **({} if kind == "xdp" else {"egress": False}))
+        return attach(program, end.index, end.interface, **({} if kind == "xdp" else {"egress": egress}))
 
 
 @pytest.mark.parametrize("act", [0, -1], ids=["TC_ACT_OK", "TC_ACT_UNSPEC"])
@@ -399,3 +407,37 @@ def test_a_step_of_the_clock_is_followed(silent_veth: Veth):
 
 def test_possible_cpus_is_at_least_those_there():
     assert libbpf.possible_cpus() >= os.cpu_count()
+
+
+PUSH = """
+#include <linux/bpf.h>
+__attribute__((section("tc"), used)) int other(struct __sk_buff *skb)
+{
+    long (*push)(struct __sk_buff *, unsigned short, unsigned short) = (void *)BPF_FUNC_skb_vlan_push;
+    push(skb, 0x0081, 42);
+    return 0;
+}
+char gpl[] __attribute__((section("license"), used)) = "GPL";
+"""
+
+
+@pytest.mark.parametrize("consume", [False, True])
+def test_a_card_is_asked_for_the_tag_that_it_took_out_and_for_its_hash(silent_veth: Veth, tmp_path: Path, consume: bool):
+    """A tag beside the frame, as offload leaves it: XDP sees it through the driver alone."""
+    near, far = silent_veth.near, silent_veth.far
+    link = attach_object(far, compiled_source(tmp_path, PUSH), "tc", egress=True)
+    frames = [ethernet(ipv4(udp(1, 2)))] * 20
+    try:
+        for metadata in (False, True):
+            with Watching(near, hook="xdp", consume=consume, metadata=metadata) as seen, FrameSender(far) as sender:
+                sender.send(frames)
+            table = Batch(PACKET, seen.rows).to_arrow()
+            assert seen.reports == []
+            assert table["vlan"].to_pylist() == [42 if metadata else None] * 20
+            assert table["length"].to_pylist() == [len(frames[0]) + 4 * metadata] * 20
+            assert table["sport"].to_pylist() == [1] * 20
+            assert len(table["hash"].drop_null()) == 20 * metadata
+            assert seen.count("octets") == sum(table["length"].to_pylist())
+            assert imbalances(seen.ledger.totals()) == []
+    finally:
+        os.close(link)

@@ -138,6 +138,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         hook=hook,
         consume=settings.consume,
         generic=settings.generic_xdp,
+        metadata=settings.xdp_metadata,
         promiscuous=settings.promiscuous,
         ring_bytes=settings.ring_bytes,
         filter=settings.packets(),

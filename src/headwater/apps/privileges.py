@@ -7,7 +7,7 @@ from pathlib import Path
 from headwater.config import Settings
 from headwater.errors import KernelError
 from headwater.kernel import libbpf, probe
-from headwater.kernel.confine import CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN, account, confine
+from headwater.kernel.confine import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, account, confine
 from headwater.kernel.keeper import Keeper
 from headwater.sources.af_packet import AfPacket
 from headwater.sources.tap import Tap
@@ -40,11 +40,11 @@ class Privileges:
         become = account(self._settings.user)
         folder = self._settings.output.directory
         if keep := self._needed():
-            descriptors = self._source.programs().values()
+            descriptors = self._source.descriptors() if isinstance(self._source, Tap) and CAP_NET_ADMIN in keep else []
             alone = partial(confine, become, keep=keep)
             self._keeper = Keeper(alone, self._act, self._end, descriptors)
             self._keeper.start()
-            if isinstance(self._source, Tap):
+            if isinstance(self._source, Tap) and CAP_NET_ADMIN in keep:
                 self._source.let_attach(self._keeper.ask)
         left: frozenset[int] = frozenset()
         if self._source.programs() and probe.map_calls_need_a_capability():
@@ -61,8 +61,9 @@ class Privileges:
 
     def _needed(self) -> frozenset[int]:
         times = "cost" in self._settings.records and self._settings.bpf_stats and self._source.programs()
-        attaching = isinstance(self._source, Tap) and self._source.hook == "clsact"
-        return frozenset([CAP_SYS_ADMIN] * bool(times) + [CAP_NET_ADMIN] * attaching)
+        clsact = isinstance(self._source, Tap) and self._source.hook == "clsact"
+        bound = self._settings.xdp_metadata  # programs for one device are loaded as it comes
+        return frozenset([CAP_SYS_ADMIN] * bool(times) + [CAP_NET_ADMIN] * (clsact or bound) + [CAP_BPF, CAP_PERFMON] * bound)
 
     # -- in the keeper's process ------------------------------------------------------------------------------------------
 
@@ -70,9 +71,7 @@ class Privileges:
         if number == _TIMES:
             switch = libbpf.take_times()
             return switch if switch >= 0 else None
-        if isinstance(self._source, Tap):
-            self._source.attach_for_another(number)
-        return None
+        return self._source.attach_for_another(number) if isinstance(self._source, Tap) else None
 
     def _end(self) -> None:
         if isinstance(self._source, Tap):

@@ -22,10 +22,10 @@ ACCOUNTS = ("headwater", "nobody")
 _READABLE = (
     *"/etc/resolv.conf /etc/hosts /etc/nsswitch.conf /etc/gai.conf /etc/host.conf /etc/services /etc/protocols /etc/ssl".split(),
     *"/etc/ca-certificates /etc/localtime /etc/passwd /run/systemd/resolve".split(),
-    *"/usr /lib /lib64 /proc /sys/class/net /sys/devices /dev/null /dev/urandom".split(),
+    *"/usr /lib /lib64 /proc /sys/class/net /sys/devices /sys/kernel/btf /dev/null /dev/urandom".split(),
 )
 _WRITABLE = ("/dev/null",)
-CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF = 12, 21, 39  # linux/capability.h
+CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 12, 21, 38, 39  # linux/capability.h
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,17 @@ def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = (), *, 
     missing = []
     kept = sum(1 << capability for capability in keep & held())
     imports = Imports()
-    with _opened(_paths()) as readable, _opened([*map(str, writable), *_WRITABLE]) as written:
+    loads = CAP_PERFMON in keep  # and libbpf opens "/" where it shares maps
+    with _opened(_paths()) as readable, _opened([*map(str, writable), *_WRITABLE]) as written, _opened(["/"] * loads) as listed:
         _must(lib.hw_no_new_privileges(), "PR_SET_NO_NEW_PRIVS")
         lib.hw_bound_capabilities(kept)  # refused to who is not root: what is not held cannot be gained again anyway
         if become is not None:
             _must(lib.hw_become(become.pw_uid, become.pw_gid, kept != 0), f"becoming {become.pw_name}")
         _must(lib.hw_drop_capabilities(kept), "giving capabilities away")
-        if lib.hw_landlock(readable.numbers, len(readable.numbers), written.numbers, len(written.numbers)):
+        if lib.hw_landlock(readable.numbers, len(readable.numbers), written.numbers, len(written.numbers), *(listed.numbers or [-1])):
             missing.append("Landlock")
     imports.mend()
-    if lib.hw_seccomp(CAP_SYS_ADMIN in keep):
+    if lib.hw_seccomp(lib.HW_ALLOW_BPF_STATS * (CAP_SYS_ADMIN in keep) | lib.HW_ALLOW_BPF * loads):
         missing.append("seccomp")
     return Confined(pwd.getpwuid(os.geteuid()).pw_name if become or _named(os.geteuid()) else str(os.geteuid()), tuple(missing))
 

@@ -18,6 +18,7 @@ from headwater.records.layouts import OBJECTS, SCHEMA
 LOAD_CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 WITHOUT_EBPF = '--hook af_packet (hook = "af_packet") works as it is'
 MAP_TYPE_RINGBUF = 27
+_BPF_F_XDP_DEV_BOUND_ONLY = 1 << 6
 _LOG_OCTETS = 1 << 20
 _NO_LOG_LINE = "no log"
 
@@ -30,12 +31,25 @@ def possible_cpus() -> int:
 
 
 class Object:
-    """One of our BPF objects: `programs` names those of its programs that are to be loaded."""
+    """One of our BPF objects: `programs` names those of its programs that are to be loaded.
 
-    def __init__(self, name: str, programs: Collection[str], entries: dict[str, int] | None = None) -> None:
+    With `shares`, its maps are those of that object, by name; with `device`, an ifindex, the programs are for that device alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        programs: Collection[str],
+        entries: dict[str, int] | None = None,
+        *,
+        shares: "Object | None" = None,
+        device: int = 0,
+    ) -> None:
         self._path = OBJECTS / f"{name}.bpf.o"
         self._programs = programs
         self._entries = entries or {}
+        self._shares = shares
+        self._device = device
         self._object: Any = ffi.NULL
 
     def open(self) -> None:
@@ -52,13 +66,26 @@ class Object:
             if name in self._programs:
                 logs[name] = ffi.new("char[]", _LOG_OCTETS)
                 lib.bpf_program__set_log_buf(program, logs[name], _LOG_OCTETS)
+                if self._device:
+                    lib.bpf_program__set_ifindex(program, self._device)
+                    lib.bpf_program__set_flags(program, lib.bpf_program__flags(program) | _BPF_F_XDP_DEV_BOUND_ONLY)
             program = lib.bpf_object__next_program(self._object, program)
         for name, count in self._entries.items():
             lib.bpf_map__set_max_entries(lib.bpf_object__find_map_by_name(self._object, name.encode()), count)
+        if self._shares:
+            self._share(self._shares)
         failed = -lib.bpf_object__load(self._object)
         if failed:
             self.close()
             _raise_load_error(failed, {name: ffi.string(log).decode(errors="replace") for name, log in logs.items()})
+
+    def _share(self, other: "Object") -> None:
+        one = lib.bpf_object__next_map(self._object, ffi.NULL)
+        while one != ffi.NULL:
+            name = ffi.string(lib.bpf_map__name(one)).decode()
+            if lib.bpf_map__reuse_fd(one, other.map(name[name.find(".") :] if "." in name else name)):  # bound.bss is the other's tap.bss
+                raise KernelError(f"map {name} cannot be shared ({os.strerror(ffi.errno)}): see `headwater doctor`")
+            one = lib.bpf_object__next_map(self._object, one)
 
     def close(self) -> None:
         """Give programs and maps back; what is attached or mapped elsewhere keeps them."""
@@ -85,6 +112,14 @@ class Object:
             found[ffi.string(lib.bpf_map__name(one)).decode()] = memory_of(lib.bpf_map__fd(one))
             one = lib.bpf_object__next_map(self._object, one)
         return found
+
+    def descriptors(self) -> list[int]:
+        """Those of all maps and loaded programs. They belong to the object."""
+        found, one = [], lib.bpf_object__next_map(self._object, ffi.NULL)
+        while one != ffi.NULL:
+            found.append(int(lib.bpf_map__fd(one)))
+            one = lib.bpf_object__next_map(self._object, one)
+        return found + [self.program(name) for name in self._programs]
 
     def map(self, name: str) -> int:
         """The file descriptor of a map. It belongs to the object."""

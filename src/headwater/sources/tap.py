@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import socket
 import struct
 import threading
 import time
@@ -66,7 +67,8 @@ class Tap:
     """Live packets of `names` (none: the interfaces that kernel.interfaces.choose finds), followed as they come, go and are renamed.
 
     `hook` is "tcx" (both directions, beside others' programs), "clsact" (the same before kernel 6.6) or "xdp" (what arrives); `consume`
-    drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; `promiscuous` asks the card
+    drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; with
+    `metadata` the card is asked for the time, hash and VLAN tag that it has of a packet; `promiscuous` asks the card
     for everybody's frames. `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in
     `sample` becomes a row; with `rates_only` none does. All packets are counted in rates().
     """
@@ -80,6 +82,7 @@ class Tap:
         *,
         hook: Literal["tcx", "clsact", "xdp"] = "tcx",
         consume: bool = False,
+        metadata: bool = False,
         generic: bool = False,
         promiscuous: bool = False,
         ring_bytes: int = 16 << 20,
@@ -92,6 +95,8 @@ class Tap:
         self._names = tuple(names)
         self.hook = hook
         self._generic = generic
+        self._metadata = metadata
+        self._ask: Callable[[int], int | None] | None = None
         self._promiscuous = promiscuous
         self._ring_bytes = ring_bytes
         self._filter = filter
@@ -192,15 +197,22 @@ class Tap:
         self._spare.close()
         self._object.close()
 
-    def let_attach(self, ask: Callable[[int], object]) -> None:
-        """From now on, another process attaches and detaches where that needs a capability each time: it is asked with a number."""
+    def let_attach(self, ask: Callable[[int], int | None]) -> None:
+        """From now on, another process attaches and detaches where that needs capabilities each time: it is asked with a number."""
         if self._filters:
             self._filters.ask = ask
+        self._ask = ask
 
-    def attach_for_another(self, number: int) -> None:
-        """In that process, which is a fork of this one: do what the number says. Raises KernelError or OSError."""
-        if self._filters:
-            self._filters.act(number)
+    def attach_for_another(self, number: int) -> int | None:
+        """In that process, which is a fork of this one: do what the number says. Returns a link, if any. Raises KernelError or OSError."""
+        if not self._filters:
+            return self._attach_xdp(number, socket.if_indextoname(number))
+        self._filters.act(number)
+        return None
+
+    def descriptors(self) -> list[int]:
+        """What that process needs of this one."""
+        return self._object.descriptors() if self._metadata else list(self.programs().values())
 
     def detach_all(self) -> None:
         """There too: the run has ended, and may have left something."""
@@ -312,9 +324,11 @@ class Tap:
         index, name = interface.index, interface.name
         try:
             if self.hook == "xdp":
-                links.append(hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic))
+                links.append(self._attach_xdp(index, name))
             else:
-                for program in self._programs[: 1 if interface.loopback else 2]:  # loopback shows each packet twice; what arrives is all
+                for program in (
+                    self._programs[:1] if interface.loopback else self._programs
+                ):  # loopback shows each packet twice; what arrives is all
                     out = program.endswith("_out")
                     if self._filters:
                         links.append(self._filters.attach(index, name, egress=out))
@@ -334,6 +348,18 @@ class Tap:
             self._settle(index, before)
         self._interfaces[index] = name
         self._renew_filter()
+
+    def _attach_xdp(self, index: int, name: str) -> int:
+        """With a program that may ask this card for what it knows of a packet, if that is wanted and the kernel has it."""
+        if self._ask and (link := self._ask(index)):
+            return link
+        if self._metadata:
+            try:
+                with libbpf.Object("bound", self._programs, shares=self._object, device=index) as bound:
+                    return hooks.attach_xdp(bound.program(self._programs[0]), index, name)
+            except KernelError as error:
+                self._report(f"{name} is not asked for times, hashes and VLAN tags, which takes kernel 6.8 and its driver: {error}")
+        return hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic)
 
     def _merged(self, interface: Interface) -> str:
         """Why generic XDP would count wrongly here; "" if it does not."""
