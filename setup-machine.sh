@@ -31,6 +31,7 @@ if [ "$purpose" = test ]; then
 	need bpftool bpftool
 	need unshare util-linux
 	need setpriv util-linux
+	need systemd-analyze systemd
 	[ -n "$(find /usr/lib/llvm-*/lib/clang -name "libclang_rt.fuzzer*" 2>/dev/null | head -1)" ] || missing="$missing libclang-rt-14-dev"
 fi
 if [ -n "$missing" ]; then
