@@ -61,7 +61,7 @@ HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_dire
 	have = length < HW_WINDOW ? length : HW_WINDOW;
 	HW_OPAQUE(have);
 	if (!hw_copy(p, (void *)(long)skb->data, (void *)(long)skb->data_end, have) &&
-	    (!have || have > HW_WINDOW || bpf_skb_load_bytes(skb, 0, p->window, have))) {
+	    bpf_skb_load_bytes(skb, 0, p->window, HW_ONE_TO_WINDOW(have))) {
 		counters->dropped[hook == HW_HOOK_clsact ? HW_DROP_clsact__unreadable : HW_DROP_tcx__unreadable]++;
 		return TC_ACT_UNSPEC;
 	}

@@ -12,6 +12,8 @@
 #include "rate.h"
 
 #define HW_BLOCK 32
+/* The same number, if it is one to HW_WINDOW, so that kernels before 6.8 see it too: to them `!= 0` says nothing about a range. */
+#define HW_ONE_TO_WINDOW(size) ((((size)-1) & (HW_WINDOW - 1)) + 1)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

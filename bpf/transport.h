@@ -281,10 +281,12 @@ HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
 	hw_copy_addr(row->quoted_dst, ip + 24);
 	row->has |= HW_HAS_quoted | HW_HAS_quoted_ipv6;
 	at += 40;
-	for (i = 0; i < HW_MAX_EXTENSIONS && at && hw_is_extension(row->quoted_proto); i++)
+	for (i = 0; i < HW_MAX_EXTENSIONS && hw_is_extension(row->quoted_proto); i++) {
 		at = hw_parse_quoted_extension(p, at);
-	if (at)
-		hw_quoted_ports(p, at);
+		if (!at)
+			return 0;
+	}
+	hw_quoted_ports(p, at);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	have = length < HW_WINDOW ? length : HW_WINDOW;
 	HW_OPAQUE(have);
 	if (!hw_copy(p, (void *)(long)ctx->data, (void *)(long)ctx->data_end, have) &&
-	    (!have || have > HW_WINDOW || bpf_xdp_load_bytes(ctx, 0, p->window, have))) {
+	    bpf_xdp_load_bytes(ctx, 0, p->window, HW_ONE_TO_WINDOW(have))) {
 		counters->dropped[HW_DROP_xdp__unreadable]++;
 		return 0;
 	}
