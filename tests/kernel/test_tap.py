@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from netns import End, FrameSender, Veth, veth_pair
 
 from headwater.errors import ConfigError, KernelError
 from headwater.kernel import hooks, libbpf
+from headwater.kernel.interfaces import interfaces
 from headwater.records import ENUMS, PACKET, Batch
 from headwater.records.layouts import HAS
+from headwater.sources import tap
 from headwater.sources.tap import Tap
 from headwater.telemetry import Entry, Ledger, imbalances
 
@@ -307,6 +310,26 @@ def test_generic_xdp_wants_gro_off(silent_veth: Veth):
     with Watching(near, hook="xdp", generic=True) as seen, FrameSender(silent_veth.far) as sender:
         sender.send(ethernet(ipv4(udp(1, 2))) for _ in range(50))
     assert len(seen.rows) == 50
+
+
+def test_xdp_on_a_bond_names_its_ports(silent_veth: Veth, monkeypatch: pytest.MonkeyPatch):
+    near = silent_veth.near
+    with near.space.inside():
+        there = interfaces()
+    bond, port = replace(there[near.index], kind="bond"), replace(there[1], master=near.index)
+    monkeypatch.setattr(tap, "choose", lambda names: [bond])
+    monkeypatch.setattr(tap, "interfaces", lambda: {bond.index: bond, port.index: port})
+    with pytest.raises(KernelError, match=rf"XDP on {near.interface} would run on its ports.*\(-i lo\)"), Watching(near, hook="xdp"):
+        pass
+
+
+@pytest.mark.parametrize("missing", ["bpf", "perfmon", "net_admin"])
+def test_without_a_capability_it_is_named(missing: str):
+    script = "from headwater.kernel.libbpf import Object; Object('tap', ('hw_clsact_in',)).open()"
+    without = f"-{missing},-sys_admin"  # which stands for two of them
+    command = ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}", sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert "PermissionDenied: loading eBPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" in done.stderr
 
 
 def test_an_unknown_interface_is_named_with_the_known_ones(silent_veth: Veth):

@@ -13,13 +13,13 @@ from headwater.errors import KernelError, PermissionDenied, Unsupported
 from headwater.kernel import clsact
 from headwater.kernel.clsact import InterfaceGone
 from headwater.kernel.interfaces import interfaces
-from headwater.kernel.libbpf import LOAD_CAPABILITIES, WITHOUT_EBPF, named
+from headwater.kernel.libbpf import LOAD_CAPABILITIES, named
 
 BPF_XDP, BPF_TCX_INGRESS, BPF_TCX_EGRESS = 37, 46, 47
 _BPF_F_BEFORE = 1 << 3
 _XDP_FLAGS_SKB_MODE, _XDP_FLAGS_DRV_MODE = 1 << 1, 1 << 2
 _IP_LINK = {"native": "xdpdrv", "generic": "xdpgeneric", "offloaded": "xdpoffload"}  # what `ip link set` calls them
-_TCX = '--hook tcx (hook = "tcx")'
+_BY_ITSELF = 'without --hook (hook = "auto") there is a way that works'
 
 
 def attach_tcx(program: int, ifindex: int, name: str, *, egress: bool) -> int:
@@ -65,13 +65,13 @@ def _refuse(failed: int, place: int, ifindex: int, name: str) -> NoReturn:
         case errno.ENODEV:
             raise InterfaceGone(f"{what}: the interface is gone")
         case errno.EBUSY | errno.EEXIST if place == BPF_XDP:
-            raise KernelError(f"{what}: {_other(ifindex, name)}; or use {_TCX}, which sees what it passes")
+            raise KernelError(f'{what}: {_other(ifindex, name)}; without --hook (hook = "auto") what it passes is seen')
         case errno.ERANGE if place == BPF_XDP:
-            raise Unsupported(what, f"a smaller MTU, or a driver that takes frames in fragments; {_TCX} works as it is")
+            raise Unsupported(what, f"a smaller MTU, or a driver that takes frames in fragments; {_BY_ITSELF}")
         case errno.EOPNOTSUPP | errno.EINVAL if place == BPF_XDP:
-            raise Unsupported(f"native {what}", f"a driver with XDP; {_TCX} works as it is")
+            raise Unsupported(f"native {what}", f"a driver with XDP; {_BY_ITSELF}")
         case errno.EINVAL:
-            raise Unsupported(what, f"kernel 6.6 or newer; {WITHOUT_EBPF}")
+            raise Unsupported(what, f"kernel 6.6 or newer; {_BY_ITSELF}")
     raise KernelError(f"{what} was refused ({os.strerror(failed)}): see `headwater doctor`")
 
 

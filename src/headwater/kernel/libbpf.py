@@ -12,6 +12,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.errors import KernelError, LayoutMismatch, PermissionDenied, Unsupported, VerifierRejected
+from headwater.kernel.confine import CAP_PERFMON, CAP_SYS_ADMIN, held
 from headwater.records import btf
 from headwater.records.layouts import OBJECTS, SCHEMA
 
@@ -168,7 +169,7 @@ def check_layouts(path: Path) -> None:
 
 
 def _raise_load_error(failed: int, logs: dict[str, str]) -> None:
-    if failed == errno.EPERM:
+    if failed == errno.EPERM or not held() & {CAP_PERFMON, CAP_SYS_ADMIN}:  # without them the verifier refuses what it else understands
         raise PermissionDenied("loading eBPF programs", LOAD_CAPABILITIES)
     for name, log in logs.items():
         lines = [line for line in log.splitlines() if line and not line.startswith("processed")]

@@ -324,11 +324,11 @@ class Tap:
         index, name = interface.index, interface.name
         try:
             if self.hook == "xdp":
+                _refuse_bond(interface)
                 links.append(self._attach_xdp(index, name))
             else:
-                for program in (
-                    self._programs[:1] if interface.loopback else self._programs
-                ):  # loopback shows each packet twice; what arrives is all
+                # loopback shows each packet twice; what arrives is all
+                for program in self._programs[:1] if interface.loopback else self._programs:
                     out = program.endswith("_out")
                     if self._filters:
                         links.append(self._filters.attach(index, name, egress=out))
@@ -480,6 +480,15 @@ class Tap:
         """The counts of one interface over all CPUs, less those that stay with a name it had before."""
         settled = self._settled.get(index, {})
         return {term: count - settled.get(term, 0) for term, count in self._counters.of(index).items()}
+
+
+def _refuse_bond(interface: Interface) -> None:
+    """The kernel runs a bond's XDP program on the ports, whose numbers are then those of the packets (drivers/net/bonding/bond_main.c)."""
+    if interface.kind == "bond":
+        ports = " ".join(f"-i {one.name}" for one in interfaces().values() if one.master == interface.index)
+        raise KernelError(
+            f"XDP on {interface.name} would run on its ports and count there: listen on these instead ({ports or 'it has none'})"
+        )
 
 
 def _sum(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
