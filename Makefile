@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin
 C := $(wildcard bpf/*.[ch] native/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
-.PHONY: run build machine test check fmt bench docs wheel wheel-only deb soak clean
+.PHONY: run build machine test check fmt bench docs wheel wheel-only deb soak kernels clean
 
 run: machine
 	@$(BIN)/headwater run
@@ -49,6 +49,10 @@ bench: tools
 soak: tools
 	@$(BIN)/python tests/parity/soak.py | tee docs/soak.txt
 	@$(BIN)/python tests/parity/soak.py --numbers | tee -a docs/soak.txt
+
+# Debian's kernels in qemu; ONLY="6.1 devices" runs a part.
+kernels: tools
+	@$(BIN)/python tests/kernels $(ONLY)
 
 docs: tools
 	@$(BIN)/python docs/make.py

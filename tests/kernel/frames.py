@@ -9,7 +9,7 @@ NEAR_MAC, FAR_MAC = "02:00:00:09:00:01", "02:00:00:09:00:02"
 
 def _checksum(octets: bytes) -> int:
     padded = octets + b"\0" * (len(octets) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
