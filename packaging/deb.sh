@@ -51,5 +51,5 @@ set -e
 [ ! -d /run/systemd/system ] || systemctl stop headwater.service
 PRERM
 chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
-dpkg-deb --root-owner-group --build "$root" "dist/headwater_${version}_$architecture.deb" >/dev/null
+dpkg-deb -Zzstd -z3 --root-owner-group --build "$root" "dist/headwater_${version}_$architecture.deb" >/dev/null
 echo "dist/headwater_${version}_$architecture.deb"

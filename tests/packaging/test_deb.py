@@ -35,15 +35,14 @@ def test_it_says_what_it_is_and_keeps_what_was_configured(package: Path) -> None
 @pytest.mark.skipif(not Path(PYTHON).exists(), reason="there is no Python of the system's")
 def test_its_command_runs(package: Path, tmp_path: Path) -> None:
     subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
-    over = f"mount -t overlay none -o lowerdir={tmp_path}/usr:/usr /usr && exec /usr/bin/headwater doctor --json"
-    environ = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", over], capture_output=True, text=True, check=False, timeout=60, env=environ)
-    assert done.returncode == 0, done.stderr
-    assert {"area": "live capture", "state": "ok"}.items() <= json.loads(done.stdout)[0].items()
-    read = over.replace("doctor --json", "config check /etc/headwater.toml")
     (tmp_path / "etc/headwater/headwater.toml").chmod(0o644)
-    checked = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", read.replace("/etc/headwater.toml", f"{tmp_path}/etc/headwater/headwater.toml")],
-        capture_output=True, text=True, check=False, timeout=60, env=environ,
-    )  # fmt: skip
-    assert checked.returncode == 0, checked.stderr
+
+    def run(words: str) -> "subprocess.CompletedProcess[str]":
+        over = f"mount -t overlay none -o lowerdir={tmp_path}/usr:/usr /usr && exec /usr/bin/headwater {words}"
+        environ = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+        command = ["unshare", "--mount", "sh", "-c", over]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environ)
+
+    doctor, check = run("doctor --json"), run(f"config check {tmp_path}/etc/headwater/headwater.toml")
+    assert (doctor.returncode, check.returncode) == (0, 0), doctor.stderr + check.stderr
+    assert {"area": "live capture", "state": "ok"}.items() <= json.loads(doctor.stdout)[0].items()
