@@ -14,10 +14,11 @@
 #define ADDRESS_END_6 (ETHERNET + 24)
 #define PORT_4 (ETHERNET + 20) /* and the source port begins here */
 #define PORT_6 (ETHERNET + 40)
+#define CATCH_UP 10000000 /* ns */
 
 struct generator_state state;
 
-/* Whether the next packet is due. What was not sent within a millisecond is not caught up with. */
+/* Whether the next packet is due. What was not sent within CATCH_UP, for instance while another process had the CPU, is not caught up with. */
 static __always_inline int due(void)
 {
 	__u64 now;
@@ -29,7 +30,7 @@ static __always_inline int due(void)
 	now = bpf_ktime_get_ns();
 	if (now < state.next_at)
 		return 0;
-	state.next_at = (now > state.next_at + 1000000 ? now : state.next_at) + state.interval;
+	state.next_at = (now > state.next_at + CATCH_UP ? now : state.next_at) + state.interval;
 	return 1;
 }
 

@@ -21,7 +21,7 @@ Measured on {machine}.
 """
 
 
-def _machine() -> str:
+def machine() -> str:
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     cpu = re.sub(r"\s+", " ", model[1]) if model else platform.machine()
@@ -36,7 +36,7 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def write(measured: dict[str, Figure], seconds: float) -> None:
     """The page, of all figures."""
     verdicts = {True: "met", False: "**missed**", None: ""}
-    page = [HEAD.format(minutes=seconds / 60, example=next(iter(measured)), machine=_machine())]
+    page = [HEAD.format(minutes=seconds / 60, example=next(iter(measured)), machine=machine())]
     page += [f"| {f.title} | {f.target} | {f.ours} | {f.peers} | {verdicts[f.met]} |\n" for f in measured.values()]
     for name, figure in measured.items():
         page.append(f"\n## {figure.title}\n\n`python -m bench {name}`. {figure.told}\n\n{_table(figure.columns, figure.rows)}\n")
