@@ -2,6 +2,7 @@
 
 A Parquet file is one only with its footer, so its rows count as acked when it is closed. Each row group is made whole in memory, as a
 file of its own that begins where the group will lie, and enters the footer after it was written: one that finds no room leaves no trace.
+Until the end a group's footer is kept packed, as octets: a run of weeks makes many of them.
 """
 
 import io
@@ -11,6 +12,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
 from headwater.outputs.files import Octets
 from headwater.records import Batch, Record
@@ -29,9 +31,9 @@ class Parquet:
 
     def __init__(self, record: Record) -> None:
         self._schema = arrow_schema(record)
-        self._groups, _ = self._make([], len(_MAGIC))  # the footer of what is in the file
-        self._next: pq.FileMetaData | None = None
-        self._footer = self._room = len(_file(self._groups))  # octets of it, at most, without and with the group that was encoded last
+        self._groups = [self._make([], len(_MAGIC))[0]]  # the footers of what is in the file
+        self._next: bytes | None = None
+        self._footer = self._room = len(zstandard.decompress(self._groups[0]))  # of them all, at most, without and with the last encoded
 
     def head(self) -> Octets:
         """The magic number."""
@@ -40,26 +42,29 @@ class Parquet:
     def encode(self, batches: Sequence[Batch], at: int, /) -> Sequence[Octets]:
         """A row group that is to lie at `at`."""
         self._next, group = self._make([batch.to_arrow() for batch in batches], at)
-        self._room = self._footer + len(_file(self._next))
+        self._room = self._footer + len(zstandard.decompress(self._next))
         return [group]
 
     def commit(self) -> None:
         """The row group is in the file."""
         assert self._next is not None  # noqa: S101 - encode() came before
-        self._groups.append_row_groups(self._next)
+        self._groups.append(self._next)
         self._footer = self._room
         self._next = None
 
     def end(self) -> Octets:
         """The footer."""
-        return _file(self._groups)[len(_MAGIC) :]
+        footer, *others = (pq.read_metadata(io.BytesIO(zstandard.decompress(packed))) for packed in self._groups)
+        for other in others:
+            footer.append_row_groups(other)
+        return _file(footer)[len(_MAGIC) :]
 
     def end_room(self) -> int:
         """The footer's size at most, with the row group that was encoded last."""
         return self._room + 1024
 
-    def _make(self, batches: Sequence[pa.RecordBatch], at: int) -> tuple[pq.FileMetaData, Octets]:
-        """A footer, and the row group between the magic number and that, made in a file of memory that is a hole up to `at`."""
+    def _make(self, batches: Sequence[pa.RecordBatch], at: int) -> tuple[bytes, Octets]:
+        """A footer, packed, and the row group between the magic number and that, made in a file of memory that is a hole up to `at`."""
         table = pa.Table.from_batches(batches, self._schema)
         made: list[pq.FileMetaData] = []
         with os.fdopen(os.memfd_create("row group"), "rb") as file:
@@ -71,7 +76,7 @@ class Parquet:
                     writer.write_table(table, row_group_size=self.group_rows * 2)
                 end = sink.tell()
             file.seek(at)
-            return made[0], file.read(end - at)
+            return bytes(memoryview(zstandard.compress(_file(made[0])))), file.read(end - at)  # a copy has no room to spare
 
 
 def _file(footer: pq.FileMetaData) -> bytes:
