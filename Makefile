@@ -44,11 +44,12 @@ fmt: tools
 	@clang-format -i $(C)
 
 bench: tools
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench; measured=$$?; $(BIN)/python docs/make.py && exit $$measured
 
 soak: tools
 	@$(BIN)/python tests/parity/soak.py | tee docs/soak.txt
 	@$(BIN)/python tests/parity/soak.py --numbers | tee -a docs/soak.txt
+	@$(BIN)/python -m bench.load | tee -a docs/soak.txt; measured=$$?; $(BIN)/python docs/make.py && exit $$measured
 
 # Debian's kernels in qemu; ONLY="6.1 devices" runs a part.
 kernels: tools

@@ -1,7 +1,7 @@
 """Fills the generated parts of README.md and docs/*.md: `make docs` writes them, `--check` fails where one is old.
 
 A page is written by hand; what stands between `<!-- make: NAME -->` and `<!-- end -->` comes from BLOCKS[NAME] here, which reads it out
-of bpf/records.h, the settings and the commands. docs/headwater.toml is made as a whole.
+of bpf/records.h, the settings, the commands, and what was measured. docs/headwater.toml is made as a whole.
 """
 
 import inspect
@@ -203,6 +203,29 @@ def fields() -> str:
     return table("field | compared with | what it is", rows)
 
 
+def load() -> str:
+    """What bench/load.py wrote into soak.txt, as tables."""
+    line = re.compile(r"^(met|MISSED|told) +(.*): (.*?)(?: \(promised: (.*)\))?$", re.M)
+    verdicts = {"met": "met", "MISSED": "**missed**", "told": ""}
+    told = []
+    for block in re.split(r"^(?=bench\.load )", (DOCS / "soak.txt").read_text(), flags=re.M)[1:]:
+        rows = ((what, promised, measured, verdicts[verdict]) for verdict, what, measured, promised in line.findall(block))
+        told.append(f"`python -m {block.splitlines()[0].replace(', ', '`, ', 1)}.\n\n{table('what | promised | measured | ', rows)}")
+    return "\n\n".join(told) or "Not measured yet."
+
+
+def parity() -> str:
+    """What tests/parity/soak.py wrote there."""
+    lines = re.split(r"^bench\.load ", (DOCS / "soak.txt").read_text(), flags=re.M)[0]
+    return f"```text\n{lines.rstrip()}\n```"
+
+
+def figures() -> str:
+    """The first table of performance.md."""
+    found = re.search(r"^\|(?:.*\|\n)+", (DOCS / "performance.md").read_text(), re.M)
+    return found[0].rstrip() if found else "Not measured yet."
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "rate": lambda: record(RATE, "hw_rate"),
@@ -221,6 +244,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "fields": fields,
     "example": lambda: f"```toml\n{example()}```",
     "commands": commands,
+    "load": load,
+    "parity": parity,
+    "figures": figures,
 }
 
 

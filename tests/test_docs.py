@@ -73,7 +73,7 @@ def test_generated_parts_are_what_the_code_says(make: ModuleType) -> None:
 def test_an_old_page_is_found_and_made_anew(tmp_path: Path) -> None:
     for folder in ("docs", "bpf"):
         (tmp_path / folder).mkdir()
-    for path in (*ROOT.glob("docs/*.md"), ROOT / "docs/make.py", ROOT / "docs/headwater.toml"):
+    for path in (*ROOT.glob("docs/*.md"), ROOT / "docs/make.py", ROOT / "docs/headwater.toml", ROOT / "docs/soak.txt"):
         (tmp_path / "docs" / path.name).write_text(path.read_text())
     header = (ROOT / "bpf/records.h").read_text()
     (tmp_path / "bpf/records.h").write_text(header.replace("/* sequence number */", "/* where in the stream */"))
