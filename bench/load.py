@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from bench import common
-from bench.common import BUILD, median, millions
+from bench.common import BUILD, CPUS, median, millions
 from bench.flat import Line, constant, recovery
 from bench.loaded import WAYS, Run, Way, command, drive, dropped, say
 from bench.page import machine
@@ -23,17 +23,15 @@ ROUNDS, PROBES = 3, 6
 SHARE = 0.7
 TIMES = 3.0  # how much more than it can keep
 LEAST_KEPT, MOST_KEPT = 0.24, 0.31  # the part that it is to keep then; less than 1 in TIMES, because no two runs are the same
+WAITING_ROWS = len(CPUS) * (16 << 20) // 248 + (1 << 17)  # that the rings of each CPU and the queue of a sink hold
 LEAST_SHARE = 0.002  # of a CPU
 CALM_S, BACK_S = 60.0, 10.0  # after the overload: how long it is watched, and when the losses must have ended
 
 
-def kept(run: Run, *, later: bool = False) -> float:
-    """Packets/s of its first load that were not lost; `later` in its second half, when rings and queues are as full as they get."""
+def kept(run: Run, *, waiting: int = 0) -> float:
+    """Packets/s of its first load that were not lost, nor among those that rings and queues can hold (`waiting`) till a load ends."""
     load = run.loads[0]
-    seconds = load.end - load.begin
-    if later:
-        return load.rate - run.lost(load.begin + seconds / 2, load.end) / (seconds / 2)
-    return (load.sent - run.refused - run.lost(end=load.end + 2)) / seconds
+    return max(0.0, load.sent - run.refused - run.lost() - waiting) / (load.end - load.begin)
 
 
 def ceiling(way: Way, seconds: float) -> tuple[float, float, float, list[Run]]:
@@ -50,7 +48,8 @@ def limited(way: Way, seconds: float, cpu: float) -> tuple[float, float]:
     share, best = cpu * MOST_KEPT, None
     for _ in range(PROBES):
         run = drive(way, (seconds, 0), share=share)
-        rate, part = kept(run, later=True), kept(run, later=True) / run.loads[0].rate
+        rate = kept(run, waiting=WAITING_ROWS * way.sample)
+        part = rate / run.loads[0].rate
         say(f"  with {share:.1%} of a CPU: {millions(rate)}/s kept of {millions(run.loads[0].rate)}/s")
         if 0 < part <= MOST_KEPT and (best is None or rate > best[1]):
             best = share, rate
@@ -82,13 +81,14 @@ def steady(name: str, way: Way, most: float, seconds: float) -> Iterator[Line]:
 
 
 def overload(name: str, way: Way, cpu: float, seconds: float, probe: float) -> Iterator[Line]:
-    share, least = limited(way, probe, cpu)
+    share, least = limited(way, 3 * probe, cpu)  # for long enough that what waits in queues matters little
     run = drive(way, (seconds, 0), (CALM_S if seconds >= CALM_S else seconds, SHARE * least), share=share)
     keep(run, f"{name}-overload")
     what, (load, calm) = f"{name}, overload", run.loads
-    times = load.rate / kept(run) if kept(run) > 0 else float("inf")
-    told = f"{millions(load.rate)}/s for {load.end - load.begin:,.0f} s, {times:.1f} times the {millions(kept(run))}/s that it keeps"
-    yield Line(f"{what}: sent", f"{told} with {share:.1%} of a CPU", f"{TIMES:.0f} times", kept(run) > 0 and times >= TIMES)
+    rate = kept(run)
+    times = load.rate / rate if rate else float("inf")
+    told = f"{millions(load.rate)}/s for {load.end - load.begin:,.0f} s, {times:.1f} times the {millions(rate)}/s that it keeps"
+    yield Line(f"{what}: sent", f"{told} with {share:.1%} of a CPU", f"{TIMES:.0f} times", rate > 0 and times >= TIMES)
     lost = dropped(run.packets) + way.sample * dropped(run.sink)
     yield Line(f"{what}: lost and told while it lasted", f"{run.lost():,} packets, {lost:,} in all", "equal", run.lost() == lost)
     yield from common_lines(what, run)
