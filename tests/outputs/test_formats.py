@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows_made import START, ledger, packets, rates
 
-from headwater.outputs import sinks
+from headwater.outputs import files, sinks
 from headwater.outputs.files import Files
 from headwater.outputs.text import times
 from headwater.records import PACKET, Batch
@@ -107,6 +107,14 @@ def test_groups_written_at_different_times_are_one_file(suffix: str, tmp_path: P
         meta = reading_back.pq.read_metadata(path)
         assert meta.num_row_groups == 2
         assert meta.row_group(0).column(0).compression == "ZSTD"
+
+
+@pytest.mark.parametrize(("longest_s", "groups"), [(600, 1), (0, 5)])
+def test_few_rows_wait_for_others_but_not_for_ever(longest_s: float, groups: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates come a few a second: in a file of groups they would fill memory for days."""
+    monkeypatch.setattr(files, "LONGEST_S", longest_s)
+    path = write("parquet", tmp_path, *(rates(5) for _ in range(5)))
+    assert (reading_back.count(path), reading_back.pq.read_metadata(path).num_row_groups) == (25, groups)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from headwater.records import Batch, Drop, Record
 from headwater.records.batch import joined
 
 Octets: TypeAlias = bytes | memoryview
+LONGEST_S = 600.0  # that rows wait for more of them: rates come a few a second, and a day of them is no small part of memory
 _LEAST_ROWS = 1024  # of a group, to be tried by themselves when there is no room for more
 
 
@@ -122,6 +124,7 @@ class File:
         self._stream = Stream(fd)
         self._form = form
         self._waiting: list[Batch] = []
+        self._since = 0.0  # when the first of them came
         self.unwritten = 0  # rows that wait
         self.undurable = 0  # rows written, but not acked
         self._stream.append([form.head()], form.end_room())
@@ -133,14 +136,15 @@ class File:
         """
         rows = sum(map(len, batches))
         try:
-            if self.unwritten >= self._form.group_rows:
+            if self._ripe():
                 self._write_waiting()
         except OSError as error:
             return rows, error
+        self._since = self._since if self._waiting else time.monotonic()
         self._waiting += batches
         self.unwritten += rows
         try:
-            if self.unwritten >= self._form.group_rows:
+            if self._ripe():
                 self._write_waiting()
         except OSError as error:
             if not self._form.needs_end:
@@ -177,6 +181,11 @@ class File:
     def _acked(self) -> int:
         acked, self.undurable = self.undurable, 0
         return acked
+
+    def _ripe(self) -> bool:
+        """Whether what waits is worth writing: enough rows, or the first of them for long."""
+        enough = self.unwritten >= self._form.group_rows
+        return enough or (self.unwritten > 0 and time.monotonic() >= self._since + LONGEST_S)
 
     def _write_waiting(self) -> None:
         """All of it, or on a disk that is nearly full what has room: halves of what had none, down to a line."""
