@@ -38,7 +38,7 @@ class Way:
 WAYS = {
     "mirror": Way("a mirror port", "xdp", 1, ("--consume", "--record", "rate")),
     "host": Way(
-        "an ordinary interface", "tcx", 2, ("--record", "packet", "--record", "rate", "--record", "cost", "--sample", "20"), "parquet", 20
+        "an ordinary interface", "tcx", 2, ("--record", "packet", "--record", "rate", "--record", "cost", "--sample", "50"), "parquet", 50
     ),
 }
 

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,7 +94,8 @@ ledger   adds up exactly
 
 
 def a_run(**changes: object) -> Run:
-    run = Run(WAYS["host"], [Load(BEGIN, BEGIN + 10, 1003)], arrived=1000, refused=3, rated=1000, written=43)
+    way = replace(WAYS["host"], sample=20)
+    run = Run(way, [Load(BEGIN, BEGIN + 10, 1003)], arrived=1000, refused=3, rated=1000, written=43)
     understand(TOLD, run)
     for name, value in changes.items():
         setattr(run, name, value)
