@@ -14,7 +14,7 @@
 #define ADDRESS_END_6 (ETHERNET + 24)
 #define PORT_4 (ETHERNET + 20) /* and the source port begins here */
 #define PORT_6 (ETHERNET + 40)
-#define CATCH_UP 10000000 /* ns */
+#define CATCH_UP 20000000 /* ns: at the highest rates less than a ring of 16 MiB holds */
 
 struct generator_state state;
 

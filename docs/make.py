@@ -205,12 +205,16 @@ def fields() -> str:
 
 def load() -> str:
     """What bench/load.py wrote into soak.txt, as tables."""
-    line = re.compile(r"^(met|MISSED|told) +(.*): (.*?)(?: \(promised: (.*)\))?$", re.M)
     verdicts = {"met": "met", "MISSED": "**missed**", "told": ""}
     told = []
     for block in re.split(r"^(?=bench\.load )", (DOCS / "soak.txt").read_text(), flags=re.M)[1:]:
-        rows = ((what, promised, measured, verdicts[verdict]) for verdict, what, measured, promised in line.findall(block))
-        told.append(f"`python -m {block.splitlines()[0].replace(', ', '`, ', 1)}.\n\n{table('what | promised | measured | ', rows)}")
+        begin, *results = block.splitlines()
+        rows = []
+        for line in results:
+            said, _, promised = line.partition(" (promised: ")
+            what, _, measured = said[7:].rpartition(": ")
+            rows.append((what, promised.removesuffix(")"), measured, verdicts[said[:7].rstrip()]))
+        told.append(f"`python -m {begin.replace(', ', '`, ', 1)}.\n\n{table('what | promised | measured | ', rows)}")
     return "\n\n".join(told) or "Not measured yet."
 
 

@@ -22,6 +22,7 @@ import pytest
 from frames import ethernet, ethertype, ip, tcp, udp
 from places import ROOT
 
+from bench.flat import Line
 from headwater import config
 from headwater.apps.cli import cli
 from headwater.outputs.outlet import Outlet
@@ -97,6 +98,22 @@ def test_what_has_no_description_is_refused(
     monkeypatch.setattr(make, "HEADER", re.sub(comment, r"\1", make.HEADER))
     with pytest.raises(SystemExit, match=f"no comment behind {member}$"):
         make.BLOCKS[block]()
+
+
+def test_each_line_of_a_load_is_a_row_of_its_table(make: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = (Line("a", "x | y"), Line("b: memory", "1 MiB (0 to 2)", "less: much", met=True), Line("c", "7", "8", met=False))
+    (tmp_path / "soak.txt").write_text("seed 1: 2 frames\nbench.load b --seconds 9, 2 CPUs\n" + "".join(f"{line}\n" for line in lines))
+    monkeypatch.setattr(make, "DOCS", tmp_path)
+    assert make.load().splitlines() == [
+        "`python -m bench.load b --seconds 9`, 2 CPUs.",
+        "",
+        "| what | promised | measured |  |",
+        "| --- | --- | --- | --- |",
+        "| a |  | x \\| y |  |",
+        "| b: memory | less: much | 1 MiB (0 to 2) | met |",
+        "| c | 8 | 7 | **missed** |",
+    ]
+    assert make.parity() == "```text\nseed 1: 2 frames\n```"
 
 
 def test_the_example_configuration_loads_and_has_every_key() -> None:
