@@ -280,7 +280,8 @@ def test_beside_another_tcx_program(silent_veth: Veth, act: int, tmp_path: Path)
 def test_another_xdp_program_is_named_and_left_alone(silent_veth: Veth, tmp_path: Path):
     link = other_program(silent_veth.near, tmp_path, "xdp", "2")
     shown = silent_veth.near.space.run("ip", "-json", "-details", "link", "show", silent_veth.near.interface).stdout
-    told = rf"program {json.loads(shown)[0]['xdp']['prog']['id']} \(other\) is there \(native\) and is left alone: .*without --hook .* what it passes is seen"
+    number = json.loads(shown)[0]["xdp"]["prog"]["id"]
+    told = rf"program {number} \(other\) is there \(native\) and is left alone: .*without --hook .* what it passes is seen"
     with pytest.raises(KernelError, match=told), Watching(silent_veth.near, hook="xdp"):
         pass
     with Watching(silent_veth.near) as seen, FrameSender(silent_veth.far) as sender:

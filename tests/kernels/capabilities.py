@@ -7,10 +7,11 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from frames import ethernet, udp
-from netns import FrameSender, Veth, veth_pair
+from netns import FrameSender, Namespace, Veth, veth_pair
 from watching import HEADWATER, READY_S, Watching, doctor, shorten, status
 
 LOADING = ("bpf", "net_admin", "perfmon")
@@ -57,6 +58,8 @@ def check(best: str, say: Callable[[str, str, str, str], None]) -> None:
             say(f"without {one}", best, *_without(pair, best, one, left))
         say("without net_raw", "af_packet", *_without(pair, "af_packet", "net_raw", LOADING))
         say("only net_raw, no --hook", "af_packet", *_exactly(pair, "af_packet", forced=False))
+        for rung in dict.fromkeys((best, "clsact", "xdp", "af_packet")):
+            say("follows an interface that goes and comes again", rung, *_follows(pair, rung))
         if best == "clsact":
             say("tcx asked for", "tcx", *_asked_for_tcx(pair))
 
@@ -85,6 +88,38 @@ def _exactly(pair: Veth, rung: str, capabilities: Collection[str] = (), *, force
     if not forced and not verdict.startswith(f"by {rung} "):
         wrong.append(f"doctor says: {verdict}")
     return f"with {' '.join(capabilities or NEEDS[rung])}: {SENT} of {SENT} rows, CapEff 0", "; ".join(wrong)
+
+
+def _follows(pair: Veth, rung: str) -> tuple[str, str]:
+    """Confined, it loses an interface twice, and takes it up again each time."""
+    space, name = pair.near.space, "later"
+    _make(space, name)
+    with folder_for_all() as rows, Watching(space, [pair.near.interface, name], rows, "--hook", rung) as seen:
+        effective = int(seen.status()["CapEff"], 16)
+        for times in (1, 2):
+            space.ip(f"link del {name}")
+            seen.until(f"{name} is gone", times)
+            _make(space, name)
+            seen.until(f"listening on {name}", times)
+            with FrameSender(replace(pair.near, interface=f"{name}2")) as sender:
+                sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * SENT)
+            time.sleep(0.5)
+    space.ip(f"link del {name}")
+    wrong = [seen.wrong()] if seen.wrong() else []
+    if effective:
+        wrong.append(f"the run keeps {effective:x}")
+    if seen.count(name, dport=9) != 2 * SENT:
+        wrong.append(f"{seen.count(name, dport=9)} of {2 * SENT} rows: {shorten(seen.said)}")
+    left = space.run("tc", "qdisc", "show").stdout
+    if "clsact" in left:
+        wrong.append(f"it leaves {left}")
+    return f"{2 * SENT} of {2 * SENT} rows, CapEff 0", "; ".join(wrong)
+
+
+def _make(space: Namespace, name: str) -> None:
+    space.ip(f"link add {name} type veth peer name {name}2")
+    for one in (name, f"{name}2"):
+        space.ip(f"link set {one} up")
 
 
 def _without(pair: Veth, rung: str, missing: str, left: Collection[str]) -> tuple[str, str]:

@@ -29,7 +29,9 @@ class Watching:
         self._keeps = keeps
         interfaces = [word for device in devices for word in ("-i", device)]
         command = (*become, *HEADWATER, "run", *interfaces, "-o", str(folder), "--format", "jsonl", *words)
-        self.process = space.start(*command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self._told = folder.with_suffix(".told")
+        with self._told.open("w") as told:
+            self.process = space.start(*command, stdout=subprocess.DEVNULL, stderr=told)
         self.rows: list[dict[str, Any]] = []
         self.said = ""
         self.seen: dict[str, int] = {}
@@ -44,7 +46,15 @@ class Watching:
                 return self
             time.sleep(0.1)
         self.process.kill()
-        raise RuntimeError(f"the run did not begin: {self.process.communicate()[1]}")
+        raise RuntimeError(f"the run did not begin: {self._told.read_text()}")
+
+    def until(self, text: str, times: int = 1) -> None:
+        """Wait until it has said this so often."""
+        deadline = time.monotonic() + READY_S
+        while self._told.read_text().count(text) < times:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the run did not say {text!r}: {self._told.read_text()}")
+            time.sleep(0.1)
 
     def status(self) -> dict[str, str]:
         """/proc's, of the run."""
@@ -54,9 +64,10 @@ class Watching:
         time.sleep(1)
         self.process.send_signal(signal.SIGINT)
         try:
-            self.said = self.process.communicate(timeout=READY_S)[1]
+            self.process.wait(timeout=READY_S)
         finally:
             self.process.kill()
+        self.said = self._told.read_text()
         self.rows = [json.loads(line) for line in (self._folder / "packet.jsonl").read_text().splitlines()]
         for device, rung, seen, fates in _SEEN.findall(self.said):
             self.seen[device] = int(seen.replace(",", ""))
