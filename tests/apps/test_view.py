@@ -81,6 +81,15 @@ def seconds_sums(rows: Batch) -> tuple[Batch, np.ndarray[Any, np.dtype[Any]]]:
     return Rollup().add(rows).take(NOON)
 
 
+def test_what_it_costs_is_told_where_there_is_room() -> None:
+    def told(height: int) -> list[str]:
+        view = View(Console(file=io.StringIO(), width=100, height=height), lambda: "eth0", spent=lambda: "1 MiB")
+        return [line.plain for line in view.lines(100, height)]
+
+    assert "cost 1 MiB" in told(24)
+    assert "cost 1 MiB" not in told(16)
+
+
 def test_a_full_picture_at_80_by_24() -> None:
     screen = Screen()
     screen.view.open()

@@ -62,9 +62,11 @@ def ring_loss(totals: Mapping[telemetry.Entry, int]) -> tuple[str, str]:
     return (f"{part} % of packets", f"{lost:,} of {seen:,}") if lost else ("", "")
 
 
-def tell_ledger(ledger: telemetry.Ledger) -> None:
-    """What became of each packet and record."""
-    sys.stderr.write("".join(f"{line}\n" for line in telemetry.lines(ledger.totals(), ledger.means)))
+def tell_ledger(ledger: telemetry.Ledger, spent: object = "") -> None:
+    """What became of each packet and record, and what that has cost."""
+    told = telemetry.lines(ledger.totals(), ledger.means)
+    told += [f"cost     {spent}"] if told and str(spent) else []
+    sys.stderr.write("".join(f"{line}\n" for line in told))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from headwater.kernel.interfaces import choose
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
 from headwater.sources.af_packet import AfPacket
-from headwater.sources.cost import Cost
+from headwater.sources.cost import Cost, Spent
 from headwater.sources.tap import Tap
 from headwater.telemetry import Ledger
 
@@ -70,7 +70,10 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
     if to_stdout and packets:
         packets.must_be_a_file()
     to_files = bool((settings.output.directory or packets) and not sys.stdout.isatty())
-    watcher = None if to_stdout or to_files else view.watcher(notes.describe, lambda: pipeline.stop())  # noqa: PLW0108 - it is made below
+    spent = Spent(source)
+    watcher = (
+        None if to_stdout or to_files else view.watcher(notes.describe, lambda: pipeline.stop(), lambda: str(spent))  # noqa: PLW0108 - it is made below
+    )
     notes.on_screen = isinstance(watcher, view.View)
     server = control.Server(source, settings.filter)
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
@@ -82,6 +85,7 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
     def once_open() -> None:
         """Nothing is opened from here on that takes a privilege."""
         privileges.give_away()
+        spent.begin()
         server.start()
         if file and not watcher:  # whoever waits for packets in a file sees where they come from
             notes.say(f"listening on {describe()}")
@@ -95,7 +99,7 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
         privileges.close()
         notes.on_screen = False
         notes.tell()
-        tell_ledger(ledger)
+        tell_ledger(ledger, spent)
         part, number = ring_loss(ledger.totals())
         if part:
             larger = f"make ring_bytes larger (it is {settings.ring_bytes}) in a file for -c"

@@ -43,11 +43,11 @@ _BAR, _BAD = "green", "bold white on red"
 _PROTOCOL_STYLES = {"TCP": "green", "UDP": "blue", "ICMP": "magenta", "ICMPv6": "magenta", "ARP": "yellow", "IGMP": "magenta"}
 
 
-def watcher(describe: Callable[[], str], stop: Callable[[], None]) -> "View | Lines":
-    """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends the run."""
+def watcher(describe: Callable[[], str], stop: Callable[[], None], spent: Callable[[], str]) -> "View | Lines":
+    """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends it, `spent` is its cost."""
     console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")  # rich alone would leave what is bold
     if sys.stdout.isatty() and os.environ.get("TERM") and not console.is_dumb_terminal:
-        return View(console, describe, stop=stop)
+        return View(console, describe, stop=stop, spent=spent)
     return Lines(sys.stdout, sys.stderr, describe)
 
 
@@ -63,12 +63,14 @@ class View:
         describe: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         stop: Callable[[], None] = lambda: None,
+        spent: Callable[[], str] = lambda: "",
     ) -> None:
         self._console = console
         self._terminal = Terminal(console.file)  # type: ignore[arg-type]  # rich's IO[str]
         self._describe = describe
         self._clock = clock
         self._stop = stop
+        self._spent = spent
         self._lock = threading.Lock()
         self._latest: deque[Batch] = deque()
         self._interfaces: dict[str, None] = {}  # names that have been seen, in order
@@ -167,6 +169,8 @@ class View:
     def lines(self, width: int, height: int) -> list[Text]:
         """The picture: at most `height` lines of at most `width` cells."""
         made = [*self._head(width), self._rate_line(width), *self._ledger_lines(width)]
+        if height >= 20 and (spent := self._spent()):
+            made.append(Text(fit(f"cost {spent}", width).rstrip(), "dim"))
         if height >= 14:
             count = min((height - len(made) - 2) // 3, 14)
             if width >= 70:

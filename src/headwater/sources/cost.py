@@ -19,6 +19,27 @@ SAMPLE_S = 1.0  # of each period, for which the kernel takes the programs' times
 _TICKS, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
+class Spent:
+    """What a run has cost until now, in words."""
+
+    def __init__(self, source: Priced) -> None:
+        self._source = source
+        self._began, self._cpu = time.monotonic(), 0.0
+        self._octets = 0
+
+    def begin(self) -> None:
+        """What it cost to start does not count. `source` is open, and will have closed its rings and maps when the last words are said."""
+        self._began, self._cpu = time.monotonic(), sum(os.times()[:4])
+        self._octets = sum(self._source.memory().values())
+
+    def __str__(self) -> str:
+        """CPU time of this process and of children that have ended, and how much of a CPU that is; memory, and that of rings and maps."""
+        cpu, seconds = sum(os.times()[:4]) - self._cpu, max(time.monotonic() - self._began, 0.1)
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+        memory = f"{resident >> 20:,} MiB of memory, {self._octets >> 20:,} MiB of rings and maps"
+        return f"{cpu:,.1f} s of CPU time in {seconds:,.0f} s ({cpu / seconds:.0%} of one CPU), {memory}"
+
+
 class Cost:
     """A row for each program, process and map of `source`, at once and then each `period` seconds.
 
