@@ -293,9 +293,9 @@ static int read_radiotap(struct hw_parser *p)
 		at = next + 8; /* further words of what is present */
 	if (header[4] & 1)     /* a time */
 		at = ((at + 7) & ~7u) + 8;
-	if (header[4] & 2)
-		flags = hw_look(p, at, 1);
 	p->at = le16(header + 2);
+	if (header[4] & 2 && at < p->at)
+		flags = hw_look(p, at, 1);
 	return ieee80211(p, flags && flags[0] & 0x20);
 }
 

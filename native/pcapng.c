@@ -127,8 +127,10 @@ static enum hw_capture_status interface_description(struct hw_capture *capture, 
 			interface->offset = (int64_t)get64(capture, option.value);
 		}
 	}
-	if (more < 0)
-		return hw_capture_refuse_at(capture, feed, "an option of interface %u does not fit into its block", capture->described - 1);
+	if (more < 0) {
+		capture->described--; /* what the writer is not told of is no interface */
+		return hw_capture_refuse_at(capture, feed, "an option of interface %u does not fit into its block", capture->described);
+	}
 	return hw_capture_described(capture);
 }
 
