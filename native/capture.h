@@ -10,7 +10,9 @@
 
 #include "headwater.h"
 
-#define HW_CAPTURE_PACKET 262144    /* octets that a packet may have in a file: libpcap's MAXIMUM_SNAPLEN */
+#ifndef HW_CAPTURE_PACKET	 /* a test makes them few */
+#define HW_CAPTURE_PACKET 262144 /* octets that a packet may have in a file: libpcap's MAXIMUM_SNAPLEN */
+#endif
 #define HW_CAPTURE_INTERFACES 65536 /* that one capture may describe */
 
 struct hw_choice;

@@ -1,0 +1,43 @@
+"""The fuzzers for long (make soak): each target from the corpora's seeds, two at a time; a line for each. Fails if something breaks.
+
+What a run found stays in build/fuzz, and the next one goes on from there.
+"""
+
+# ruff: noqa: T201 - what it prints is the outcome
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fuzzing import ROOT, TARGETS, Outcome, fuzz, make_seeds
+
+FOUND = ROOT / "build/fuzz"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=int, default=600, help="of each target")
+    options.add_argument("targets", nargs="*", default=list(TARGETS), help=", ".join(TARGETS))
+    chosen = options.parse_args()
+    release = ".".join(platform.release().split(".")[:2])
+    print(f"tests/fuzz/soak.py --seconds {chosen.seconds}, {platform.system()} {release}, {time.strftime('%Y-%m-%d')}", flush=True)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        seeds = Path(folder) / "seeds"
+        make_seeds(seeds)
+
+        def run(name: str) -> Outcome:
+            binary = TARGETS[name].build(Path(folder) / f"fuzz_{name}")
+            return fuzz(name, binary, seeds, FOUND / name, chosen.seconds)
+
+        outcomes = dict(zip(chosen.targets, pool.map(run, chosen.targets), strict=True))
+    for name, outcome in outcomes.items():
+        print(f"{name}: {outcome}", flush=True)
+    sys.exit(any(outcome.broke for outcome in outcomes.values()))
+
+
+if __name__ == "__main__":
+    main()

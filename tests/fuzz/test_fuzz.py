@@ -1,0 +1,84 @@
+"""The fuzzers for a short while, from what is in the corpora (the long run is of `make soak`), and mistakes that each of them finds."""
+
+import shutil
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fuzzing import TARGETS, Outcome, fuzz, make_seeds
+from places import ROOT
+
+pytestmark = pytest.mark.corpora
+
+SECONDS = 65  # of each target, two at a time
+LEAST = {"packet": 50_000, "link": 50_000, "pcap": 5000, "pcapng": 5000}  # inputs, on a machine that has other things to do
+MISTAKES = {  # the target, the file, what it says, what it is to say, and what the fuzzer says to that
+    "a frame read behind its end": ("packet", "bpf/parser.h", "at + size > p->stop", "at + size > p->stop + 1", "use-after-poison"),
+    "a layer that is left over": ("packet", "bpf/parser.h", "row->has &= HW_HAS_KEPT;", "", "rows.h"),
+    "FDDI, of which there is one capture": ("link", "native/link.c", "hw_look(p, 0, 13)", "hw_look(p, 0, 12)", "use-after-poison"),
+    "Prism, of which there is none": (
+        "link",
+        "native/link.c",
+        "read_prism(struct hw_parser *p)\n{\n\tconst __u8 *header = hw_look(p, 0, 8);",
+        "read_prism(struct hw_parser *p)\n{\n\tconst __u8 *header = hw_look(p, 0, 4);",
+        "use-after-poison",
+    ),
+    "radiotap's flags behind its end": ("link", "native/link.c", "header[4] & 2 && at < p->at", "header[4] & 2", "frame.h"),
+    "a packet read behind its end": (
+        "pcap",
+        "native/pcap.c",
+        "hw_left(feed) - capture->record_header < record.captured",
+        "hw_left(feed) < record.captured",
+        "use-after-poison",
+    ),
+    "a packet counted for the wrong reason": (
+        "pcap",
+        "native/capture.c",
+        "&capture->counts.filtered, &capture->counts.sampled_out",
+        "&capture->counts.sampled_out, &capture->counts.filtered",
+        "counts",
+    ),
+    "an option that does not fit": (
+        "pcapng",
+        "native/pcapng.c",
+        "padded > options->left",
+        "option->size > options->left",
+        "use-after-poison",
+    ),
+    "an interface that is broken, and counts": ("pcapng", "native/pcapng.c", "capture->described--;", "", "interfaces"),
+    "losses told twice in what is written": ("pcapng", "native/pcapng_writer.c", "interface->untold = 0;", "", "lost_before"),
+}
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz") / "seeds"
+    make_seeds(folder)
+    return folder
+
+
+def test_nothing_breaks_the_parser_and_the_decoder(seeds: Path, tmp_path: Path) -> None:
+    def run(name: str) -> Outcome:
+        return fuzz(name, TARGETS[name].build(tmp_path / f"fuzz_{name}"), seeds, tmp_path / name, SECONDS)
+
+    with ThreadPoolExecutor(2) as pool:
+        for name, outcome in zip(TARGETS, pool.map(run, TARGETS), strict=True):
+            assert not outcome.broke, f"{name}: {b64encode(outcome.broke.read_bytes()).decode()}\n{outcome.output[-6000:]}"
+            assert outcome.executions > LEAST[name], outcome
+
+
+def test_mistakes_are_found(seeds: Path, tmp_path: Path) -> None:
+    def run(number: int) -> str:
+        name, file, old, new, _ = list(MISTAKES.values())[number]
+        tree = tmp_path / str(number)
+        for folder in ("bpf", "native"):
+            shutil.copytree(ROOT / folder, tree / folder)
+        text = (tree / file).read_text()
+        assert text.count(old) == 1, f"{old!r} is not in {file} once: write this mistake anew"
+        (tree / file).write_text(text.replace(old, new))
+        return fuzz(name, TARGETS[name].build(tree / "fuzz", tree, "-O0"), seeds, tree / "found", 60).output
+
+    with ThreadPoolExecutor(2) as pool:
+        for (name, mistake), output in zip(MISTAKES.items(), pool.map(run, range(len(MISTAKES))), strict=True):
+            assert mistake[-1] in output, f"{name}: {output[-3000:]}"
