@@ -11,7 +11,7 @@ from places import ROOT
 
 pytestmark = pytest.mark.corpora
 
-SECONDS = 65  # of each target, two at a time
+SECONDS = 62  # of each target, two at a time
 LEAST = {"packet": 50_000, "link": 50_000, "pcap": 5000, "pcapng": 5000}  # inputs, on a machine that has other things to do
 MISTAKES = {  # the target, the file, what it says, what it is to say, and what the fuzzer says to that
     "a frame read behind its end": ("packet", "bpf/parser.h", "at + size > p->stop", "at + size > p->stop + 1", "use-after-poison"),
