@@ -6,6 +6,8 @@ A wrong number that makes no difference is printed: either the frames do not rea
 # ruff: noqa: T201 - run by hand, it tells how far it is
 
 import argparse
+import datetime
+import platform
 import re
 import subprocess
 import sys
@@ -73,6 +75,8 @@ def main() -> None:
     options.add_argument("--numbers", action="store_true", help="each number of the parser wrong by one, instead")
     chosen = options.parse_args()
     captures = parity.captures(CORPORA)
+    words = " ".join(["tests/parity/soak.py", *(["--numbers"] if chosen.numbers else [f"--seeds {chosen.seeds}"])])
+    print(f"{words}, Linux {'.'.join(platform.release().split('.')[:2])}, {datetime.datetime.now(datetime.UTC):%F}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         if chosen.numbers:
             wrongs = mutants()

@@ -161,7 +161,8 @@ class PacketFile:
 
     def _write(self, wait_s: float) -> None:
         stream = self._stream
-        if stream and not self.failure:
+        left_alone = self._given_up and stream and not stream.regular  # a reader that was given up may have half a block
+        if stream and not self.failure and not left_alone:
             try:
                 if stream.regular:
                     self._write_file(stream)
