@@ -90,6 +90,8 @@ def test_100_flaps_renames_and_returns_leave_nothing_stale(hook: str) -> None:
             source = seen.source if hook == "af_packet" else seen.tap
             sent, before = 0, descriptors()
             for turn in range(100):
+                # the kernel gives a device its queue a little after its carrier, and drops what comes in between
+                wait_for(lambda: "state UP" in far.run("ip", "link", "show", "dev", peer).stdout)
                 with FrameSender(end) as sender:
                     sender.send([frame] * 3)
                     sent += sender.sent
