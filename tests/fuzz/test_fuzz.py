@@ -77,7 +77,7 @@ def test_mistakes_are_found(seeds: Path, tmp_path: Path) -> None:
         text = (tree / file).read_text()
         assert text.count(old) == 1, f"{old!r} is not in {file} once: write this mistake anew"
         (tree / file).write_text(text.replace(old, new))
-        return fuzz(name, TARGETS[name].build(tree / "fuzz", tree, "-O0"), seeds, tree / "found", 60).output
+        return fuzz(name, TARGETS[name].build(tree / "fuzz", tree, "-O0"), seeds, tree / "found", 300).output
 
     with ThreadPoolExecutor(2) as pool:
         for (name, mistake), output in zip(MISTAKES.items(), pool.map(run, range(len(MISTAKES))), strict=True):
