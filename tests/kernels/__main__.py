@@ -14,7 +14,7 @@ import page
 from findings import PARTS, Finding, parse
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = {"kvm": 600.0, "tcg": 2400.0}
+TIMEOUT_S = {"kvm": 900.0, "tcg": 3600.0}
 
 
 def findings(kernel: packages.Kernel, parts: list[str], accelerator: str) -> list[Finding]:

@@ -54,7 +54,7 @@ def run(kernel: packages.Kernel, command: str, *, accelerator: str, timeout: flo
             *"qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot".split(),
             *("-accel", accelerator, "-cpu", CPUS[accelerator]),
             *("-smp", str(cpus), "-m", str(memory), "-kernel", str(kernel.image), "-initrd", str(initramfs)),
-            *("-append", "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 random.trust_cpu=on mitigations=off nokaslr"),
+            *("-append", "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 random.trust_cpu=on"),
             *("-serial", f"file:{console}", "-serial", f"file:{result}", "-device", "virtio-rng-pci"),
             *("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"),
             *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
