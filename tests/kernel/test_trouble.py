@@ -72,6 +72,8 @@ def test_two_routers_that_send_to_each_other(veth: Veth, tmp_path: Path) -> None
         end.space.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", f"net.ipv4.conf.{end.interface}.rp_filter=0")
         end.space.ip(f"route add default via {other.ip4}")
         end.space.ip(f"-6 route add default via {other.ip6}")
+        for address in (other.ip4, other.ip6):  # IPv6 asks a second time only after a second, if the other was not ready to answer
+            end.space.ip(f"neigh replace {address} lladdr {other.mac} dev {end.interface} nud permanent")
     lost = [
         ethernet(udp(STRANGER, NOWHERE, 4000, 9, b"lost", ttl=64), 0x0800, src=veth.far.mac, dst=veth.near.mac),
         ethernet(udp(STRANGER6, NOWHERE6, 4000, 9, b"lost", ttl=64), 0x86DD, src=veth.far.mac, dst=veth.near.mac),
