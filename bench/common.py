@@ -159,8 +159,8 @@ def headwater(end: End, hook: str, *options: str) -> Iterator[Run]:
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="bench") as folder:
         run = Run(Path(folder))
         command = [HEADWATER, "run", "-i", end.interface, "--hook", hook, "-o", folder, "--record", "rate", *options]
-        ready = {"xdp": attached(1), "tcx": attached(2), "af_packet": packet_socket}[hook]
-        with running(end.space, *command, ready=ready, stdout=subprocess.DEVNULL) as process:
+        # a packet socket is there before it takes packets, but files are made once all is attached
+        with running(end.space, *command, ready=lambda _: any(run.directory.iterdir()), stdout=subprocess.DEVNULL) as process:
             yield run
         run.exact = "adds up exactly" in process.told  # type: ignore[attr-defined]
         for line in (run.directory / "ledger.jsonl").read_text().splitlines():

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 LedgerName = Literal["packets", "records"]
+FATES = ("as_row", "filtered", "sampled_out", "counted_only")
+"""Of packets that a source has read."""
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "as_row", "sampled_out", "counted_only", "dropped")
 RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
 

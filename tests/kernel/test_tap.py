@@ -24,7 +24,7 @@ from headwater.kernel import hooks, libbpf
 from headwater.kernel.interfaces import interfaces
 from headwater.records import ENUMS, PACKET, Batch
 from headwater.records.layouts import HAS
-from headwater.sources import tap
+from headwater.sources import attaching, tap
 from headwater.sources.tap import Tap
 from headwater.telemetry import Entry, Ledger, imbalances
 
@@ -319,7 +319,7 @@ def test_xdp_on_a_bond_names_its_ports(silent_veth: Veth, monkeypatch: pytest.Mo
         there = interfaces()
     bond, port = replace(there[near.index], kind="bond"), replace(there[1], master=near.index)
     monkeypatch.setattr(tap, "choose", lambda names: [bond])
-    monkeypatch.setattr(tap, "interfaces", lambda: {bond.index: bond, port.index: port})
+    monkeypatch.setattr(attaching, "interfaces", lambda: {bond.index: bond, port.index: port})
     with pytest.raises(KernelError, match=rf"XDP on {near.interface} would run on its ports.*\(-i lo\)"), Watching(near, hook="xdp"):
         pass
 

@@ -40,12 +40,12 @@ class Privileges:
         become = account(self._settings.user)
         folder = self._settings.output.directory
         if keep := self._needed():
-            descriptors = self._source.descriptors() if isinstance(self._source, Tap) and CAP_NET_ADMIN in keep else []
+            descriptors = self._source.attacher.descriptors() if isinstance(self._source, Tap) and CAP_NET_ADMIN in keep else []
             alone = partial(confine, become, keep=keep)
             self._keeper = Keeper(alone, self._act, self._end, descriptors)
             self._keeper.start()
             if isinstance(self._source, Tap) and CAP_NET_ADMIN in keep:
-                self._source.let_attach(self._keeper.ask)
+                self._source.attacher.ask(self._keeper.ask)
         left: frozenset[int] = frozenset()
         if self._source.programs() and probe.map_calls_need_a_capability():
             left = frozenset([CAP_BPF])
@@ -71,8 +71,8 @@ class Privileges:
         if number == _TIMES:
             switch = libbpf.take_times()
             return switch if switch >= 0 else None
-        return self._source.attach_for_another(number) if isinstance(self._source, Tap) else None
+        return self._source.attacher.act(number) if isinstance(self._source, Tap) else None
 
     def _end(self) -> None:
         if isinstance(self._source, Tap):
-            self._source.detach_all()
+            self._source.attacher.end()

@@ -21,8 +21,8 @@ from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, RATE, Batch
 from headwater.records.layouts import FILTER
 from headwater.records.rollup import Rollup
-from headwater.sources.packet_rings import FATES, PacketRings, unread
-from headwater.telemetry import Entry, Ledger
+from headwater.sources.packet_rings import PacketRings, unread
+from headwater.telemetry import FATES, Entry, Ledger
 
 BATCH_ROWS = 16_384
 WAIT_MS = 100

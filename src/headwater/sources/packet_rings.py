@@ -13,8 +13,7 @@ from headwater.interfaces import PacketWriter
 from headwater.kernel.interfaces import Interface
 from headwater.kernel.spare import SpareSockets
 from headwater.records.rollup import Rollup
-
-FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
+from headwater.telemetry import FATES
 
 
 class PacketRings:

@@ -3,31 +3,28 @@
 import contextlib
 import os
 import select
-import socket
 import struct
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
 from headwater.errors import ConfigError, HeadwaterError, KernelError
 from headwater.filters import Filter, sample_below
-from headwater.kernel import clsact, hooks, libbpf
+from headwater.kernel import clsact, libbpf
 from headwater.kernel.clock import WallClock
 from headwater.kernel.control import REST_S, Control
-from headwater.kernel.counters import OTHER, Counters
-from headwater.kernel.ethtool import card
 from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.ringbuf import Ring, merge
-from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, Batch
-from headwater.records.layouts import FILTER, RATE_SLOT, place_reason
+from headwater.records.layouts import FILTER, RATE_SLOT
 from headwater.records.rollup import Rollup
-from headwater.telemetry import Entry, Ledger
+from headwater.sources.accounts import Accounts
+from headwater.sources.attaching import Attached, Attacher
+from headwater.telemetry import Ledger
 
 PROGRAMS = {
     "tcx": ("hw_tcx_in", "hw_tcx_out"),
@@ -40,27 +37,7 @@ BATCH_ROWS = 65_536
 SORTED_ROWS = 8_192  # up to here, what several CPUs saw in one poll is put in order of time
 QUIET_S, BUSY_S = 0.025, 0.001  # the longest and the shortest pause between polls; nobody is ever woken for a packet
 BUSY_ROWS = 4_096  # a poll is to find about so many: few polls, and what they read is still in the cache
-FATES = ("as_row", "filtered", "sampled_out", "counted_only")  # of packets that were read
 HEARTBEAT_S = 1.0
-RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
-
-
-class _Attached:
-    """One interface: its links, and the counts of entries that went before under the same name."""
-
-    def __init__(self, interface: Interface, links: list[int | clsact.Attached], promiscuous: int | None) -> None:
-        self.name = interface.name
-        self.up = interface.up
-        self.links = links
-        self.promiscuous = promiscuous
-
-    def detach(self) -> None:
-        for link in self.links:
-            hooks.detach(link)
-        self.links = []
-        if self.promiscuous is not None:
-            os.close(self.promiscuous)
-            self.promiscuous = None
 
 
 class Tap:
@@ -94,10 +71,6 @@ class Tap:
         self._ledger = ledger
         self._names = tuple(names)
         self.hook = hook
-        self._generic = generic
-        self._metadata = metadata
-        self._ask: Callable[[int], int | None] | None = None
-        self._promiscuous = promiscuous
         self._ring_bytes = ring_bytes
         self._filter = filter
         self._sample = sample
@@ -110,11 +83,8 @@ class Tap:
         self._object = libbpf.Object("tap", self._programs, {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS})
         self._rings: list[Ring] = []
         self._memory: dict[str, int] = {}
-        self._attached: dict[int, _Attached] = {}
-        self._gone: dict[int, tuple[str, float]] = {}  # detached, and since when: its counters are still in the kernel
-        self._retired: dict[str, dict[str, Any]] = {}  # counts by name of entries taken out of the kernel, or of another name now
-        self._settled: dict[int, dict[str, Any]] = {}  # the latter's, which their entry still holds
-        self._missed: Counter[str] = Counter()  # by interface: what it carried before it was listened on
+        self._accounts = Accounts()
+        self._attached: dict[int, Attached] = {}
         self._known: set[int] = set()  # interfaces that were there at the last look
         self._refused: set[int] = set()  # interfaces that came, and on which listening is not possible
         self._interfaces: dict[int, str] = {}
@@ -123,12 +93,12 @@ class Tap:
         self._lock = threading.Lock()  # account() and listening() are called while read() follows interfaces
         self._clock: WallClock | None = None
         self._control: Control | None = None
-        self._counters: Counters
-        self._filters = clsact.Filters() if hook == "clsact" else None
         self._heart: threading.Thread | None = None
         self._closed = threading.Event()
         self._watcher = Watcher(routes=not names, filters=hook == "clsact")
-        self._spare = SpareSockets()
+        self.attacher = Attacher(
+            self._object, self._programs, hook, generic=generic, metadata=metadata, promiscuous=promiscuous, report=report
+        )
 
     def __enter__(self) -> Self:
         self.open()
@@ -141,17 +111,12 @@ class Tap:
         """Load the programs and attach them. Raises ConfigError for an unknown interface, or a KernelError."""
         chosen = choose(self._names)
         for interface in chosen:
-            if merged := self._merged(interface):
+            if merged := self.attacher.merged(interface):
                 raise KernelError(merged)
         try:
             self._load()
             self._known = set(interfaces())
-            for index in clsact.clean():
-                self._report(f"removed what a killed run had left on {interfaces()[index].name}")
-            if self._filters:
-                self._filters.open(*(self._object.program(name) for name in self._programs))
-                assert self._control is not None  # noqa: S101 - _load() has made it
-                self._control.beat()
+            self.attacher.open()
             for interface in chosen:
                 self._attach(interface)
         except BaseException:
@@ -160,8 +125,9 @@ class Tap:
 
     def _load(self) -> None:
         self._object.open()
-        self._counters = Counters(self._object.map("hw_counts"))
+        self._accounts.open(self._object.map("hw_counts"))
         self._control = Control(self._object.map(".bss"))
+        self._control.beat()
         self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only)
         self._slots = libbpf.shared(self._object.map("hw_rates"), RATE_SLOT, 2 * libbpf.possible_cpus() * RATE_SLOTS).reshape(2, -1)
         self._control.set_sampling(sample_below(self._sample))
@@ -176,16 +142,12 @@ class Tap:
             self._memory["hw_packets"] = self._memory.get("hw_packets", 0) + libbpf.memory_of(fd)
             self._rings.append(Ring(fd, self._ring_bytes, PACKET))
             os.close(fd)
-        if self._promiscuous:
-            self._spare.open()
         self._watcher.open()
 
     def close(self) -> None:
         """Detach and give everything back."""
         for attached in self._attached.values():
             attached.detach()
-        if self._filters:
-            self._filters.close()
         if self._heart is not None:
             self._closed.set()
             self._heart.join()
@@ -194,30 +156,8 @@ class Tap:
         if self._clock is not None:
             self._clock.close()
             self._clock = None
-        self._spare.close()
+        self.attacher.close()
         self._object.close()
-
-    def let_attach(self, ask: Callable[[int], int | None]) -> None:
-        """From now on, another process attaches and detaches where that needs capabilities each time: it is asked with a number."""
-        if self._filters:
-            self._filters.ask = ask
-        self._ask = ask
-
-    def attach_for_another(self, number: int) -> int | None:
-        """In that process, which is a fork of this one: do what the number says. Returns a link, if any. Raises KernelError or OSError."""
-        if not self._filters:
-            return self._attach_xdp(number, socket.if_indextoname(number))
-        self._filters.act(number)
-        return None
-
-    def descriptors(self) -> list[int]:
-        """What that process needs of this one."""
-        return self._object.descriptors() if self._metadata else list(self.programs().values())
-
-    def detach_all(self) -> None:
-        """There too: the run has ended, and may have left something."""
-        if self._filters:
-            self._filters.detach_all()
 
     def _beat(self) -> None:
         """Tell the programs each second that somebody is there."""
@@ -268,7 +208,7 @@ class Tap:
         """Batches as the rings fill; those of one busy ring are `borrowed`, good until the next is asked for."""
         assert self._clock is not None  # noqa: S101 - open() came before
         self._clock.follow()
-        if self._filters:
+        if self.hook == "clsact":
             self._beat()
         poll = select.poll()
         poll.register(self._watcher.fileno(), select.POLLIN)
@@ -312,61 +252,22 @@ class Tap:
         while time.monotonic() < deadline:
             time.sleep(BUSY_S)  # longer than any program runs: each that was begun before has ended
             yield from self._poll_rings()
-            if sum(int(counters["as_row"]) for _, counters in self._all_counters()) == self._rows_read:
-                return
+            with self._lock:
+                if self._accounts.rows() == self._rows_read:
+                    return
 
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _attach(self, interface: Interface) -> None:
-        # without a place it is counted as `other`, and read as Ethernet
-        self._counters.open(interface.index, starts_with_ip=not interface.starts_with_ethernet)
-        links: list[int | clsact.Attached] = []
-        index, name = interface.index, interface.name
-        try:
-            if self.hook == "xdp":
-                _refuse_bond(interface)
-                links.append(self._attach_xdp(index, name))
-            else:
-                # loopback shows each packet twice; what arrives is all
-                for program in self._programs[:1] if interface.loopback else self._programs:
-                    out = program.endswith("_out")
-                    if self._filters:
-                        links.append(self._filters.attach(index, name, egress=out))
-                    else:
-                        links.append(hooks.attach_tcx(self._object.program(program), index, name, egress=out))
-            promiscuous = self._spare.promiscuous(index) if self._promiscuous else None
-        except BaseException:
-            for link in links:
-                hooks.detach(link)
-            raise
-        if any(isinstance(link, clsact.Attached) and not link.first for link in links):
-            self._report(f"others' filters on {name} come before ours: packets that they end are not seen")
+        self._accounts.prepare(interface.index, starts_with_ip=not interface.starts_with_ethernet)
+        self._attached[interface.index] = self.attacher.attach(interface)
+        self._accounts.begin(interface.index, interface.name)
+        self._name(interface.index, interface.name)
+
+    def _name(self, index: int, name: str) -> None:
         self._ledger.note(name, self.hook)
-        self._attached[index] = _Attached(interface, links, promiscuous)
-        before, _ = self._gone.pop(index, (name, 0))
-        if before != name:
-            self._settle(index, before)
         self._interfaces[index] = name
         self._renew_filter()
-
-    def _attach_xdp(self, index: int, name: str) -> int:
-        """With a program that may ask this card for what it knows of a packet, if that is wanted and the kernel has it."""
-        if self._ask and (link := self._ask(index)):
-            return link
-        if self._metadata:
-            try:
-                with libbpf.Object("bound", self._programs, shares=self._object, device=index) as bound:
-                    return hooks.attach_xdp(bound.program(self._programs[0]), index, name)
-            except KernelError as error:
-                self._report(f"{name} is not asked for times, hashes and VLAN tags, which takes kernel 6.8 and its driver: {error}")
-        return hooks.attach_xdp(self._object.program(self._programs[0]), index, name, generic=self._generic)
-
-    def _merged(self, interface: Interface) -> str:
-        """Why generic XDP would count wrongly here; "" if it does not."""
-        if self.hook == "xdp" and self._generic and card(interface.name).gro:
-            name = interface.name
-            return f"generic XDP on {name} would count packets that GRO merged as one: turn it off with `ethtool -K {name} gro off`"
-        return ""
 
     def _renew_filter(self) -> None:
         """One that names interfaces holds for the numbers that they have now."""
@@ -376,15 +277,12 @@ class Tap:
     def _follow(self) -> None:
         """Bring what is attached to what is there: new ones, renamed ones, and those that are gone."""
         there = interfaces()
-        for index in [i for i, attached in self._attached.items() if i not in there or not hooks.is_attached(attached.links[0])]:
+        for index in [i for i, attached in self._attached.items() if i not in there or not attached.is_there()]:
             attached = self._attached.pop(index)
-            if isinstance(attached.links[0], int):  # a clsact filter goes with its qdisc too
+            if attached.goes_with_interface:
                 self._known.discard(index)
-            if attached.promiscuous is not None:  # what it asked for went with the interface
-                self._spare.put_back(attached.promiscuous)
-                attached.promiscuous = None
-            attached.detach()
-            self._gone[index] = attached.name, time.monotonic()
+            attached.leave(self.attacher.spare)
+            self._accounts.leave(index)
             self._report(f"{attached.name} is gone; waiting for it to come back")
         for index, attached in self._attached.items():
             if attached.up and not there[index].up:
@@ -392,10 +290,9 @@ class Tap:
             attached.up = there[index].up
             if there[index].name != attached.name:
                 self._report(f"{attached.name} is called {there[index].name} now")
-                self._settle(index, attached.name)
-                attached.name = self._interfaces[index] = there[index].name
-                self._ledger.note(attached.name, self.hook)
-                self._renew_filter()
+                attached.name = there[index].name
+                self._accounts.rename(index, attached.name)
+                self._name(index, attached.name)
         for interface in self._wanted():
             if interface.index not in self._attached and interface.index not in self._refused:
                 self._begin(interface)
@@ -404,7 +301,7 @@ class Tap:
 
     def _begin(self, interface: Interface) -> None:
         """Listen on one that has come. One that refuses is named once, and the others go on."""
-        if merged := self._merged(interface):
+        if merged := self.attacher.merged(interface):
             self._report(merged)
         received, sent = (0, 0) if interface.index in self._known else carried(interface.index)
         try:
@@ -415,7 +312,7 @@ class Tap:
             self._refused.add(interface.index)
             self._report(str(error))
             return
-        self._missed[interface.name] += received + (0 if self.hook == "xdp" or interface.loopback else sent)
+        self._accounts.miss(interface.name, received + (0 if self.hook == "xdp" or interface.loopback else sent))
         self._report(f"listening on {interface.name}")
 
     def _wanted(self) -> list[Interface]:
@@ -426,70 +323,8 @@ class Tap:
                 wanted += choose(names)
         return wanted
 
-    # -- the ledger ---------------------------------------------------------------------------------------------------------
-
     def account(self) -> None:
-        """Counts by interface name. While packets come, `seen` is of those whose fate is known; after the end it is the programs' own."""
-        totals: dict[Entry, int] = {}
-
-        def count(entry: Entry, number: int) -> None:
-            totals[entry] = totals.get(entry, 0) + number
-
-        made = lost = 0
-        for name, counters in self._all_counters():
-            dropped = {drop: int(number) for drop, number in enumerate(counters["dropped"]) if number}
-            known = sum(int(counters[term]) for term in FATES) + sum(dropped.values())
-            count(Entry("packets", name, "seen"), int(counters["seen"]) if self._stopping.is_set() else known)
-            for term in (*FATES, "octets", "segments", "consumed"):
-                count(Entry("packets", name, term), int(counters[term]))
-            for drop, number in dropped.items():
-                count(Entry("packets", name, "dropped", *place_reason(drop)), number)
-                lost += number if place_reason(drop)[0] == "ringbuf" else 0
-            made += int(counters["as_row"])
-        for name, number in self._missed.items():
-            count(Entry("packets", name, "seen"), number)
-            count(Entry("packets", name, "dropped", "nic", "not_attached"), number)
-        count(Entry("records", self.name, "made"), made + lost)
-        count(Entry("records", self.name, "acked"), self._rows_read)
-        count(Entry("records", self.name, "queued"), made - self._rows_read)
-        count(Entry("records", self.name, "dropped", "ringbuf", "full"), lost)
-        self._ledger.replace(totals)
-
-    def _all_counters(self) -> list[tuple[str, dict[str, Any]]]:
-        """(interface, counts) for each interface that was ever attached."""
+        """Counts by interface name, for the ledger. See Accounts.entries()."""
         with self._lock:
-            return self._collect()
-
-    def _collect(self) -> list[tuple[str, dict[str, Any]]]:
-        for index in [index for index, (_, since) in self._gone.items() if time.monotonic() - since > RETIRE_S]:
-            self._settle(index, self._gone.pop(index)[0])
-            self._counters.close(index)
-            del self._settled[index]
-        live = {OTHER: "other"} | {index: attached.name for index, attached in self._attached.items()}
-        live |= {index: name for index, (name, _) in self._gone.items()}
-        return [*self._retired.items(), *((name, self._counted(index)) for index, name in live.items())]
-
-    def _settle(self, index: int, name: str) -> None:
-        """What the entry counted until now stays with `name`; a packet that is on its way just now goes with what comes after."""
-        counts = self._counted(index)
-        counts["seen"] = sum(counts[term] for term in FATES) + counts["dropped"].sum()
-        self._retired[name] = _sum(self._retired.get(name, {}), counts)
-        self._settled[index] = _sum(self._settled.get(index, {}), counts)
-
-    def _counted(self, index: int) -> dict[str, Any]:
-        """The counts of one interface over all CPUs, less those that stay with a name it had before."""
-        settled = self._settled.get(index, {})
-        return {term: count - settled.get(term, 0) for term, count in self._counters.of(index).items()}
-
-
-def _refuse_bond(interface: Interface) -> None:
-    """The kernel runs a bond's XDP program on the ports, whose numbers are then those of the packets (drivers/net/bonding/bond_main.c)."""
-    if interface.kind == "bond":
-        ports = " ".join(f"-i {one.name}" for one in interfaces().values() if one.master == interface.index)
-        raise KernelError(
-            f"XDP on {interface.name} would run on its ports and count there: listen on these instead ({ports or 'it has none'})"
-        )
-
-
-def _sum(some: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    return {term: some.get(term, 0) + count for term, count in more.items()}
+            entries = self._accounts.entries(self.name, self._rows_read, ended=self._stopping.is_set())
+        self._ledger.replace(entries)
