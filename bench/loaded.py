@@ -33,12 +33,19 @@ class Way:
     options: tuple[str, ...]
     form: str = "jsonl"
     sample: int = 1
+    too_much: bool = True  # whether it can be sent three times what it keeps
 
 
 WAYS = {
     "mirror": Way("a mirror port", "xdp", 1, ("--consume", "--record", "rate")),
-    "host": Way(
-        "an ordinary interface", "tcx", 2, ("--record", "packet", "--record", "rate", "--record", "cost", "--sample", "50"), "parquet", 50
+    "host": Way(  # with one packet in 50 as a row, so that an hour's file fits on a disk: no load of this kind is too much
+        "an ordinary interface",
+        "tcx",
+        2,
+        ("--record", "packet", "--record", "rate", "--record", "cost", "--sample", "50"),
+        "parquet",
+        50,
+        too_much=False,
     ),
 }
 
