@@ -424,4 +424,49 @@ static uint32_t generate(uint8_t *to)
 	return size < GENERATE_MOST ? size : GENERATE_MOST;
 }
 
+/* Frames that chance hardly makes: what lies in IPv4 with that protocol, to that port if it is UDP; or in IPv6, if it is ICMPv6. */
+static const struct {
+	uint8_t proto;
+	uint16_t port;
+	uint32_t size;
+	const char *octets;
+} corners[] = {
+	/* the last octet of the TCP header begins an option, whose length would be the payload's first */
+	{6, 0, 26, "\0\0\0\0\0\0\0\0\0\0\0\0\x60\0\0\0\0\0\0\0\1\1\1\5\2\0"},
+	/* a redirect, where a neighbour's option would be if it were an advertisement */
+	{58, 0, 40, "\x89\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\1\2\0\0\0\0\1\0\0\0\0\0\0\0\0"},
+	/* ERSPAN III and nothing behind it */
+	{47, 0, 20, "\x10\0\x22\xeb\0\0\0\1\x20\0\0\7\0\0\0\0\0\0\0\0"},
+	/* VXLAN's extension that announces nothing, and VXLAN with a bit of no meaning */
+	{17, 4790, 24, "\x0c\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\x45\0"},
+	{17, 4790, 24, "\x09\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\x45\0"},
+	/* IPv4 in AYIYA */
+	{17, 5072, 29, "\x04\x52\x11\4\0\0\0\0\0\x45\0\0\x14\0\0\0\0\x40\xfd\0\0\1\2\3\4\5\6\7\x08"},
+};
+#define CORNERS (sizeof(corners) / sizeof(*corners))
+
+/* The `which`th of them. Returns its size. */
+static uint32_t make_corner(uint8_t *to, uint32_t which)
+{
+	uint32_t size = corners[which].size + (corners[which].port ? 8 : 0);
+	uint8_t *at = to + 14, proto = corners[which].proto;
+
+	memset(to, 0, 14 + 40 + 8);
+	if (proto == 58) {
+		put_u16(to + 12, 0x86dd);
+		put_u16(put(at, "\x60\0\0\0", 4), size);
+		put(at + 6, "\x3a\xff", 2);
+		at += 40;
+	} else {
+		put_u16(to + 12, 0x0800);
+		put_u16(put(at, "\x45\0", 2), 20 + size);
+		put(at + 8, "\x40", 1);
+		at[9] = proto;
+		at += 20;
+	}
+	if (corners[which].port)
+		at = put(put_u16(put_u16(at + 2, corners[which].port), size), "\0\0", 2);
+	return (uint32_t)(put(at, corners[which].octets, corners[which].size) - to);
+}
+
 #endif
