@@ -469,4 +469,44 @@ static uint32_t make_corner(uint8_t *to, uint32_t which)
 	return (uint32_t)(put(at, corners[which].octets, corners[which].size) - to);
 }
 
+/* Headers that end where the parser's window does, behind MAC in MAC, a tag, PPPoE, and IPv6 options of `units` times 8 octets. */
+static const struct {
+	uint8_t pbb, vlan, pppoe, units, proto;
+	uint16_t port;
+	uint32_t size;
+	const char *octets;
+} edges[] = {
+	{1, 1, 0, 20, 17, 2152, 14, "\x32\xff\0\6\0\0\0\1\0\0\0\0\x45\0"},	       /* GTP-U with a sequence number, */
+	{1, 0, 0, 20, 17, 2152, 18, "\x34\xff\0\x0a\0\0\0\1\0\0\0\x85\1\0\0\0\x45\0"}, /* and with an extension */
+	{0, 1, 0, 23, 17, 1701, 10, "\0\2\0\1\0\1\0\x21\x45\0"},		       /* L2TP, */
+	{1, 0, 0, 21, 17, 1701, 12, "\2\2\0\1\0\1\0\0\0\x21\x45\0"},		       /* and with an offset */
+	{1, 0, 0, 21, 17, 5072, 9, "\4\2\x11\4\0\0\0\0\0"},			       /* AYIYA and nothing behind it */
+	{1, 1, 1, 21, 47, 0, 6, "\0\0\x88\x3e\0\0"},				       /* WCCP in GRE */
+};
+#define EDGES (sizeof(edges) / sizeof(*edges))
+
+/* The `which`th of them. Returns its size. */
+static uint32_t make_edge(uint8_t *to, uint32_t which)
+{
+	uint32_t options = 8u * edges[which].units, size = edges[which].size + (edges[which].port ? 8 : 0);
+	uint8_t *at = to + 12;
+
+	memset(to, 0, 512);
+	if (edges[which].pbb)
+		at = put_u16(at, 0x88e7) + 4 + 12;
+	if (edges[which].vlan)
+		at = put_u16(put_u16(at, 0x8100), 5);
+	at = put_u16(at, edges[which].pppoe ? 0x8864 : 0x86dd);
+	if (edges[which].pppoe)
+		at = put(put_u16(put(at, "\x11\0\0\1", 4), 1 + 40 + options + size), "\x57", 1);
+	put(put_u16(put(at, "\x60\0\0\0", 4), options + size), "\x3c\x40", 2);
+	at += 40;
+	at[0] = edges[which].proto;
+	at[1] = (uint8_t)(edges[which].units - 1);
+	at += options;
+	if (edges[which].port)
+		at = put(put_u16(put_u16(at + 2, edges[which].port), size), "\0\0", 2);
+	return (uint32_t)(put(at, edges[which].octets, edges[which].size) - to);
+}
+
 #endif

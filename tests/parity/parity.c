@@ -383,6 +383,8 @@ static void generate_frames(const struct plan *plan)
 	}
 	for (i = 0; i < CORNERS && plan->generated && differences < stop_after; i++)
 		frame(plan, made, make_corner(made, i), 1);
+	for (i = 0; i < EDGES && plan->generated && differences < stop_after; i++)
+		frame(plan, made, make_edge(made, i), 1);
 }
 
 /* Stay on one CPU, whose ring and counters are then ours: the PARTth of those that we may use. */
