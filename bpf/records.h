@@ -346,6 +346,70 @@ struct hw_weird_row {
 	__u8 unused[7];
 };
 
+/* What a conn has. */
+enum hw_conn_has {
+	HW_CONN_HAS_l2 = 1 << 0,
+	HW_CONN_HAS_resp_l2 = 1 << 4,
+	HW_CONN_HAS_vlan = 1 << 1,
+	HW_CONN_HAS_inner_vlan = 1 << 2,
+	HW_CONN_HAS_duration = 1 << 3, /* more than one moment */
+};
+
+/* A transport, as Zeek names it. */
+enum hw_transport {
+	HW_TRANSPORT_unknown_transport,
+	HW_TRANSPORT_tcp,
+	HW_TRANSPORT_udp,
+	HW_TRANSPORT_icmp,
+} HW_PACKED;
+
+/* How a flow began and ended (Zeek: scripts/base/protocols/conn/main.zeek). */
+enum hw_conn_state {
+	HW_CONN_STATE_OTH,    /* no SYN was seen, or it is not TCP */
+	HW_CONN_STATE_S0,     /* an attempt without an answer */
+	HW_CONN_STATE_S1,     /* established, not ended */
+	HW_CONN_STATE_SF,     /* established and ended in the usual way */
+	HW_CONN_STATE_REJ,    /* rejected */
+	HW_CONN_STATE_S2,     /* established, ended by the originator, without an answer */
+	HW_CONN_STATE_S3,     /* established, ended by the responder, without an answer */
+	HW_CONN_STATE_RSTO,   /* established, aborted by the originator */
+	HW_CONN_STATE_RSTR,   /* aborted by the responder */
+	HW_CONN_STATE_RSTOS0, /* the originator sent a SYN and a RST, without an answer */
+	HW_CONN_STATE_RSTRH,  /* the responder sent a SYN-ACK and a RST, and there was no SYN */
+	HW_CONN_STATE_SH,     /* the originator sent a SYN and a FIN, without a SYN-ACK */
+	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN */
+} HW_PACKED;
+
+/* A flow, when it is over: Zeek's conn.log. */
+struct hw_conn {
+	hw_ktime ts;
+	__u64 duration HW_IF(duration);
+	__u64 orig_bytes HW_IF(duration);
+	__u64 resp_bytes HW_IF(duration);
+	__u64 missed_bytes;
+	__u64 orig_pkts;
+	__u64 orig_ip_bytes;
+	__u64 resp_pkts;
+	__u64 resp_ip_bytes;
+	__u32 has; /* enum hw_conn_has */
+	hw_ifindex interface;
+	hw_addr id_orig_h;
+	hw_addr id_resp_h;
+	hw_port id_orig_p;
+	hw_port id_resp_p;
+	enum hw_transport proto;
+	hw_ipproto ip_proto;
+	enum hw_conn_state conn_state;
+	__u8 one_way;
+	__u16 vlan HW_IF(vlan);
+	__u16 inner_vlan HW_IF(inner_vlan);
+	hw_mac orig_l2_addr HW_IF(l2);
+	hw_mac resp_l2_addr HW_IF(resp_l2);
+	__u8 history[40];
+	__u64 number; /* of the flow, in this table */
+	__u64 parent; /* of the flow that carries it, 0 if none does */
+};
+
 #ifndef HW_RATE_SLOTS	    /* a test makes them few */
 #define HW_RATE_SLOTS 65536 /* of each second and CPU; one more is for what finds no room */
 #endif

@@ -50,6 +50,17 @@ size_t hw_weirds_add(struct hw_weirds *, const void *rows, size_t stride, size_t
 /* The rows for the rest of the last second. */
 size_t hw_weirds_end(struct hw_weirds *, void *into);
 
+/* -- flows.c: packets to flows ---------------------------------------------------------------------------------------------- */
+
+enum { HW_CONNS_ROOM = 4096 };
+struct hw_flows;
+struct hw_flows *hw_flows_new(void);
+void hw_flows_free(struct hw_flows *);
+/* Takes packets until `into` (struct hw_conn) is nearly full; `done` is how many it took. Returns how many flows ended. */
+size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, void *into, size_t *done);
+/* Ends those that are left, a room's worth a call; 0 when there are none. */
+size_t hw_flows_end(struct hw_flows *, void *into);
+
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 
 /* How many whole records of `record` octets (8 octets of header included) can be read from `position`; at most `most`. */
