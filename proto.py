@@ -15,11 +15,12 @@ def packed(b):
 def cid(r):
     s,d=packed(r["id_orig_h"]),packed(r["id_resp_h"]); sp,dp=int(r["id_orig_p"]),int(r["id_resp_p"]); pr=int(r["ip_proto"])
     ow=bool(r["one_way"]) and pr in(1,58)
-    if not ow and (s,sp)>(d,dp): s,d,sp,dp=d,s,dp,sp
+    le=lambda x:int.from_bytes(x.to_bytes(2,'little'),'big')
+    if not ow and (s,le(sp))>(d,le(dp)): s,d,sp,dp=d,s,dp,sp
     data=b"\0\0"+s+d+bytes([pr,0])
     if pr in (1,6,17,58,132): data+=sp.to_bytes(2,"big")+dp.to_bytes(2,"big")
     return "1:"+base64.b64encode(hashlib.sha1(data).digest()).decode()
-LOCAL=[ipaddress.ip_network(n) for n in "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4 255.255.255.255/32 ::/128 ::1/128 ::ffff:0:0/96 fc00::/7 fe80::/10 100::/64 2001:2::/48 2001:db8::/32 ff00::/8 224.0.0.0/4".split()]
+LOCAL=[ipaddress.ip_network(n) for n in "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4 255.255.255.255/32 ::/128 ::1/128 ::ffff:0:0/96 fc00::/7 fe80::/10 100::/64 2001:2::/48 2001:db8::/32 2001::/23 64:ff9b:1::/48 224.0.0.0/4".split()]
 def local(a):
     a=ipaddress.ip_address(a); return any(a in n for n in LOCAL)
 def mac(b): return ":".join("%02x"%x for x in bytes(b))

@@ -343,13 +343,15 @@ static int expire(struct hw_flows *flows, uint64_t now, size_t room)
 
 static int is_server(const struct hw_packet *row, uint16_t port)
 {
-	static const uint16_t TCP[] = {21, 22, 25, 80, 88, 110, 135, 143, 194, 389, 443, 445, 465, 502, 587, 591, 636, 989, 990, 992, 993, 995,
-		1080, 3128, 3306, 3389, 5060, 5061, 5222, 5223, 5269, 5432, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8888, 20000, 23, 53, 5900, 514, 1812};
+	static const uint16_t TCP[] = {21, 22, 25, 53, 80, 81, 88, 102, 110, 135, 139, 143, 389, 443, 445, 502, 563, 585, 587, 614, 631, 636, 989, 990, 992, 993, 995,
+		1080, 1434, 1883, 2811, 3128, 3268, 3306, 3389, 5222, 5223, 5269, 5432, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8888, 20000};
+	static const uint16_t UDP[] = {53, 67, 88, 123, 137, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3268, 3389, 3544, 4789, 5060, 5072, 5353, 5355, 6081, 20000};
+	const uint16_t *list = row->proto == HW_PROTO_TCP ? TCP : UDP;
+	size_t count = row->proto == HW_PROTO_TCP ? sizeof(TCP) / sizeof(*TCP) : sizeof(UDP) / sizeof(*UDP);
 
-	for (size_t i = 0; i < sizeof(TCP) / sizeof(*TCP); i++)
-		if (TCP[i] == port)
+	for (size_t k = 0; k < count; k++)
+		if (list[k] == port)
 			return 1;
-	(void)row;
 	return 0;
 }
 
