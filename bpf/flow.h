@@ -90,6 +90,7 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 {
 	__u32 sport = 0, dport = 0, answer;
+	__u64 src[2], dst[2];
 	int swap, i;
 
 	__builtin_memset(key, 0, sizeof(*key));
@@ -103,16 +104,22 @@ HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 		sport = row->sport;
 		dport = row->dport;
 	}
-	for (i = 0; i < 16; i++)
-		if (row->src[i] != row->dst[i])
-			break;
-	swap = i < 16 ? row->src[i] > row->dst[i] : sport > dport;
+	for (i = 0; i < 2; i++) {
+		src[i] = __builtin_bswap64(HW_LOAD(__u64, row->src + 8 * i));
+		dst[i] = __builtin_bswap64(HW_LOAD(__u64, row->dst + 8 * i));
+	}
+	if (src[0] != dst[0])
+		swap = src[0] > dst[0];
+	else if (src[1] != dst[1])
+		swap = src[1] > dst[1];
+	else
+		swap = sport > dport;
 	if (key->one_way)
 		swap = 0;
-	__builtin_memcpy(key->addr[swap], row->src, 16);
-	__builtin_memcpy(key->addr[!swap], row->dst, 16);
-	key->port[swap] = sport;
-	key->port[!swap] = dport;
+	__builtin_memcpy(key->addr[0], swap ? row->dst : row->src, 16);
+	__builtin_memcpy(key->addr[1], swap ? row->src : row->dst, 16);
+	key->port[0] = swap ? dport : sport;
+	key->port[1] = swap ? sport : dport;
 	return swap;
 }
 

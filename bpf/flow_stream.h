@@ -50,117 +50,119 @@ HW_INLINE void hw_gap(struct hw_flow *flow, int which, __u64 octets)
 	hw_history_scaled(flow, which, &flow->more[which].gaps, 'G');
 }
 
-/* The block's place, as the nearest one to what is delivered. */
+/* The place that these lower 32 bits stand for: the nearest to what is delivered. */
 HW_INLINE __s64 hw_block_place(const struct hw_side_more *more, __u32 place)
 {
 	return more->delivered + (__s32)(place - (__u32)more->delivered);
 }
 
-HW_INLINE void hw_block_remove(struct hw_side *side, struct hw_side_more *more, __u32 which)
+HW_INLINE void hw_block_clear(struct hw_side *side, struct hw_block *block)
 {
-	__u32 i;
-
-	for (i = 0; i + 1 < HW_BLOCKS; i++)
-		if (i >= which)
-			more->blocks[i] = more->blocks[i + 1];
+	block->begin = block->end = 0;
 	side->block_count--;
 }
 
-/* Deliver the blocks that begin where the stream is now. */
-HW_INLINE void hw_absorb(struct hw_side *side, struct hw_side_more *more)
+/* The block that begins first, or HW_BLOCKS if there is none. */
+HW_INLINE __u32 hw_block_first(const struct hw_side_more *more)
 {
-	__u32 i;
+	__u32 i, first = HW_BLOCKS;
+	__s32 least = 0, ahead;
 
-	for (i = 0; i < HW_BLOCKS && side->block_count; i++) {
-		if (hw_block_place(more, more->blocks[0].begin) > more->delivered)
-			return;
-		if (hw_block_place(more, more->blocks[0].end) > more->delivered)
-			more->delivered = hw_block_place(more, more->blocks[0].end);
-		hw_block_remove(side, more, 0);
-	}
-}
-
-/* Remember [begin, end), which lies behind a hole. Without room, what lies between the last two blocks is not looked for. */
-HW_INLINE void hw_block_insert(struct hw_flow *flow, struct hw_side *side, struct hw_side_more *more, __s64 begin, __s64 end)
-{
-	struct hw_block fresh = {begin, end};
-	__u32 i, at = 0;
-
-	for (i = 0; i < HW_BLOCKS && i < side->block_count; i++) /* behind all that begin before it */
-		if (hw_block_place(more, more->blocks[i].begin) <= begin)
-			at = i + 1;
-	if (at && at <= HW_BLOCKS && hw_block_place(more, more->blocks[(at - 1) % HW_BLOCKS].end) >= begin) { /* it goes on where that one ends */
-		if (hw_block_place(more, more->blocks[(at - 1) % HW_BLOCKS].end) < end)
-			more->blocks[(at - 1) % HW_BLOCKS].end = end;
-		at--;
-	} else {
-		if (side->block_count >= HW_BLOCKS) {
-			flow->overflows++;
-			if (at >= HW_BLOCKS) {
-				if (hw_block_place(more, more->blocks[HW_BLOCKS - 1].end) < end)
-					more->blocks[HW_BLOCKS - 1].end = end;
-				return;
-			}
-			more->blocks[HW_BLOCKS - 2].end = more->blocks[HW_BLOCKS - 1].end;
-			side->block_count--;
-			if (at == HW_BLOCKS - 1) {
-				if (hw_block_place(more, more->blocks[HW_BLOCKS - 2].end) < end)
-					more->blocks[HW_BLOCKS - 2].end = end;
-				return;
-			}
-		}
-		for (i = HW_BLOCKS - 1; i > 0; i--)
-			if (i > at)
-				more->blocks[i] = more->blocks[i - 1];
-		more->blocks[at % HW_BLOCKS] = fresh;
-		side->block_count++;
-	}
-	/* those that it reaches become part of it */
 	for (i = 0; i < HW_BLOCKS; i++) {
-		if (at + 1 >= side->block_count || at + 1 >= HW_BLOCKS)
-			return;
-		if (hw_block_place(more, more->blocks[(at + 1) % HW_BLOCKS].begin) > hw_block_place(more, more->blocks[at % HW_BLOCKS].end))
-			return;
-		if (hw_block_place(more, more->blocks[(at + 1) % HW_BLOCKS].end) > hw_block_place(more, more->blocks[at % HW_BLOCKS].end))
-			more->blocks[at % HW_BLOCKS].end = more->blocks[(at + 1) % HW_BLOCKS].end;
-		hw_block_remove(side, more, at + 1);
+		ahead = more->blocks[i].begin - (__u32)more->delivered;
+		if (more->blocks[i].begin != more->blocks[i].end && (first == HW_BLOCKS || ahead < least)) {
+			first = i;
+			least = ahead;
+		}
 	}
+	return first;
 }
 
-/* Up to `place` nobody will send again: what is missing there is a gap. */
-HW_INLINE void hw_give_up(struct hw_flow *flow, int which, __s64 place)
+/* Go on to the end of each block that begins at `place` or before it, with gaps between them, or where the stream is by then. */
+HW_INLINE void hw_deliver(struct hw_flow *flow, int which, __s64 place)
 {
 	struct hw_side *side = &flow->sides[which];
 	struct hw_side_more *more = &flow->more[which];
-	__u32 i;
+	__s64 begin, end;
+	__u32 i, first;
 
-	if (place <= 2 && flow->marks & HW_FLOW_partial)
-		return; /* the first number was guessed; a keep-alive is one less */
-	for (i = 0; i < HW_BLOCKS && side->block_count && !side->unfollowed; i++) {
-		__s64 begin = hw_block_place(more, more->blocks[0].begin);
-
-		if (begin >= place)
-			break;
-		hw_gap(flow, which, begin - more->delivered);
-		more->delivered = begin;
-		hw_absorb(side, more);
+	for (i = 0; i < HW_BLOCKS && side->block_count; i++) {
+		first = hw_block_first(more);
+		if (first >= HW_BLOCKS)
+			return;
+		begin = hw_block_place(more, more->blocks[first].begin);
+		end = hw_block_place(more, more->blocks[first].end);
+		if (begin > more->delivered) {
+			if (begin > place)
+				return;
+			hw_gap(flow, which, begin - more->delivered);
+		}
+		if (end > more->delivered)
+			more->delivered = end;
+		hw_block_clear(side, &more->blocks[first]);
 	}
-	if (place <= more->delivered)
-		return;
-	if (!side->unfollowed)
-		hw_gap(flow, which, place - more->delivered);
-	more->delivered = place;
 }
 
-/* Nothing before `place` is needed any more. */
+/* Remember [begin, end), which lies behind a hole. Without room the first hole counts as filled. */
+HW_INLINE void hw_block_insert(struct hw_flow *flow, struct hw_side *side, struct hw_side_more *more, __s64 begin, __s64 end)
+{
+	__u32 i, empty = HW_BLOCKS;
+
+	for (i = 0; i < HW_BLOCKS; i++) { /* blocks do not touch each other, so those that touch this one are found in one pass */
+		__s64 from = hw_block_place(more, more->blocks[i].begin), to = hw_block_place(more, more->blocks[i].end);
+
+		if (more->blocks[i].begin != more->blocks[i].end && from <= end && to >= begin) {
+			begin = from < begin ? from : begin;
+			end = to > end ? to : end;
+			hw_block_clear(side, &more->blocks[i]);
+		}
+		if (more->blocks[i].begin == more->blocks[i].end)
+			empty = i;
+	}
+	if (empty >= HW_BLOCKS) {
+		flow->overflows++;
+		empty = hw_block_first(more);
+		if (empty >= HW_BLOCKS)
+			return;
+		if (hw_block_place(more, more->blocks[empty].begin) > begin) { /* this one is before them all */
+			more->delivered = end;
+			return;
+		}
+		more->delivered = hw_block_place(more, more->blocks[empty].end);
+		hw_block_clear(side, &more->blocks[empty]);
+	}
+	more->blocks[empty].begin = begin;
+	more->blocks[empty].end = end;
+	side->block_count++;
+}
+
+/* The place behind the last octet that was seen. */
+HW_INLINE __s64 hw_stream_top(const struct hw_side_more *more)
+{
+	__s64 top = more->delivered, end;
+	__u32 i;
+
+	for (i = 0; i < HW_BLOCKS; i++) {
+		end = hw_block_place(more, more->blocks[i].end);
+		if (more->blocks[i].begin != more->blocks[i].end && end > top)
+			top = end;
+	}
+	return top;
+}
+
+/* Nothing before `place` will be sent again: what is missing there is a gap. */
 HW_INLINE void hw_stream_trim(struct hw_flow *flow, int which, __s64 place)
 {
 	struct hw_side *side = &flow->sides[which];
 	struct hw_side_more *more = &flow->more[which];
+	int guessed = place <= 2 && flow->marks & HW_FLOW_partial; /* the first number was; and a keep-alive is one less */
 
-	if (place > more->delivered)
-		hw_give_up(flow, which, place);
-	hw_absorb(side, more);
+	hw_deliver(flow, which, guessed ? more->delivered : place);
+	if (place > more->delivered && !guessed) {
+		if (!side->unfollowed)
+			hw_gap(flow, which, place - more->delivered);
+		more->delivered = place;
+	}
 	more->trimmed = place;
 }
 
@@ -180,18 +182,17 @@ HW_INLINE void hw_stream_add(struct hw_flow *flow, int which, __s64 place, __u32
 	if (place <= more->delivered) {
 		if (end > more->delivered) {
 			more->delivered = end;
-			hw_absorb(side, more);
+			hw_deliver(flow, which, end);
 			if (hw_nothing_acked(side) && hw_stream_bytes(side, peer) > HW_INITIAL_WINDOW)
 				more->trimmed = more->delivered;
 		}
 	} else {
 		hw_block_insert(flow, side, more, place, end);
 	}
-	top = more->delivered;
-	if (side->block_count)
-		top = hw_block_place(more, more->blocks[(side->block_count - 1) % HW_BLOCKS].end);
+	top = side->block_count ? hw_stream_top(more) : more->delivered;
 	if ((hw_nothing_acked(side) && top - more->delivered > HW_MOST_ABOVE_HOLE) || top - more->trimmed > HW_MOST_UNACKED) {
 		side->block_count = 0;
+		__builtin_memset(more->blocks, 0, sizeof(more->blocks));
 		side->unfollowed = 1;
 	}
 }
