@@ -113,7 +113,7 @@ HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 	else if (src[1] != dst[1])
 		swap = src[1] > dst[1];
 	else
-		swap = sport > dport;
+		swap = __builtin_bswap16(sport) > __builtin_bswap16(dport); /* as Zeek's community ids have it */
 	if (key->one_way)
 		swap = 0;
 	__builtin_memcpy(key->addr[0], swap ? row->dst : row->src, 16);

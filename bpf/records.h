@@ -30,6 +30,10 @@ typedef __u8 hw_mac[6];	  /* link-layer address */
 typedef __u16 hw_port;	  /* host order */
 typedef __u32 hw_ifindex; /* named by the batch that carries the row */
 typedef __u8 hw_flag;	  /* 0 or 1 */
+typedef __u64 hw_interval;	   /* nanoseconds; shown in seconds */
+typedef __u8 hw_uid[12];	   /* "C" and base62; all zero: none */
+typedef __u8 hw_community_id[20];  /* "1:" and base64 */
+typedef __u8 hw_letters[40];	   /* ASCII, zeros behind it */
 typedef __u16 hw_ethertype;
 typedef __u8 hw_ipproto;
 typedef __u16 hw_tcp_flags;	/* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
@@ -346,68 +350,73 @@ struct hw_weird_row {
 	__u8 unused[7];
 };
 
-/* What a conn has. */
+/* What a conn has besides what each has. */
 enum hw_conn_has {
-	HW_CONN_HAS_l2 = 1 << 0,
-	HW_CONN_HAS_resp_l2 = 1 << 4,
-	HW_CONN_HAS_vlan = 1 << 1,
-	HW_CONN_HAS_inner_vlan = 1 << 2,
-	HW_CONN_HAS_duration = 1 << 3, /* more than one moment */
+	HW_CONN_HAS_orig_l2 = 1 << 0,	 /* the originator's link-layer address */
+	HW_CONN_HAS_resp_l2 = 1 << 1,	 /* the responder's */
+	HW_CONN_HAS_vlan = 1 << 2,	 /* a VLAN tag */
+	HW_CONN_HAS_inner_vlan = 1 << 3, /* a second one */
+	HW_CONN_HAS_lasting = 1 << 4,	 /* more than one moment */
+	HW_CONN_HAS_history = 1 << 5,	 /* at least one letter */
+	HW_CONN_HAS_local = 1 << 6,	 /* local networks are known */
 };
 
 /* A transport, as Zeek names it. */
 enum hw_transport {
-	HW_TRANSPORT_unknown_transport,
+	HW_TRANSPORT_unknown_transport, /* ip_proto tells which */
 	HW_TRANSPORT_tcp,
 	HW_TRANSPORT_udp,
-	HW_TRANSPORT_icmp,
+	HW_TRANSPORT_icmp, /* and ICMPv6 */
 } HW_PACKED;
 
 /* How a flow began and ended (Zeek: scripts/base/protocols/conn/main.zeek). */
 enum hw_conn_state {
-	HW_CONN_STATE_OTH,    /* no SYN was seen, or it is not TCP */
+	HW_CONN_STATE_OTH,    /* no SYN was seen, or it is neither TCP nor UDP */
 	HW_CONN_STATE_S0,     /* an attempt without an answer */
 	HW_CONN_STATE_S1,     /* established, not ended */
-	HW_CONN_STATE_SF,     /* established and ended in the usual way */
+	HW_CONN_STATE_SF,     /* established and ended in the usual way; of UDP, answered */
 	HW_CONN_STATE_REJ,    /* rejected */
-	HW_CONN_STATE_S2,     /* established, ended by the originator, without an answer */
-	HW_CONN_STATE_S3,     /* established, ended by the responder, without an answer */
+	HW_CONN_STATE_S2,     /* established; the originator ended it, the responder did not */
+	HW_CONN_STATE_S3,     /* established; the responder ended it, the originator did not */
 	HW_CONN_STATE_RSTO,   /* established, aborted by the originator */
 	HW_CONN_STATE_RSTR,   /* aborted by the responder */
 	HW_CONN_STATE_RSTOS0, /* the originator sent a SYN and a RST, without an answer */
 	HW_CONN_STATE_RSTRH,  /* the responder sent a SYN-ACK and a RST, and there was no SYN */
 	HW_CONN_STATE_SH,     /* the originator sent a SYN and a FIN, without a SYN-ACK */
-	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN */
+	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN; of UDP, only the responder spoke */
 } HW_PACKED;
 
-/* A flow, when it is over: Zeek's conn.log. */
+/* One flow, when it is over: Zeek's conn.log. The originator is who spoke first, as far as that can be told. */
 struct hw_conn {
-	hw_ktime ts;
-	__u64 duration HW_IF(duration);
-	__u64 orig_bytes HW_IF(duration);
-	__u64 resp_bytes HW_IF(duration);
-	__u64 missed_bytes;
-	__u64 orig_pkts;
-	__u64 orig_ip_bytes;
-	__u64 resp_pkts;
-	__u64 resp_ip_bytes;
-	__u32 has; /* enum hw_conn_has */
-	hw_ifindex interface;
-	hw_addr id_orig_h;
-	hw_addr id_resp_h;
-	hw_port id_orig_p;
-	hw_port id_resp_p;
+	hw_ktime ts;				  /* of its first packet */
+	hw_interval duration HW_IF(lasting);	  /* to the last packet that told something new */
+	__u64 orig_bytes HW_IF(lasting);	  /* payload of the originator: of TCP from sequence numbers */
+	__u64 resp_bytes HW_IF(lasting);	  /* payload of the responder */
+	__u64 missed_bytes;			  /* payload that was acknowledged and not seen */
+	__u64 orig_pkts;			  /* packets of the originator */
+	__u64 orig_ip_bytes;			  /* their octets, IP headers included */
+	__u64 resp_pkts;			  /* packets of the responder */
+	__u64 resp_ip_bytes;			  /* their octets, IP headers included */
+	__u32 has;				  /* enum hw_conn_has */
+	hw_ifindex interface;			  /* where its first packet was seen */
+	hw_addr id_orig_h;			  /* originator */
+	hw_addr id_resp_h;			  /* responder */
+	hw_port id_orig_p;			  /* its port, or ICMP's type; 0 of others */
+	hw_port id_resp_p;			  /* its port, or the type that answers, or the code; 0 of others */
 	enum hw_transport proto;
-	hw_ipproto ip_proto;
+	hw_ipproto ip_proto;			  /* protocol of IP */
 	enum hw_conn_state conn_state;
-	__u8 one_way;
-	__u16 vlan HW_IF(vlan);
-	__u16 inner_vlan HW_IF(inner_vlan);
-	hw_mac orig_l2_addr HW_IF(l2);
-	hw_mac resp_l2_addr HW_IF(resp_l2);
-	__u8 history[40];
-	__u64 number; /* of the flow, in this table */
-	__u64 parent; /* of the flow that carries it, 0 if none does */
+	hw_flag local_orig HW_IF(local);	  /* whether the originator is of a local network */
+	hw_flag local_resp HW_IF(local);	  /* whether the responder is */
+	__u8 unused[1];
+	__u16 vlan HW_IF(vlan);		  /* outermost VLAN id */
+	__u16 inner_vlan HW_IF(inner_vlan);	  /* VLAN id of the second tag */
+	hw_mac orig_l2_addr HW_IF(orig_l2);	  /* link-layer address of the originator's first packet, or its receiver's, seen from there */
+	hw_mac resp_l2_addr HW_IF(resp_l2);	  /* of the responder, likewise */
+	hw_letters history HW_IF(history);	  /* what happened, a letter each: docs/conn.md */
+	hw_uid uid;				  /* names this flow in all records */
+	hw_uid tunnel_parent;			  /* of the flow or tunnel that carries it */
+	hw_community_id community_id;		  /* names it in other products too */
 };
 
 #ifndef HW_RATE_SLOTS	    /* a test makes them few */

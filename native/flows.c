@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "../bpf/flow.h"
+#include "flow_ids.h"
 #include "headwater.h"
 
 #define CHUNK 1024
@@ -22,8 +23,8 @@ struct entry {
 	uint32_t interface;
 	uint32_t next_free;
 	uint64_t looked_at; /* when the heap has it next; 0: free */
-	uint64_t number;
-	uint64_t parent;
+	uint8_t uid[12];
+	uint8_t parent[12];
 };
 
 struct due {
@@ -33,14 +34,14 @@ struct due {
 
 struct hw_flows {
 	struct hw_flow_timeouts timeouts;
-	uint64_t secret[2];
+	uint64_t secret[2]; /* of uids */
+	uint64_t salt[2];   /* of the table: nobody outside can make keys that collide */
 	struct entry **chunks;
 	uint32_t chunk_count, used, free;
 	uint32_t *slots;
 	uint32_t mask;
 	struct due *heap;
 	size_t heap_count, heap_room;
-	uint64_t numbers;
 	uint32_t ending; /* where hw_flows_end() goes on */
 	struct hw_conn *into;
 	size_t made;
@@ -51,17 +52,23 @@ static struct entry *entry_of(const struct hw_flows *flows, uint32_t flow)
 	return &flows->chunks[flow / CHUNK][flow % CHUNK];
 }
 
-struct hw_flows *hw_flows_new(void)
+size_t hw_flows_count(const struct hw_flows *flows)
+{
+	return flows->used;
+}
+
+struct hw_flows *hw_flows_new(const uint64_t secret[2])
 {
 	struct hw_flows *flows = calloc(1, sizeof(*flows));
 
 	if (!flows)
 		return NULL;
 	flows->timeouts = (struct hw_flow_timeouts){300 * HW_SECOND, 60 * HW_SECOND, 60 * HW_SECOND, 60 * HW_SECOND, 60 * HW_SECOND};
+	memcpy(flows->secret, secret, sizeof(flows->secret));
 	flows->free = NOBODY;
 	flows->mask = 1023;
 	flows->slots = malloc((flows->mask + 1ul) * sizeof(*flows->slots));
-	if (!flows->slots || getrandom(flows->secret, sizeof(flows->secret), 0) < 0) {
+	if (!flows->slots || getrandom(flows->salt, sizeof(flows->salt), 0) < 0) {
 		hw_flows_free(flows);
 		return NULL;
 	}
@@ -92,12 +99,12 @@ static inline uint64_t mix(uint64_t hash, uint64_t word)
 
 static uint32_t hash_of(const struct hw_flows *flows, const struct hw_flow_key *key)
 {
-	uint64_t words[sizeof(*key) / 8], hash = flows->secret[0];
+	uint64_t words[sizeof(*key) / 8], hash = flows->salt[0];
 
 	memcpy(words, key, sizeof(words));
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		hash = mix(hash, words[i]);
-	hash = mix(hash, *(const uint32_t *)((const char *)key + sizeof(words)) ^ flows->secret[1]);
+	hash = mix(hash, *(const uint32_t *)((const char *)key + sizeof(words)) ^ flows->salt[1]);
 	return hash ^ hash >> 32;
 }
 
@@ -285,11 +292,11 @@ static void put(struct hw_flows *flows, const struct entry *entry)
 	row->resp_pkts = resp->packets;
 	row->resp_ip_bytes = resp->ip_bytes;
 	if (flow->last > flow->first) {
-		row->has |= HW_CONN_HAS_duration;
+		row->has |= HW_CONN_HAS_lasting;
 		row->duration = flow->last - flow->first;
 	}
 	if (flow->has & HW_HAS_l2)
-		row->has |= (is_zero(flow->l2[0]) ? 0 : HW_CONN_HAS_l2) | (is_zero(flow->l2[1]) ? 0 : HW_CONN_HAS_resp_l2);
+		row->has |= (is_zero(flow->l2[0]) ? 0 : HW_CONN_HAS_orig_l2) | (is_zero(flow->l2[1]) ? 0 : HW_CONN_HAS_resp_l2);
 	if (flow->has & HW_HAS_vlan)
 		row->has |= HW_CONN_HAS_vlan;
 	if (flow->has & HW_HAS_vlan_inner)
@@ -299,7 +306,6 @@ static void put(struct hw_flows *flows, const struct entry *entry)
 	memcpy(row->id_resp_h, entry->key.addr[!entry->orig], 16);
 	row->id_orig_p = entry->key.port[entry->orig];
 	row->id_resp_p = entry->key.port[!entry->orig];
-	row->one_way = entry->key.one_way;
 	row->ip_proto = flow->proto;
 	row->proto = flow->proto == HW_PROTO_TCP                                        ? HW_TRANSPORT_tcp :
 		     flow->proto == HW_PROTO_UDP                                        ? HW_TRANSPORT_udp :
@@ -310,8 +316,11 @@ static void put(struct hw_flows *flows, const struct entry *entry)
 	memcpy(row->orig_l2_addr, flow->l2[0], 6);
 	memcpy(row->resp_l2_addr, flow->l2[1], 6);
 	memcpy(row->history, flow->history, flow->history_length);
-	row->number = entry->number;
-	row->parent = entry->parent;
+	if (flow->history_length)
+		row->has |= HW_CONN_HAS_history;
+	memcpy(row->uid, entry->uid, sizeof(row->uid));
+	memcpy(row->tunnel_parent, entry->parent, sizeof(row->tunnel_parent));
+	hw_community_id_of(&entry->key, 0, row->community_id);
 }
 
 /* -- packets -------------------------------------------------------------------------------------------------------------------- */
@@ -398,8 +407,8 @@ static void add(struct hw_flows *flows, const struct hw_packet *row)
 		flip = begins_with_answer(row);
 		entry->orig = second ^ flip;
 		entry->interface = row->interface;
-		entry->number = ++flows->numbers;
-		entry->parent = 0;
+		memset(entry->parent, 0, sizeof(entry->parent));
+		hw_uid_of(&key, row->ts, flows->secret, entry->uid);
 		hw_flow_begin(&entry->flow, row, flip);
 	}
 	entry = entry_of(flows, flow);
@@ -431,6 +440,14 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 			add(flows, row);
 	}
 	*done = i;
+	return flows->made;
+}
+
+size_t hw_flows_expire(struct hw_flows *flows, uint64_t now, void *into)
+{
+	flows->into = into;
+	flows->made = 0;
+	expire(flows, now, HW_CONNS_ROOM);
 	return flows->made;
 }
 

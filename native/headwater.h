@@ -17,6 +17,11 @@ void hw_format_addresses(const void *first, const void *has, size_t stride, size
 /* The same for link-layer addresses (17 octets each). */
 void hw_format_macs(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 
+/* uids (18 octets at most, nothing where they are zero), community ids (30) and letters (40). Where `wanted` is 0, all are there. */
+void hw_format_uids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_community_ids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_letters(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+
 /* -- rollup.c: packets and octets by group, over rows of struct hw_packet `stride` octets apart ---------------------------- */
 
 struct hw_talker {
@@ -52,14 +57,18 @@ size_t hw_weirds_end(struct hw_weirds *, void *into);
 
 /* -- flows.c: packets to flows ---------------------------------------------------------------------------------------------- */
 
-enum { HW_CONNS_ROOM = 4096 };
+enum { HW_CONNS_ROOM = 4096 }; /* rows of struct hw_conn that `into` holds */
 struct hw_flows;
-struct hw_flows *hw_flows_new(void);
+/* `secret` is what uids are made with. NULL without memory. */
+struct hw_flows *hw_flows_new(const uint64_t secret[2]);
 void hw_flows_free(struct hw_flows *);
-/* Takes packets until `into` (struct hw_conn) is nearly full; `done` is how many it took. Returns how many flows ended. */
+/* Takes packets until `into` is nearly full; `done` is how many it took. Returns how many flows ended. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, void *into, size_t *done);
-/* Ends those that are left, a room's worth a call; 0 when there are none. */
+/* Ends those whose time has come, a room's worth a call. */
+size_t hw_flows_expire(struct hw_flows *, uint64_t now, void *into);
+/* Ends all that are left, a room's worth a call; 0 when there are none. */
 size_t hw_flows_end(struct hw_flows *, void *into);
+size_t hw_flows_count(const struct hw_flows *);
 
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 
