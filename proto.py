@@ -15,10 +15,12 @@ with open(os.path.join(out,"conn.log"),"w") as f:
         for b in batches:
             a=b.to_arrow(); ts=a["ts"].cast("int64").to_pylist()
             for r,t in zip(a.to_pylist(),ts):
-                r={k:v for k,v in r.items() if v is not None and k not in("interface","tunnel_parent")}
+                r={k:v for k,v in r.items() if v is not None and k not in("interface","tunnel_parent")} | ({"tunnel_parents":[r["tunnel_parent"]]} if r["tunnel_parent"] else {})
                 r["ts"]=t/1e9
                 r["local_orig"]=local(r["id.orig_h"]); r["local_resp"]=local(r["id.resp_h"])
                 f.write(json.dumps(r)+"\n")
+    from headwater._native import lib
     with Capture(path,Ledger()) as cap:
+        lib.hw_capture_carry(cap._decoder)
         for b in cap.read(): put(flows.find(b))
     put(flows.end())

@@ -188,7 +188,8 @@ HW_INLINE int hw_is_ip(struct hw_parser *p)
 
 /*
  * Go into what a tunnel carries: the first IP header's tuple becomes the outer one, and the row begins anew with the inner packet. `id` is
- * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep.
+ * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep. Who includes this may look at the packet that is
+ * the carrier before it is gone: HW_ENTERING.
  */
 HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int next)
 {
@@ -198,6 +199,9 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 		hw_weird(p, HW_WEIRD_exceeded_tunnel_max_depth);
 		return HW_NEXT_nothing;
 	}
+#ifdef HW_ENTERING
+	HW_ENTERING(p);
+#endif
 	if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer)) {
 		hw_copy_addr(row->outer_src, row->src);
 		hw_copy_addr(row->outer_dst, row->dst);

@@ -27,6 +27,11 @@ struct entry {
 	uint8_t parent[12];
 };
 
+struct tunnel {
+	struct hw_flow_key key;
+	uint8_t uid[12];
+};
+
 struct due {
 	uint64_t at;
 	uint32_t flow;
@@ -42,6 +47,9 @@ struct hw_flows {
 	uint32_t mask;
 	struct due *heap;
 	size_t heap_count, heap_room;
+	struct tunnel *tunnels; /* of IP in IP, by their endpoints */
+	uint32_t tunnel_count, tunnel_room;
+	uint8_t carrier[12]; /* the uid of what carries the next packet */
 	uint32_t ending; /* where hw_flows_end() goes on */
 	struct hw_conn *into;
 	size_t made;
@@ -85,6 +93,7 @@ void hw_flows_free(struct hw_flows *flows)
 	free(flows->chunks);
 	free(flows->slots);
 	free(flows->heap);
+	free(flows->tunnels);
 	free(flows);
 }
 
@@ -378,6 +387,33 @@ static int begins_with_answer(const struct hw_packet *row)
 	return 0;
 }
 
+/* The tunnel between two addresses that is no flow of its own. */
+static void carry_ip(struct hw_flows *flows, const struct hw_packet *row)
+{
+	struct hw_packet bare = *row;
+	struct hw_flow_key key;
+	struct tunnel *more;
+
+	bare.proto = 4;
+	hw_flow_key(&bare, &key);
+	for (uint32_t i = 0; i < flows->tunnel_count; i++)
+		if (!memcmp(&flows->tunnels[i].key, &key, sizeof(key))) {
+			memcpy(flows->carrier, flows->tunnels[i].uid, 12);
+			return;
+		}
+	if (flows->tunnel_count == flows->tunnel_room) {
+		more = realloc(flows->tunnels, (flows->tunnel_room * 2 + 16) * sizeof(*more));
+		if (!more)
+			return;
+		flows->tunnels = more;
+		flows->tunnel_room = flows->tunnel_room * 2 + 16;
+	}
+	more = &flows->tunnels[flows->tunnel_count++];
+	more->key = key;
+	hw_uid_of(&key, row->ts, flows->secret, more->uid);
+	memcpy(flows->carrier, more->uid, 12);
+}
+
 static void add(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_flow_key key;
@@ -407,7 +443,7 @@ static void add(struct hw_flows *flows, const struct hw_packet *row)
 		flip = begins_with_answer(row);
 		entry->orig = second ^ flip;
 		entry->interface = row->interface;
-		memset(entry->parent, 0, sizeof(entry->parent));
+		memcpy(entry->parent, flows->carrier, sizeof(entry->parent));
 		hw_uid_of(&key, row->ts, flows->secret, entry->uid);
 		hw_flow_begin(&entry->flow, row, flip);
 	}
@@ -419,6 +455,10 @@ static void add(struct hw_flows *flows, const struct hw_packet *row)
 		if (before != !!(entry->flow.marks & HW_FLOW_flipped))
 			entry->orig ^= 1;
 	}
+	if (row->segments)
+		memset(flows->carrier, 0, sizeof(flows->carrier));
+	else
+		memcpy(flows->carrier, entry->uid, sizeof(flows->carrier));
 	deadline = hw_flow_deadline(&entry->flow, &flows->timeouts);
 	if (!entry->looked_at || deadline < entry->looked_at)
 		schedule(flows, flow, deadline);
@@ -436,8 +476,12 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 
 		if (!expire(flows, row->ts, HW_CONNS_ROOM - 4) || flows->made >= HW_CONNS_ROOM - 4)
 			break;
-		if (hw_flow_is_of(row))
+		if (!row->segments && !(row->has & HW_HAS_ports))
+			carry_ip(flows, row);
+		else if (hw_flow_is_of(row))
 			add(flows, row);
+		else
+			memset(flows->carrier, 0, sizeof(flows->carrier));
 	}
 	*done = i;
 	return flows->made;

@@ -130,6 +130,8 @@ void hw_capture_choose(struct hw_capture *, const void *filter, uint64_t sample_
 void hw_capture_call(struct hw_capture *, uint32_t index, uint32_t number);
 /* These packets go to `writer` as well. Its interfaces without a name are called `unnamed`, which is kept by the caller. */
 void hw_capture_write(struct hw_capture *, struct hw_pcapng_writer *, const char *unnamed);
+/* From now on, what carries a tunnelled packet comes as a row before it, of 0 segments. */
+void hw_capture_carry(struct hw_capture *);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
 /* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a
