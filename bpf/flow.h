@@ -28,15 +28,6 @@ struct hw_flow_key {
 	__u32 apart; /* what else makes a flow another one (flow_key) */
 };
 
-/* Silence after which a flow is over, in nanoseconds. */
-struct hw_flow_timeouts {
-	__u64 tcp;
-	__u64 handshake; /* of TCP */
-	__u64 udp;
-	__u64 icmp;
-	__u64 other;
-};
-
 /* The type that answers an ICMP type (RFC 792, 950, 1256; RFC 4443, 2710, 4861, 4620, 6275); 0x10000 and the code, if nothing does. */
 HW_INLINE __u32 hw_icmp_counterpart(int is_v6, __u32 type, __u32 code)
 {
@@ -71,11 +62,23 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 {
 	if (!(row->has & HW_HAS_ip))
 		return 0;
+	switch (row->weird) { /* no packet of the length that its header tells */
+	case HW_WEIRD_truncated_IP_len:
+		if (row->tunnel_depth || row->ip_length + (row->has & HW_HAS_l2 ? 14 : 0) > row->length) /* a layer between may be wrong */
+			return 0;
+		break;
+	case HW_WEIRD_truncated_IP:
+	case HW_WEIRD_invalid_IP_header_size:
+	case HW_WEIRD_IPv4_min_header_size:
+		return 0;
+	default:
+		break;
+	}
 	switch (row->proto) {
 	case HW_PROTO_TCP:
 		return !!(row->has & HW_HAS_tcp);
 	case HW_PROTO_UDP:
-		return !!(row->has & HW_HAS_ports);
+		return !!(row->has & HW_HAS_payload);
 	case HW_PROTO_ICMP:
 	case HW_PROTO_ICMPV6:
 		return !!(row->has & HW_HAS_icmp);
@@ -129,7 +132,7 @@ HW_INLINE void hw_flow_begin(struct hw_flow *flow, const struct hw_packet *row, 
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->first = flow->last = row->ts;
 	flow->proto = row->proto;
-	flow->has = row->has;
+	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~(HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner) : row->has;
 	flow->vlan = row->vlan;
 	flow->vlan_inner = row->vlan_inner;
 	__builtin_memcpy(flow->l2[0], row->l2_src, 6);
@@ -184,54 +187,64 @@ HW_INLINE void hw_flow_add(struct hw_flow *flow, int which, const struct hw_pack
 		side->bytes += row->payload_length;
 }
 
-/* When it ends if no packet comes before. */
-HW_INLINE hw_ktime hw_flow_deadline(const struct hw_flow *flow, const struct hw_flow_timeouts *timeouts)
+/* A flow is looked at `first`, and then each `next` nanoseconds; it ends at the first look by which it was calm for `calm`. */
+HW_INLINE hw_ktime hw_flow_look(const struct hw_flow *flow, hw_ktime first, __u64 next, __u64 calm)
+{
+	hw_ktime least = flow->last + calm;
+
+	if (first > least || !next)
+		return first;
+	return first + ((least - first) / next + 1) * next;
+}
+
+HW_INLINE hw_ktime hw_earlier(hw_ktime one, hw_ktime other)
+{
+	return one < other ? one : other;
+}
+
+HW_INLINE hw_ktime hw_tcp_deadline(const struct hw_flow *flow, const struct hw_flow_settings *settings)
 {
 	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
-	hw_ktime end, at, calm = flow->last + HW_LINGER;
-	__u64 steps;
+	hw_ktime end = flow->last + (flow->marks & HW_FLOW_handshaken ? settings->tcp_timeout : settings->handshake_timeout);
+
+	if (flow->marks & HW_FLOW_ended)
+		return hw_earlier(flow->ended + settings->close_timeout, end);
+	if (flow->marks & HW_FLOW_reset)
+		return end;
+	if (flow->marks & HW_FLOW_attempt && (orig->state == HW_TCP_syn_sent || orig->state == HW_TCP_syn_ack_sent) && resp->state == HW_TCP_inactive)
+		end = hw_earlier(flow->attempt + settings->attempt_timeout, end);
+	if (!orig->closed && !resp->closed)
+		return end;
+	if (!(orig->closed && resp->closed) && orig->state != HW_TCP_reset && resp->state != HW_TCP_reset && orig->state != HW_TCP_inactive &&
+	    resp->state != HW_TCP_inactive)
+		return end;
+	end = hw_earlier(hw_flow_look(flow, flow->first + settings->linger_timeout, HW_NEXT_LOOK, settings->linger_timeout), end);
+	if (flow->marks & HW_FLOW_half_ended)
+		end = hw_earlier(hw_flow_look(flow, flow->half + HW_NEXT_LOOK, HW_NEXT_LOOK, settings->linger_timeout), end);
+	return end;
+}
+
+/* When it ends if no packet comes before. `resp_port` is the responder's. */
+HW_INLINE hw_ktime hw_flow_deadline(const struct hw_flow *flow, hw_port resp_port, const struct hw_flow_settings *settings)
+{
+	hw_ktime end;
 
 	switch (flow->proto) {
 	case HW_PROTO_TCP:
-		end = flow->last + (flow->marks & HW_FLOW_handshaken ? timeouts->tcp : timeouts->handshake);
-		break;
+		return hw_tcp_deadline(flow, settings);
 	case HW_PROTO_UDP:
-		return flow->last + timeouts->udp;
+		end = flow->last + settings->udp_timeout;
+		if (resp_port == 53 || resp_port == 137 || resp_port == 5353 || resp_port == 5355)
+			end = hw_earlier(hw_flow_look(flow, flow->first + settings->dns_timeout, settings->dns_timeout,
+						      settings->dns_timeout > HW_SECOND ? settings->dns_timeout - HW_SECOND : 0),
+					 end);
+		return end;
 	case HW_PROTO_ICMP:
 	case HW_PROTO_ICMPV6:
-		return flow->last + timeouts->icmp;
+		return flow->last + settings->icmp_timeout;
 	default:
-		return flow->last + timeouts->other;
+		return flow->last + settings->other_timeout;
 	}
-	if (flow->close_at)
-		return flow->close_at < end ? flow->close_at : end;
-	if (flow->marks & HW_FLOW_reset)
-		return end;
-	if (flow->attempt_at && (orig->state == HW_TCP_syn_sent || orig->state == HW_TCP_syn_ack_sent) && resp->state == HW_TCP_inactive &&
-	    flow->attempt_at < end)
-		end = flow->attempt_at;
-	if ((orig->closed || resp->closed) &&
-	    ((orig->closed && resp->closed) || orig->state == HW_TCP_reset || resp->state == HW_TCP_reset || orig->state == HW_TCP_inactive ||
-	     resp->state == HW_TCP_inactive)) {
-		/* it is looked at now and then, and must have been calm */
-		at = flow->first + HW_FIRST_LOOK;
-		if (at <= calm) {
-			steps = (calm - at) / HW_NEXT_LOOK + 1;
-			at += steps * HW_NEXT_LOOK;
-		}
-		if (at < end)
-			end = at;
-		if (flow->half_at) {
-			at = flow->half_at;
-			if (at <= calm) {
-				steps = (calm - at) / HW_NEXT_LOOK + 1;
-				at += steps * HW_NEXT_LOOK;
-			}
-			if (at < end)
-				end = at;
-		}
-	}
-	return end;
 }
 
 #endif

@@ -41,6 +41,9 @@ enum hw_flow_mark {
 	HW_FLOW_deferred = 1 << 4,   /* closed but for data that is missing yet */
 	HW_FLOW_handshaken = 1 << 5, /* one side is past its handshake: a longer silence is allowed */
 	HW_FLOW_flipped = 1 << 6,    /* the sides have changed places: its key is that of the other order */
+	HW_FLOW_attempt = 1 << 7,    /* `attempt` is set, */
+	HW_FLOW_half_ended = 1 << 8, /* `half`, */
+	HW_FLOW_ended = 1 << 9,	     /* and `ended` */
 };
 
 /* A part of a stream, by the lower 32 bits of its places. */
@@ -87,10 +90,10 @@ struct hw_side_more {
 
 struct hw_flow {
 	hw_ktime first;
-	hw_ktime last;	     /* see `duration` in docs/records.md */
-	hw_ktime attempt_at; /* when an unanswered attempt ends */
-	hw_ktime half_at;    /* when the other side's end is looked for */
-	hw_ktime close_at;   /* when it ends, closed as it is */
+	hw_ktime last;	  /* see `duration` in docs/records.md */
+	hw_ktime attempt; /* the last SYN */
+	hw_ktime half;	  /* one side has ended, */
+	hw_ktime ended;	  /* and both, or one by a RST */
 	__u32 seen;	     /* enum hw_seen */
 	__u16 marks;	     /* enum hw_flow_mark */
 	__u8 proto;

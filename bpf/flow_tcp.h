@@ -10,11 +10,7 @@
 #define HW_RST 4
 #define HW_ACK 16
 #define HW_FARTHEST 1048576 /* a SYN's or RST's number further off than this is not trusted */
-#define HW_ATTEMPT (5 * HW_SECOND)
-#define HW_CLOSE (5 * HW_SECOND)
-#define HW_LINGER (5 * HW_SECOND)
-#define HW_FIRST_LOOK (5 * HW_SECOND)
-#define HW_NEXT_LOOK (6 * HW_SECOND)
+#define HW_NEXT_LOOK (6 * HW_SECOND) /* tcp_session_timer */
 
 HW_INLINE int hw_in_handshake(const struct hw_side *side)
 {
@@ -174,7 +170,8 @@ HW_INLINE int hw_tcp_first(struct hw_flow *flow, int *which, const struct hw_pac
 
 	if (flags & HW_SYN && *which == HW_ORIG) {
 		hw_tcp_enter(flow, *which, flags & HW_ACK ? HW_TCP_syn_ack_sent : HW_TCP_syn_sent);
-		flow->attempt_at = row->ts + HW_ATTEMPT;
+		flow->attempt = row->ts;
+		flow->marks |= HW_FLOW_attempt;
 	} else if (flags & HW_SYN) {
 		if (!(flags & HW_ACK) && peer->state == HW_TCP_syn_ack_sent && row->seq == side->first) {
 			/* the SYN-ACK came first: two interfaces, read one after the other */
@@ -281,10 +278,13 @@ HW_INLINE void hw_tcp_close(struct hw_flow *flow, int which)
 	if (side->closed)
 		return;
 	side->closed = 1;
-	if (side->state == HW_TCP_reset || peer->closed || peer->state == HW_TCP_inactive)
-		flow->close_at = flow->last + HW_CLOSE;
-	else if (side->before != HW_TCP_inactive)
-		flow->half_at = flow->last + HW_NEXT_LOOK;
+	if (side->state == HW_TCP_reset || peer->closed || peer->state == HW_TCP_inactive) {
+		flow->ended = flow->last;
+		flow->marks |= HW_FLOW_ended;
+	} else if (side->before != HW_TCP_inactive) {
+		flow->half = flow->last;
+		flow->marks |= HW_FLOW_half_ended;
+	}
 }
 
 HW_INLINE void hw_tcp_end(struct hw_flow *flow, int which)

@@ -9,6 +9,7 @@
 #include "parser.h"
 
 #define HW_MAX_EXTENSIONS 10
+#define HW_MAX_DESTINATION_OPTIONS 4
 #define HW_MAX_OPTION_OCTETS 40 /* of IPv4 and of TCP: four bits of 32-bit words, less the fixed header */
 
 /* How long the IP packet is: what its header says, or, where that is 0 (offload), all that the layer below holds. */
@@ -136,6 +137,47 @@ HW_INLINE __u32 hw_jumbo_length(const struct hw_parser *p, __u32 at)
 	return hop && hop[2] == 0xc2 && hop[3] == 4 && hop[4] != 0xff ? hw_be32(hop + 4) + 40 : 0; /* no sum over 32 bits */
 }
 
+/* A Destination Options header of `size` octets at `at` may hold the sender's home address (RFC 6275, 6.3): that is who speaks. */
+HW_STEP int hw_parse_home_address(struct hw_parser *p, __u32 at, __u32 size)
+{
+	const __u8 *option;
+	__u32 stop = at + size;
+	int i;
+
+	if (!p)
+		return 0;
+	at += 2;
+	for (i = 0; i < HW_MAX_DESTINATION_OPTIONS; i++) {
+		option = hw_look(p, at, 2);
+		if (!option || at + 2 > stop)
+			return 0;
+		if (option[0] == 0xc9 && option[1] == 16) {
+			option = hw_look(p, at + 2, 16);
+			if (option && at + 18 <= stop)
+				hw_copy_addr(p->row.src, option);
+			return 0;
+		}
+		at += option[0] ? 2 + option[1] : 1; /* Pad1 has no length */
+	}
+	return 0;
+}
+
+/* The last address of a Routing header of type 0 or 2 that is still on its way (RFC 2460, 4.4; 6275, 6.4) is to whom the packet goes. */
+HW_STEP int hw_parse_routing(struct hw_parser *p, __u32 at, __u32 size)
+{
+	const __u8 *header;
+
+	if (!p)
+		return 0;
+	header = hw_look(p, at, 8);
+	if (!header || !header[3] || size < 24 || size % 16 != 8 || (header[2] != 0 && (header[2] != 2 || size != 24)))
+		return 0;
+	header = hw_look(p, at + size - 16, 16);
+	if (header)
+		hw_copy_addr(p->row.dst, header);
+	return 0;
+}
+
 /* One extension header, or AH behind IPv4. Returns 1 if row.proto names a further header that follows at p->at. */
 HW_STEP int hw_parse_extension(struct hw_parser *p)
 {
@@ -157,6 +199,7 @@ HW_STEP int hw_parse_extension(struct hw_parser *p)
 		break;
 	case 43:
 		bit = HW_IP_OPTION_routing;
+		hw_parse_routing(p, p->at, size);
 		break;
 	case 44:
 		bit = HW_IP_OPTION_fragment;
@@ -171,6 +214,7 @@ HW_STEP int hw_parse_extension(struct hw_parser *p)
 		break;
 	case 60:
 		bit = HW_IP_OPTION_destination;
+		hw_parse_home_address(p, p->at, size);
 		break;
 	case 135: /* mobility and HIP carry nothing behind them */
 		p->row.ip_options |= HW_IP_OPTION_mobility;

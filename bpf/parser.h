@@ -57,6 +57,7 @@ enum hw_next {
 	HW_NEXT_ayiya,
 	HW_NEXT_nsh,
 	HW_NEXT_pbb,
+	HW_NEXT_wlan,
 };
 
 struct hw_parser {
@@ -80,7 +81,7 @@ struct hw_parser {
 /* The layers that stay when a tunnel is entered. */
 #define HW_HAS_KEPT                                                                                                                        \
 	(HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_vlan | HW_HAS_vlan_inner | HW_HAS_mpls | HW_HAS_pppoe | HW_HAS_outer | HW_HAS_outer_ports | \
-	 HW_HAS_outer_ipv6 | HW_HAS_hash)
+	 HW_HAS_outer_ipv6 | HW_HAS_hash | HW_PACKET_HAS_l2_apart)
 /* The rare columns: of what begins anew, and of what stays. */
 #define HW_HAS_RARE (HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_neighbor | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp)
 #define HW_HAS_RARE_OUTER (HW_HAS_outer | HW_HAS_outer_ports | HW_HAS_tunnel_id | HW_HAS_mpls | HW_HAS_hash)
@@ -200,7 +201,7 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 		return HW_NEXT_nothing;
 	}
 #ifdef HW_ENTERING
-	HW_ENTERING(p);
+	HW_ENTERING(p, tunnel);
 #endif
 	if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer)) {
 		hw_copy_addr(row->outer_src, row->src);
@@ -214,7 +215,7 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 	}
 	if (row->has & HW_HAS_RARE)
 		__builtin_memset((__u8 *)row + HW_ROW_RARE, 0, HW_ROW_OUTER - HW_ROW_RARE);
-	row->has &= HW_HAS_KEPT;
+	row->has = (row->has & HW_HAS_KEPT) | (row->has & HW_HAS_ip ? (__u32)HW_PACKET_HAS_l2_apart : 0);
 	p->headers = 0;
 	__builtin_memset((__u8 *)row + HW_ROW_INNER, 0, HW_ROW_RARE - HW_ROW_INNER);
 	row->tunnel = tunnel;

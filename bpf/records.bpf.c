@@ -7,12 +7,15 @@ struct hw_schema {
 	struct hw_rate rate;
 	struct hw_weird_row weird;
 	struct hw_conn conn;
+	struct hw_tunnel_row tunnel;
+	struct hw_flow_settings flow_settings;
 	struct hw_counters counters;
 	struct hw_control control;
 	struct hw_rate_slot rate_slot;
 	enum hw_has has;
 	enum hw_weird_has weird_has;
 	enum hw_conn_has conn_has;
+	enum hw_tunnel_action tunnel_action;
 	enum hw_transport transport;
 	enum hw_conn_state conn_state;
 	enum hw_ip_option ip_option;

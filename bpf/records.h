@@ -32,6 +32,7 @@ typedef __u32 hw_ifindex; /* named by the batch that carries the row */
 typedef __u8 hw_flag;	  /* 0 or 1 */
 typedef __u64 hw_interval;	   /* nanoseconds; shown in seconds */
 typedef __u8 hw_uid[12];	   /* "C" and base62; all zero: none */
+typedef __u8 hw_uids[48];	   /* several, with commas between them */
 typedef __u8 hw_community_id[20];  /* "1:" and base64 */
 typedef __u8 hw_letters[40];	   /* ASCII, zeros behind it */
 typedef __u16 hw_ethertype;
@@ -91,6 +92,11 @@ enum hw_has {
 	HW_HAS_interface = 1 << 29,    /* of a rate or weird: one that did not find its table full */
 	HW_HAS_outer_ipv6 = 1 << 30,   /* a tunnel over IPv6 */
 	HW_HAS_quoted_ipv6 = 1u << 31, /* an ICMPv6 error with the IP header of what it is about */
+};
+
+/* A layer of packets alone, where a rate or weird has `interface`. */
+enum hw_packet_has {
+	HW_PACKET_HAS_l2_apart = 1 << 29, /* between the link-layer header and src and dst lies another IP header, or it is no Ethernet's */
 };
 
 /* What carries the packet whose addresses are src and dst. */
@@ -361,6 +367,13 @@ enum hw_conn_has {
 	HW_CONN_HAS_local = 1 << 6,	 /* local networks are known */
 };
 
+/* What a tunnel's row tells (Zeek: scripts/base/frameworks/tunnels/main.zeek). */
+enum hw_tunnel_action {
+	HW_TUNNEL_ACTION_discover, /* the first flow within it has begun */
+	HW_TUNNEL_ACTION_close,	   /* the flow that carries is over */
+	HW_TUNNEL_ACTION_expire,   /* nothing was carried for a day (tunnel_timeout_s); of those that no flow of their own carries */
+} HW_PACKED;
+
 /* A transport, as Zeek names it. */
 enum hw_transport {
 	HW_TRANSPORT_unknown_transport, /* ip_proto tells which */
@@ -385,6 +398,36 @@ enum hw_conn_state {
 	HW_CONN_STATE_SH,     /* the originator sent a SYN and a FIN, without a SYN-ACK */
 	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN; of UDP, only the responder spoke */
 } HW_PACKED;
+
+/* What carries other packets: a flow over UDP, or the addresses between which IP carries IP or GRE. */
+struct hw_tunnel_row {
+	hw_ktime ts;		/* when that became known */
+	hw_addr id_orig_h;	/* who sent the first packet */
+	hw_addr id_resp_h;	/* to whom */
+	hw_port id_orig_p;	/* 0 where no port is */
+	hw_port id_resp_p;
+	hw_uid uid;		/* that of the flow, or one of its own */
+	enum hw_tunnel tunnel_type;
+	enum hw_tunnel_action action;
+	__u8 unused[6];
+};
+
+/* How flows are kept. Silence after which one is over, in nanoseconds; Zeek's names are those of scripts/base/init-bare.zeek. */
+struct hw_flow_settings {
+	__u64 secret[2];	  /* what uids are made with */
+	__u64 sample_below;	  /* a hash of 32 bits below it makes a flow: 2^32 / N for 1 in N; 0 for all */
+	__u64 most;		  /* flows at a time */
+	__u64 tcp_timeout;	  /* tcp_inactivity_timeout */
+	__u64 handshake_timeout;  /* udp_inactivity_timeout, which Zeek has for TCP till both sides are past it */
+	__u64 attempt_timeout;	  /* tcp_attempt_delay: nobody answers a SYN */
+	__u64 close_timeout;	  /* tcp_close_delay: after both sides have ended */
+	__u64 linger_timeout;	  /* tcp_connection_linger: after one side has */
+	__u64 udp_timeout;	  /* udp_inactivity_timeout */
+	__u64 dns_timeout;	  /* dns_session_timeout: UDP to port 53, 137, 5353 or 5355 */
+	__u64 icmp_timeout;	  /* icmp_inactivity_timeout */
+	__u64 other_timeout;	  /* unknown_ip_inactivity_timeout */
+	__u64 tunnel_timeout;	  /* Tunnel::expiration_interval */
+};
 
 /* One flow, when it is over: Zeek's conn.log. The originator is who spoke first, as far as that can be told. */
 struct hw_conn {
@@ -415,7 +458,7 @@ struct hw_conn {
 	hw_mac resp_l2_addr HW_IF(resp_l2);	  /* of the responder, likewise */
 	hw_letters history HW_IF(history);	  /* what happened, a letter each: docs/conn.md */
 	hw_uid uid;				  /* names this flow in all records */
-	hw_uid tunnel_parent;			  /* of the flow or tunnel that carries it */
+	hw_uids tunnel_parents;			  /* of the flows and tunnels that carry it, the one with the most packets first; at most 4 */
 	hw_community_id community_id;		  /* names it in other products too */
 };
 

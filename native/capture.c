@@ -9,8 +9,8 @@
 
 #include "../bpf/records.h"
 #include "capture.h"
-static void enter(struct hw_parser *parser);
-#define HW_ENTERING(p) enter(p)
+static void enter(struct hw_parser *parser, enum hw_tunnel tunnel);
+#define HW_ENTERING(p, tunnel) enter(p, tunnel)
 #include "../bpf/packet.h"
 #include "choice.h"
 #include "pcapng_writer.h"
@@ -25,14 +25,15 @@ struct whole {
 	int carries; /* whether carriers are rows too */
 };
 
-/* A tunnel is entered: what carries it stands for no packet of its own. */
-static void enter(struct hw_parser *parser)
+/* A tunnel is entered: what carries it stands for no packet of its own, and tells what it carries. */
+static void enter(struct hw_parser *parser, enum hw_tunnel tunnel)
 {
 	struct whole *whole = (struct whole *)((char *)parser - offsetof(struct whole, parser));
 
 	if (!whole->carries || !(parser->row.has & HW_HAS_ip))
 		return;
 	whole->carriers[whole->carrier_count] = parser->row;
+	whole->carriers[whole->carrier_count].tunnel = tunnel;
 	whole->carriers[whole->carrier_count++].segments = 0;
 }
 

@@ -1,86 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Flows of packets that reach user space: where they are kept, when they end, and their rows. What a flow is says bpf/flow.h.
- *
- * Flows lie in chunks and never move; an open-addressing table finds them by their key. When each may end is in a heap; a packet makes that
- * later without touching the heap, so an entry that comes up too early is put back.
- */
+/* Packets to flows, in user space: which flow a packet is of, when that ends, what carries it. What a flow is says bpf/flow.h. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "../bpf/flow.h"
 #include "flow_ids.h"
-#include "headwater.h"
+#include "flows.h"
+#include "fragments.h"
 
-#define CHUNK 1024
-#define NOBODY UINT32_MAX
+#define SPARE 8 /* rows that one packet may make */
+#define DATAGRAMS 4096
+#define TRIES 64
 
-struct entry {
-	struct hw_flow flow;
-	struct hw_flow_key key;
-	uint8_t orig; /* which of the key's endpoints is the originator */
-	uint32_t interface;
-	uint32_t next_free;
-	uint64_t looked_at; /* when the heap has it next; 0: free */
-	uint8_t uid[12];
-	uint8_t parent[12];
-};
-
-struct tunnel {
-	struct hw_flow_key key;
-	uint8_t uid[12];
-};
-
-struct due {
-	uint64_t at;
+struct carrier {
 	uint32_t flow;
+	enum hw_tunnel tunnel;
+	uint8_t uid[12];
 };
 
 struct hw_flows {
-	struct hw_flow_timeouts timeouts;
-	uint64_t secret[2]; /* of uids */
-	uint64_t salt[2];   /* of the table: nobody outside can make keys that collide */
-	struct entry **chunks;
-	uint32_t chunk_count, used, free;
-	uint32_t *slots;
-	uint32_t mask;
-	struct due *heap;
-	size_t heap_count, heap_room;
-	struct tunnel *tunnels; /* of IP in IP, by their endpoints */
-	uint32_t tunnel_count, tunnel_room;
-	uint8_t carrier[12]; /* the uid of what carries the next packet */
+	struct hw_flow_settings settings;
+	uint64_t secret[2]; /* of them */
+	struct hw_flow_table table;
+	struct hw_fragments *fragments;
+	struct hw_prefix *local;
+	size_t local_count;
+	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
+	uint32_t carrier_count;
 	uint32_t ending; /* where hw_flows_end() goes on */
-	struct hw_conn *into;
-	size_t made;
+	struct hw_flows_counts counts;
+	struct hw_found *found;
 };
 
-static struct entry *entry_of(const struct hw_flows *flows, uint32_t flow)
-{
-	return &flows->chunks[flow / CHUNK][flow % CHUNK];
-}
-
-size_t hw_flows_count(const struct hw_flows *flows)
-{
-	return flows->used;
-}
-
-struct hw_flows *hw_flows_new(const uint64_t secret[2])
+struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *local, size_t local_count)
 {
 	struct hw_flows *flows = calloc(1, sizeof(*flows));
 
 	if (!flows)
 		return NULL;
-	flows->timeouts = (struct hw_flow_timeouts){300 * HW_SECOND, 60 * HW_SECOND, 60 * HW_SECOND, 60 * HW_SECOND, 60 * HW_SECOND};
-	memcpy(flows->secret, secret, sizeof(flows->secret));
-	flows->free = NOBODY;
-	flows->mask = 1023;
-	flows->slots = malloc((flows->mask + 1ul) * sizeof(*flows->slots));
-	if (!flows->slots || getrandom(flows->salt, sizeof(flows->salt), 0) < 0) {
+	memcpy(&flows->settings, settings, sizeof(flows->settings));
+	memcpy(flows->secret, flows->settings.secret, sizeof(flows->secret));
+	flows->local = calloc(local_count + 1, sizeof(*local));
+	flows->local_count = local_count;
+	if (!flows->local || hw_flow_table_make(&flows->table) || !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
 		hw_flows_free(flows);
 		return NULL;
 	}
-	memset(flows->slots, 0xff, (flows->mask + 1ul) * sizeof(*flows->slots));
+	if (local_count)
+		memcpy(flows->local, local, local_count * sizeof(*local));
 	return flows;
 }
 
@@ -88,422 +54,333 @@ void hw_flows_free(struct hw_flows *flows)
 {
 	if (!flows)
 		return;
-	for (uint32_t i = 0; i < flows->chunk_count; i++)
-		free(flows->chunks[i]);
-	free(flows->chunks);
-	free(flows->slots);
-	free(flows->heap);
-	free(flows->tunnels);
+	hw_flow_table_clear(&flows->table);
+	hw_fragments_free(flows->fragments);
+	free(flows->local);
 	free(flows);
 }
 
-/* -- finding ------------------------------------------------------------------------------------------------------------------ */
-
-static inline uint64_t mix(uint64_t hash, uint64_t word)
+void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *into)
 {
-	unsigned __int128 product = (unsigned __int128)(hash ^ word) * 0x9e3779b97f4a7c15ull;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint32_t hash_of(const struct hw_flows *flows, const struct hw_flow_key *key)
-{
-	uint64_t words[sizeof(*key) / 8], hash = flows->salt[0];
-
-	memcpy(words, key, sizeof(words));
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		hash = mix(hash, words[i]);
-	hash = mix(hash, *(const uint32_t *)((const char *)key + sizeof(words)) ^ flows->salt[1]);
-	return hash ^ hash >> 32;
-}
-
-/* The slot of that key, or the free one where it belongs. */
-static uint32_t slot_of(const struct hw_flows *flows, const struct hw_flow_key *key)
-{
-	uint32_t at = hash_of(flows, key) & flows->mask;
-
-	while (flows->slots[at] != NOBODY && memcmp(&entry_of(flows, flows->slots[at])->key, key, sizeof(*key)))
-		at = (at + 1) & flows->mask;
-	return at;
-}
-
-static int grow(struct hw_flows *flows)
-{
-	uint32_t *old = flows->slots, mask = flows->mask;
-
-	flows->slots = malloc((mask + 1ul) * 2 * sizeof(*flows->slots));
-	if (!flows->slots) {
-		flows->slots = old;
-		return -1;
-	}
-	flows->mask = mask * 2 + 1;
-	memset(flows->slots, 0xff, (flows->mask + 1ul) * sizeof(*flows->slots));
-	for (uint32_t i = 0; i <= mask; i++)
-		if (old[i] != NOBODY)
-			flows->slots[slot_of(flows, &entry_of(flows, old[i])->key)] = old[i];
-	free(old);
-	return 0;
-}
-
-/* Take a flow out, and close the hole that it leaves in its run of slots. */
-static void forget(struct hw_flows *flows, uint32_t slot)
-{
-	uint32_t hole = slot, at = slot, home;
-	struct entry *entry = entry_of(flows, flows->slots[slot]);
-
-	entry->looked_at = 0;
-	entry->next_free = flows->free;
-	flows->free = flows->slots[slot];
-	flows->used--;
-	for (;;) {
-		at = (at + 1) & flows->mask;
-		if (flows->slots[at] == NOBODY)
-			break;
-		home = hash_of(flows, &entry_of(flows, flows->slots[at])->key) & flows->mask;
-		if (((at - home) & flows->mask) >= ((at - hole) & flows->mask)) {
-			flows->slots[hole] = flows->slots[at];
-			hole = at;
-		}
-	}
-	flows->slots[hole] = NOBODY;
-}
-
-static uint32_t new_entry(struct hw_flows *flows)
-{
-	struct entry **chunks;
-	uint32_t flow = flows->free;
-
-	if (flow == NOBODY) {
-		chunks = realloc(flows->chunks, (flows->chunk_count + 1ul) * sizeof(*chunks));
-		if (!chunks)
-			return NOBODY;
-		flows->chunks = chunks;
-		chunks[flows->chunk_count] = calloc(CHUNK, sizeof(struct entry));
-		if (!chunks[flows->chunk_count])
-			return NOBODY;
-		for (uint32_t i = CHUNK; i-- > 0;) {
-			flow = flows->chunk_count * CHUNK + i;
-			chunks[flows->chunk_count][i].next_free = flows->free;
-			flows->free = flow;
-		}
-		flows->chunk_count++;
-	}
-	flows->free = entry_of(flows, flow)->next_free;
-	flows->used++;
-	return flow;
-}
-
-/* -- when they end -------------------------------------------------------------------------------------------------------------- */
-
-static int schedule(struct hw_flows *flows, uint32_t flow, uint64_t at)
-{
-	struct due *heap;
-	size_t i, parent;
-
-	if (flows->heap_count == flows->heap_room) {
-		heap = realloc(flows->heap, (flows->heap_room * 2 + 1024) * sizeof(*heap));
-		if (!heap)
-			return -1;
-		flows->heap = heap;
-		flows->heap_room = flows->heap_room * 2 + 1024;
-	}
-	heap = flows->heap;
-	for (i = flows->heap_count++; i && heap[parent = (i - 1) / 2].at > at; i = parent)
-		heap[i] = heap[parent];
-	heap[i] = (struct due){at, flow};
-	entry_of(flows, flow)->looked_at = at;
-	return 0;
-}
-
-static struct due next_due(struct hw_flows *flows)
-{
-	struct due first = flows->heap[0], last = flows->heap[--flows->heap_count], *heap = flows->heap;
-	size_t i = 0, child;
-
-	while ((child = 2 * i + 1) < flows->heap_count) {
-		child += child + 1 < flows->heap_count && heap[child + 1].at < heap[child].at;
-		if (heap[child].at >= last.at)
-			break;
-		heap[i] = heap[child];
-		i = child;
-	}
-	heap[i] = last;
-	return first;
+	*into = flows->counts;
+	into->flows = flows->table.used - flows->counts.only_carrying;
+	hw_fragments_counts(flows->fragments, &into->fragments_waiting, &into->fragments_given_up);
 }
 
 /* -- rows ----------------------------------------------------------------------------------------------------------------------- */
 
-static int has_rst_first(const struct hw_flow *flow)
+static int is_local(const struct hw_flows *flows, const uint8_t *addr)
 {
-	int i = 0;
+	for (size_t i = 0; i < flows->local_count; i++) {
+		const struct hw_prefix *prefix = &flows->local[i];
+		uint32_t octets = prefix->bits / 8, bits = prefix->bits % 8;
 
-	i += i < flow->history_length && flow->history[i] == '^';
-	if (i >= flow->history_length || flow->history[i] != 'S')
-		return 0;
-	for (i++; i < flow->history_length; i++) {
-		if (flow->history[i] == 'R')
+		if (!memcmp(prefix->addr, addr, octets) && (!bits || !((prefix->addr[octets] ^ addr[octets]) >> (8 - bits))))
 			return 1;
-		if (strchr("HAFGIQ", flow->history[i]))
-			return 0;
 	}
 	return 0;
 }
 
-static enum hw_conn_state state_of(const struct hw_flow *flow, uint64_t orig_bytes, uint64_t resp_bytes)
+static void put_tunnel(struct hw_flows *flows, const struct hw_entry *entry, uint64_t ts, enum hw_tunnel_action action)
 {
-	enum hw_tcp_state o = flow->sides[HW_ORIG].state, r = flow->sides[HW_RESP].state;
-	int o_silent = o == HW_TCP_inactive || o == HW_TCP_partial, r_silent = r == HW_TCP_inactive || r == HW_TCP_partial;
-
-	if (flow->proto == HW_PROTO_UDP)
-		return o ? r ? HW_CONN_STATE_SF : HW_CONN_STATE_S0 : r ? HW_CONN_STATE_SHR : HW_CONN_STATE_OTH;
-	if (flow->proto != HW_PROTO_TCP)
-		return HW_CONN_STATE_OTH;
-	if (r == HW_TCP_reset) {
-		if (o == HW_TCP_syn_sent || o == HW_TCP_syn_ack_sent || (o == HW_TCP_reset && !orig_bytes && !resp_bytes))
-			return HW_CONN_STATE_REJ;
-		return o_silent ? HW_CONN_STATE_RSTRH : HW_CONN_STATE_RSTR;
-	}
-	if (o == HW_TCP_reset) {
-		if (!r_silent)
-			return HW_CONN_STATE_RSTO;
-		return has_rst_first(flow) ? HW_CONN_STATE_RSTOS0 : HW_CONN_STATE_OTH;
-	}
-	if (r == HW_TCP_closed && o == HW_TCP_closed)
-		return HW_CONN_STATE_SF;
-	if (o == HW_TCP_closed)
-		return r_silent ? HW_CONN_STATE_SH : HW_CONN_STATE_S2;
-	if (r == HW_TCP_closed)
-		return o_silent ? HW_CONN_STATE_SHR : HW_CONN_STATE_S3;
-	if (o == HW_TCP_syn_sent && r == HW_TCP_inactive)
-		return HW_CONN_STATE_S0;
-	return o == HW_TCP_established && r == HW_TCP_established ? HW_CONN_STATE_S1 : HW_CONN_STATE_OTH;
-}
-
-static int is_zero(const uint8_t *mac)
-{
-	return !memcmp(mac, (const uint8_t[6]){0}, 6);
-}
-
-static void put(struct hw_flows *flows, const struct entry *entry)
-{
-	const struct hw_flow *flow = &entry->flow;
-	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
-	struct hw_conn *row = &flows->into[flows->made++];
+	struct hw_tunnel_row *row = (struct hw_tunnel_row *)flows->found->tunnels + flows->found->tunnel_count++;
 
 	memset(row, 0, sizeof(*row));
-	row->ts = flow->first;
-	row->orig_bytes = flow->proto == HW_PROTO_TCP ? hw_stream_bytes(orig, resp) : orig->bytes;
-	row->resp_bytes = flow->proto == HW_PROTO_TCP ? hw_stream_bytes(resp, orig) : resp->bytes;
-	row->conn_state = state_of(flow, row->orig_bytes, row->resp_bytes);
-	row->missed_bytes = flow->more[0].missed + flow->more[1].missed;
-	row->orig_pkts = orig->packets;
-	row->orig_ip_bytes = orig->ip_bytes;
-	row->resp_pkts = resp->packets;
-	row->resp_ip_bytes = resp->ip_bytes;
-	if (flow->last > flow->first) {
-		row->has |= HW_CONN_HAS_lasting;
-		row->duration = flow->last - flow->first;
-	}
-	if (flow->has & HW_HAS_l2)
-		row->has |= (is_zero(flow->l2[0]) ? 0 : HW_CONN_HAS_orig_l2) | (is_zero(flow->l2[1]) ? 0 : HW_CONN_HAS_resp_l2);
-	if (flow->has & HW_HAS_vlan)
-		row->has |= HW_CONN_HAS_vlan;
-	if (flow->has & HW_HAS_vlan_inner)
-		row->has |= HW_CONN_HAS_inner_vlan;
-	row->interface = entry->interface;
+	row->ts = ts;
 	memcpy(row->id_orig_h, entry->key.addr[entry->orig], 16);
 	memcpy(row->id_resp_h, entry->key.addr[!entry->orig], 16);
 	row->id_orig_p = entry->key.port[entry->orig];
 	row->id_resp_p = entry->key.port[!entry->orig];
-	row->ip_proto = flow->proto;
-	row->proto = flow->proto == HW_PROTO_TCP                                        ? HW_TRANSPORT_tcp :
-		     flow->proto == HW_PROTO_UDP                                        ? HW_TRANSPORT_udp :
-		     flow->proto == HW_PROTO_ICMP || flow->proto == HW_PROTO_ICMPV6 ? HW_TRANSPORT_icmp :
-											  HW_TRANSPORT_unknown_transport;
-	row->vlan = flow->vlan;
-	row->inner_vlan = flow->vlan_inner;
-	memcpy(row->orig_l2_addr, flow->l2[0], 6);
-	memcpy(row->resp_l2_addr, flow->l2[1], 6);
-	memcpy(row->history, flow->history, flow->history_length);
-	if (flow->history_length)
-		row->has |= HW_CONN_HAS_history;
 	memcpy(row->uid, entry->uid, sizeof(row->uid));
-	memcpy(row->tunnel_parent, entry->parent, sizeof(row->tunnel_parent));
-	hw_community_id_of(&entry->key, 0, row->community_id);
+	row->tunnel_type = entry->tunnel;
+	row->action = action;
+}
+
+/* A flow is over. `now` is 0 at the end of all. */
+static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now)
+{
+	struct hw_entry *entry = hw_flow_at(&flows->table, flow);
+	struct hw_conn *row;
+
+	if (entry->only_carries) {
+		if (now && entry->tunnel)
+			put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
+		flows->counts.only_carrying--;
+	} else {
+		row = (struct hw_conn *)flows->found->conns + flows->found->conn_count++;
+		hw_conn_of(entry, row);
+		if (flows->local_count) {
+			row->has |= HW_CONN_HAS_local;
+			row->local_orig = is_local(flows, row->id_orig_h);
+			row->local_resp = is_local(flows, row->id_resp_h);
+		}
+		if (entry->tunnel)
+			put_tunnel(flows, entry, now ? now : flows->counts.latest, HW_TUNNEL_ACTION_close);
+		flows->counts.ended++;
+		flows->counts.letters_lost += entry->flow.overflows;
+	}
+	hw_flow_forget(&flows->table, flow);
+}
+
+static int is_full(const struct hw_flows *flows)
+{
+	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->tunnel_count + SPARE > HW_CONNS_ROOM;
+}
+
+/* -- when they end -------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t deadline(const struct hw_flows *flows, const struct hw_entry *entry)
+{
+	if (entry->only_carries)
+		return entry->flow.last + flows->settings.tunnel_timeout;
+	return hw_flow_deadline(&entry->flow, entry->key.port[!entry->orig], &flows->settings);
+}
+
+/* End what is due. Returns 0 if there is no more room for rows. */
+static int expire(struct hw_flows *flows, uint64_t now)
+{
+	uint32_t flow;
+	uint64_t at;
+
+	for (;;) {
+		if (is_full(flows))
+			return 0;
+		flow = hw_flow_next_due(&flows->table, now);
+		if (flow == HW_NOBODY)
+			return 1;
+		at = deadline(flows, hw_flow_at(&flows->table, flow));
+		if (at > now)
+			hw_flow_is_due(&flows->table, flow, at);
+		else
+			finish(flows, flow, now);
+	}
+}
+
+/* The table is full: one goes that nobody has answered, the oldest; or else the one that would end first. */
+static void make_room(struct hw_flows *flows, uint64_t now)
+{
+	uint32_t flow = flows->table.oldest, next;
+	uint64_t at;
+
+	for (int i = 0; flow == HW_NOBODY && i < TRIES; i++) {
+		next = hw_flow_next_due(&flows->table, UINT64_MAX);
+		if (next == HW_NOBODY)
+			return;
+		at = deadline(flows, hw_flow_at(&flows->table, next));
+		hw_flow_is_due(&flows->table, next, at);
+		if (flows->table.heap[0].at >= at || i == TRIES - 1)
+			flow = next;
+	}
+	flows->counts.evicted++;
+	finish(flows, flow, now);
 }
 
 /* -- packets -------------------------------------------------------------------------------------------------------------------- */
 
-/* End what is due at `now`. Returns 0 if there is no more room for rows. */
-static int expire(struct hw_flows *flows, uint64_t now, size_t room)
+static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_flow_key *key, int second, int only_carries)
 {
-	while (flows->heap_count && flows->heap[0].at <= now) {
-		struct due due;
-		struct entry *entry;
-		uint64_t deadline;
+	int flip = !only_carries && hw_begins_with_answer(row);
+	struct hw_entry *entry;
+	uint32_t flow;
 
-		if (flows->made >= room)
-			return 0;
-		due = next_due(flows);
-		entry = entry_of(flows, due.flow);
-		if (entry->looked_at != due.at)
+	if (flows->table.used >= flows->settings.most)
+		make_room(flows, row->ts);
+	flow = hw_flow_make(&flows->table, key);
+	if (flow == HW_NOBODY)
+		return flow;
+	entry = hw_flow_at(&flows->table, flow);
+	entry->orig = second ^ flip;
+	entry->interface = row->interface;
+	entry->only_carries = only_carries;
+	hw_uid_of(key, row->ts, flows->secret, entry->uid);
+	hw_flow_begin(&entry->flow, row, flip);
+	flows->counts.begun += !only_carries;
+	flows->counts.only_carrying += only_carries;
+	return flow;
+}
+
+/* This flow is within those tunnels. */
+static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct hw_packet *row)
+{
+	const struct carrier *innermost = &flows->carriers[flows->carrier_count - 1];
+	struct hw_parent *parent;
+
+	for (uint32_t i = 0; i < flows->carrier_count; i++) {
+		struct hw_entry *by = hw_flow_at(&flows->table, flows->carriers[i].flow);
+
+		if (!by->due || by->tunnel || memcmp(by->uid, flows->carriers[i].uid, sizeof(by->uid)))
 			continue;
-		deadline = hw_flow_deadline(&entry->flow, &flows->timeouts);
-		if (deadline > now) {
-			schedule(flows, due.flow, deadline); /* there is room for what was there before */
-			continue;
+		by->tunnel = flows->carriers[i].tunnel;
+		put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
+	}
+	if (!entry->parents)
+		entry->parents = calloc(HW_PARENTS, sizeof(*entry->parents));
+	for (parent = entry->parents; parent && parent < entry->parents + HW_PARENTS; parent++)
+		if (!parent->packets || !memcmp(parent->uid, innermost->uid, sizeof(parent->uid))) {
+			memcpy(parent->uid, innermost->uid, sizeof(parent->uid));
+			parent->packets += parent->packets < UINT32_MAX;
+			return;
 		}
-		put(flows, entry);
-		forget(flows, slot_of(flows, &entry->key));
-	}
-	return 1;
 }
 
-static int is_server(const struct hw_packet *row, uint16_t port)
+/* A packet of a flow. Returns its flow. */
+static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 {
-	static const uint16_t TCP[] = {21, 22, 25, 53, 80, 81, 88, 102, 110, 135, 139, 143, 389, 443, 445, 502, 563, 585, 587, 614, 631, 636, 989, 990, 992, 993, 995,
-		1080, 1434, 1883, 2811, 3128, 3268, 3306, 3389, 5222, 5223, 5269, 5432, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8888, 20000};
-	static const uint16_t UDP[] = {53, 67, 88, 123, 137, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3268, 3389, 3544, 4789, 5060, 5072, 5353, 5355, 6081, 20000};
-	const uint16_t *list = row->proto == HW_PROTO_TCP ? TCP : UDP;
-	size_t count = row->proto == HW_PROTO_TCP ? sizeof(TCP) / sizeof(*TCP) : sizeof(UDP) / sizeof(*UDP);
+	struct hw_flow_key key;
+	int second = hw_flow_key(row, &key), which, flipped;
+	uint32_t flow = hw_flow_find(&flows->table, &key);
+	struct hw_entry *entry;
 
-	for (size_t k = 0; k < count; k++)
-		if (list[k] == port)
-			return 1;
-	return 0;
-}
-
-static int begins_with_answer(const struct hw_packet *row)
-{
-	if (row->proto == HW_PROTO_TCP) {
-		if ((row->tcp_flags & (HW_SYN | HW_ACK)) == HW_SYN || !is_server(row, row->sport))
-			return 0;
-		if (!is_server(row, row->dport))
-			return 1;
-		return !(row->tcp_flags & HW_SYN) && row->sport < row->dport;
+	if (flow != HW_NOBODY) {
+		entry = hw_flow_at(&flows->table, flow);
+		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
+			finish(flows, flow, row->ts);
+			flow = HW_NOBODY;
+		}
 	}
-	if (row->proto == HW_PROTO_UDP)
-		return is_server(row, row->sport) && !is_server(row, row->dport);
-	return 0;
+	if (flow == HW_NOBODY)
+		flow = begin(flows, row, &key, second, 0);
+	if (flow == HW_NOBODY) {
+		flows->counts.no_memory++;
+		return flow;
+	}
+	entry = hw_flow_at(&flows->table, flow);
+	which = second ^ entry->orig;
+	flipped = entry->flow.marks & HW_FLOW_flipped;
+	hw_flow_add(&entry->flow, which, row);
+	if (flipped != (entry->flow.marks & HW_FLOW_flipped))
+		entry->orig ^= 1;
+	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
+		hw_flow_answered(&flows->table, flow);
+	hw_flow_is_due(&flows->table, flow, deadline(flows, entry));
+	flows->counts.in_flow++;
+	return flow;
 }
 
-/* The tunnel between two addresses that is no flow of its own. */
-static void carry_ip(struct hw_flows *flows, const struct hw_packet *row)
+static int is_sampled_out(const struct hw_flows *flows, const struct hw_packet *row)
+{
+	struct hw_flow_key key;
+
+	if (!flows->settings.sample_below)
+		return 0;
+	hw_flow_key(row, &key);
+	return (hw_siphash(flows->secret, &key, sizeof(key)) & UINT32_MAX) >= flows->settings.sample_below;
+}
+
+/* Two addresses between which IP carries IP: no flow of its own, but it has a name. */
+static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_packet bare = *row;
 	struct hw_flow_key key;
-	struct tunnel *more;
+	uint32_t flow;
+	int second;
 
 	bare.proto = 4;
-	hw_flow_key(&bare, &key);
-	for (uint32_t i = 0; i < flows->tunnel_count; i++)
-		if (!memcmp(&flows->tunnels[i].key, &key, sizeof(key))) {
-			memcpy(flows->carrier, flows->tunnels[i].uid, 12);
-			return;
-		}
-	if (flows->tunnel_count == flows->tunnel_room) {
-		more = realloc(flows->tunnels, (flows->tunnel_room * 2 + 16) * sizeof(*more));
-		if (!more)
-			return;
-		flows->tunnels = more;
-		flows->tunnel_room = flows->tunnel_room * 2 + 16;
-	}
-	more = &flows->tunnels[flows->tunnel_count++];
-	more->key = key;
-	hw_uid_of(&key, row->ts, flows->secret, more->uid);
-	memcpy(flows->carrier, more->uid, 12);
+	bare.has &= ~HW_HAS_ports;
+	second = hw_flow_key(&bare, &key);
+	flow = hw_flow_find(&flows->table, &key);
+	if (flow == HW_NOBODY)
+		flow = begin(flows, &bare, &key, second, 1);
+	if (flow == HW_NOBODY)
+		return flow;
+	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
+	hw_flow_answered(&flows->table, flow); /* in use, if only one way */
+	hw_flow_is_due(&flows->table, flow, row->ts + flows->settings.tunnel_timeout);
+	return flow;
 }
 
-static void add(struct hw_flows *flows, const struct hw_packet *row)
+/* Its datagram, if it is whole by now. */
+static uint32_t add_fragment(struct hw_flows *flows, const struct hw_packet *row)
 {
-	struct hw_flow_key key;
-	struct entry *entry;
-	int second = hw_flow_key(row, &key), flip;
-	uint32_t slot = slot_of(flows, &key), flow = flows->slots[slot];
-	uint64_t deadline;
+	struct hw_packet whole;
 
-	if (flow != NOBODY) {
-		entry = entry_of(flows, flow);
-		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
-			put(flows, entry);
-			forget(flows, slot);
-			slot = slot_of(flows, &key);
-			flow = NOBODY;
-		}
-	}
-	if (flow == NOBODY) {
-		if ((flows->used + 1) * 2 > flows->mask && !grow(flows))
-			slot = slot_of(flows, &key);
-		flow = new_entry(flows);
-		if (flow == NOBODY)
-			return;
-		flows->slots[slot] = flow;
-		entry = entry_of(flows, flow);
-		entry->key = key;
-		flip = begins_with_answer(row);
-		entry->orig = second ^ flip;
-		entry->interface = row->interface;
-		memcpy(entry->parent, flows->carrier, sizeof(entry->parent));
-		hw_uid_of(&key, row->ts, flows->secret, entry->uid);
-		hw_flow_begin(&entry->flow, row, flip);
-	}
-	entry = entry_of(flows, flow);
-	{
-		int before = !!(entry->flow.marks & HW_FLOW_flipped);
-
-		hw_flow_add(&entry->flow, second ^ entry->orig, row);
-		if (before != !!(entry->flow.marks & HW_FLOW_flipped))
-			entry->orig ^= 1;
-	}
-	if (row->segments)
-		memset(flows->carrier, 0, sizeof(flows->carrier));
-	else
-		memcpy(flows->carrier, entry->uid, sizeof(flows->carrier));
-	deadline = hw_flow_deadline(&entry->flow, &flows->timeouts);
-	if (!entry->looked_at || deadline < entry->looked_at)
-		schedule(flows, flow, deadline);
+	if (row->captured < row->length) /* it will never be */
+		return row->fragment_offset || !hw_flow_is_of(row) ? HW_NOBODY : add(flows, row);
+	if (!hw_fragments_add(flows->fragments, row, &whole) || !hw_flow_is_of(&whole))
+		return HW_NOBODY;
+	return add(flows, &whole);
 }
 
-size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, void *into, size_t *done)
+static uint32_t take(struct hw_flows *flows, const struct hw_packet *row)
+{
+	if (hw_is_fragment(row))
+		return add_fragment(flows, row);
+	if (hw_flow_is_of(row))
+		return add(flows, row);
+	flows->counts.no_flow++;
+	return HW_NOBODY;
+}
+
+/* What carries the packets after it. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
+static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
+{
+	int by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
+	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row) : HW_NOBODY;
+	struct carrier *carrier;
+
+	if (!by_flow)
+		flow = carry_ip(flows, row);
+	if (flow == HW_NOBODY || flows->carrier_count == HW_MAX_TUNNELS)
+		return;
+	if (by_flow && flows->carrier_count)
+		carry(flows, hw_flow_at(&flows->table, flow), row);
+	carrier = &flows->carriers[flows->carrier_count++];
+	carrier->flow = flow;
+	carrier->tunnel = row->tunnel;
+	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
+}
+
+static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
+{
+	uint32_t flow;
+
+	if (is_sampled_out(flows, row)) {
+		flows->counts.sampled_out++;
+	} else {
+		flow = take(flows, row);
+		if (flow != HW_NOBODY && flows->carrier_count)
+			carry(flows, hw_flow_at(&flows->table, flow), row);
+	}
+	flows->carrier_count = 0;
+}
+
+static void begin_found(struct hw_flows *flows, struct hw_found *found)
+{
+	flows->found = found;
+	found->conn_count = found->tunnel_count = 0;
+}
+
+size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, struct hw_found *found)
 {
 	const char *at = rows;
 	size_t i;
 
-	flows->into = into;
-	flows->made = 0;
+	begin_found(flows, found);
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
 
-		if (!expire(flows, row->ts, HW_CONNS_ROOM - 4) || flows->made >= HW_CONNS_ROOM - 4)
+		if (!expire(flows, row->ts))
 			break;
-		if (!row->segments && !(row->has & HW_HAS_ports))
-			carry_ip(flows, row);
-		else if (hw_flow_is_of(row))
-			add(flows, row);
+		if (row->ts > flows->counts.latest)
+			flows->counts.latest = row->ts;
+		if (row->segments)
+			take_packet(flows, row);
 		else
-			memset(flows->carrier, 0, sizeof(flows->carrier));
+			take_carrier(flows, row);
 	}
-	*done = i;
-	return flows->made;
+	return i;
 }
 
-size_t hw_flows_expire(struct hw_flows *flows, uint64_t now, void *into)
+void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
 {
-	flows->into = into;
-	flows->made = 0;
-	expire(flows, now, HW_CONNS_ROOM);
-	return flows->made;
+	begin_found(flows, found);
+	expire(flows, now);
 }
 
-size_t hw_flows_end(struct hw_flows *flows, void *into)
+void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 {
-	flows->into = into;
-	flows->made = 0;
-	for (; flows->ending < flows->chunk_count * CHUNK && flows->made < HW_CONNS_ROOM; flows->ending++) {
-		struct entry *entry = entry_of(flows, flows->ending);
-
-		if (entry->looked_at)
-			put(flows, entry);
-	}
-	return flows->made;
+	begin_found(flows, found);
+	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
+		if (hw_flow_at(&flows->table, flows->ending)->due)
+			finish(flows, flows->ending, 0);
 }

@@ -17,8 +17,9 @@ void hw_format_addresses(const void *first, const void *has, size_t stride, size
 /* The same for link-layer addresses (17 octets each). */
 void hw_format_macs(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 
-/* uids (18 octets at most, nothing where they are zero), community ids (30) and letters (40). Where `wanted` is 0, all are there. */
+/* uids (18 octets at most, nothing where they are zero), several of them (75), community ids (30) and letters (40). Where `wanted` is 0, all are there. */
 void hw_format_uids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_uid_lists(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 void hw_format_community_ids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 void hw_format_letters(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 
@@ -57,18 +58,43 @@ size_t hw_weirds_end(struct hw_weirds *, void *into);
 
 /* -- flows.c: packets to flows ---------------------------------------------------------------------------------------------- */
 
-enum { HW_CONNS_ROOM = 4096 }; /* rows of struct hw_conn that `into` holds */
+enum { HW_CONNS_ROOM = 4096 }; /* rows of struct hw_conn, and of struct hw_tunnel_row, that there is room for */
+struct hw_found {
+	void *conns;
+	void *tunnels;
+	size_t conn_count;
+	size_t tunnel_count;
+};
+struct hw_prefix {
+	uint8_t addr[16];
+	uint32_t bits; /* of 128 */
+};
+struct hw_flows_counts { /* packets; carriers of tunnelled packets are packets too */
+	uint64_t in_flow;
+	uint64_t no_flow;	     /* ARP, and IP without a whole transport header */
+	uint64_t sampled_out;
+	uint64_t no_memory;
+	uint64_t fragments_waiting;  /* for the rest of their datagram */
+	uint64_t fragments_given_up; /* it did not come */
+	uint64_t begun;		     /* flows, as what follows */
+	uint64_t ended;
+	uint64_t evicted;	     /* of these, for want of room */
+	uint64_t flows;		     /* at present */
+	uint64_t only_carrying;	     /* addresses between which IP carries IP, at present */
+	uint64_t letters_lost;	     /* letters and parts of streams for which a flow has no room */
+	uint64_t latest;	     /* time of a packet */
+};
 struct hw_flows;
-/* `secret` is what uids are made with. NULL without memory. */
-struct hw_flows *hw_flows_new(const uint64_t secret[2]);
+/* `settings` is a struct hw_flow_settings; `local`, which addresses are local. NULL without memory. */
+struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *local, size_t local_count);
 void hw_flows_free(struct hw_flows *);
-/* Takes packets until `into` is nearly full; `done` is how many it took. Returns how many flows ended. */
-size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, void *into, size_t *done);
+/* Takes packets until there is hardly room for rows. Returns how many it took. */
+size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, struct hw_found *);
 /* Ends those whose time has come, a room's worth a call. */
-size_t hw_flows_expire(struct hw_flows *, uint64_t now, void *into);
-/* Ends all that are left, a room's worth a call; 0 when there are none. */
-size_t hw_flows_end(struct hw_flows *, void *into);
-size_t hw_flows_count(const struct hw_flows *);
+void hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
+/* Ends all that are left, a room's worth a call; no rows when there are none. */
+void hw_flows_end(struct hw_flows *, struct hw_found *);
+void hw_flows_counts_of(const struct hw_flows *, struct hw_flows_counts *into);
 
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 

@@ -101,6 +101,21 @@ static char *put_uid(char *to, const uint8_t *uid)
 	return to + sizeof(text) - at;
 }
 
+static char *put_uid_list(char *to, const uint8_t *uids)
+{
+	char *begin = to, *end;
+
+	for (size_t at = 0; at < sizeof(hw_uids); at += sizeof(hw_uid)) {
+		end = put_uid(to + (to != begin), uids + at);
+		if (end == to + (to != begin))
+			break;
+		if (to != begin)
+			*to = ',';
+		to = end;
+	}
+	return to;
+}
+
 static char *put_community_id(char *to, const uint8_t *digest)
 {
 	static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -129,6 +144,11 @@ static char *put_letters(char *to, const uint8_t *letters)
 void hw_format_uids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets)
 {
 	put_all(put_uid, first, has, stride, count, wanted, text, offsets);
+}
+
+void hw_format_uid_lists(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets)
+{
+	put_all(put_uid_list, first, has, stride, count, wanted, text, offsets);
 }
 
 void hw_format_community_ids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets)

@@ -14,6 +14,7 @@ _FORMATTED: dict[Kind, tuple[int, Any]] = {  # octets of text at most, and who w
     Kind.ADDRESS: (46, lib.hw_format_addresses),
     Kind.MAC: (17, lib.hw_format_macs),
     Kind.UID: (18, lib.hw_format_uids),
+    Kind.UIDS: (75, lib.hw_format_uid_lists),
     Kind.COMMUNITY_ID: (30, lib.hw_format_community_ids),
     Kind.LETTERS: (40, lib.hw_format_letters),
 }
@@ -89,7 +90,7 @@ def _formatted(batch: Batch, column: Column) -> pa.Array:
     assert fields is not None  # noqa: S101 - a record's dtype is structured
     put(
         base + fields[column.name][1],
-        base + fields["has"][1],
+        base + (fields["has"][1] if column.needs else 0),
         stride,
         count,
         column.needs,

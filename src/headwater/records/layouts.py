@@ -67,6 +67,8 @@ WEIRD: Record = record(
 CONN: Record = record(
     "conn", SCHEMA.structs["hw_conn"], dtype(SCHEMA.structs["hw_conn"]), ENUMS, {name: bit for bit, name in ENUMS["hw_conn_has"].items()}
 )
+TUNNEL: Record = record("tunnel", SCHEMA.structs["hw_tunnel_row"], dtype(SCHEMA.structs["hw_tunnel_row"]), ENUMS, {})
+FLOW_SETTINGS: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_settings"])
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])
 RATE_SLOT: np.dtype[Any] = dtype(SCHEMA.structs["hw_rate_slot"])

@@ -23,6 +23,7 @@ class Kind(Enum):
     TEXT = "text"  # of records that Python makes
     INTERVAL = "interval"  # seconds
     UID = "uid"  # text
+    UIDS = "uids"  # text, with commas between them
     COMMUNITY_ID = "community id"  # text
     LETTERS = "letters"  # text
 
@@ -35,6 +36,7 @@ TYPEDEFS = {
     "hw_ifindex": Kind.INTERFACE,
     "hw_interval": Kind.INTERVAL,
     "hw_uid": Kind.UID,
+    "hw_uids": Kind.UIDS,
     "hw_community_id": Kind.COMMUNITY_ID,
     "hw_letters": Kind.LETTERS,
 }
