@@ -134,7 +134,7 @@ def settings(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
             continue
         if field.name not in meanings:
             raise SystemExit(f"docs/make.py: the docstring of {of.__name__} has no line `{field.name}: ...`")
-        kind = re.sub(r'"\w+"', r"`\g<0>`", words(field.type))
+        kind = re.sub(r'"[\w-]+"', r"`\g<0>`", words(field.type))
         rows.append((f"`{field.name}`", kind, _default(field), meanings[field.name]))
     about = doc.split("\n")[0]
     title = f"### `[{within}]`\n\n{about}\n\n" if within else ""

@@ -22,7 +22,7 @@ from headwater.filters import Filter
 from headwater.outputs.sinks.grafana import GrafanaSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
-Format = Literal["jsonl", "csv", "parquet", "arrow"]
+Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 EXAMPLES = {
     "interfaces": ["eth0"],
@@ -44,7 +44,8 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Files.
 
     directory: one file a record is written here; it is made if it is missing.
-    format: of those files (jsonl unless set). Set without a directory, rows go to standard output.
+    format: of those files (jsonl unless set); zeek and zeek-json take records that are logs of Zeek's, weird for one. Set without a
+        directory, rows go to standard output.
     """
 
     directory: str | None = None

@@ -86,6 +86,22 @@ def test_every_format_holds_the_same_rows(capture: Path, tmp_path: Path):
     assert sum(row["count"] for row in ledger if row["term"] == "seen") == 3
 
 
+def test_zeeks_logs_are_files_of_their_own(tmp_path: Path):
+    capture = make_capture(tmp_path / "cut.pcap", 1)
+    octets = bytearray(capture.read_bytes()[:-30])
+    octets[32] -= 30  # captured
+    capture.write_bytes(octets)
+    for form in ("zeek", "zeek-json"):
+        headwater("read", capture, "-o", tmp_path / form, "--format", form, "--record", "weird")
+        assert [path.name for path in (tmp_path / form).iterdir()] == ["weird.log"], "Zeek has no ledger"
+    extra = headwater("read", capture, "--format", "zeek-json", "--record", "weird", "--extra").stdout
+    (row,), (more,) = ([json.loads(line) for line in text.splitlines()] for text in ((tmp_path / "zeek-json/weird.log").read_text(), extra))
+    assert row == {"ts": 1_700_000_000.0, "name": "truncated_IP", "notice": False, "peer": "headwater"}
+    assert more.items() > row.items() and more["l2_src"] == "02:00:00:00:00:02"
+    lines = (tmp_path / "zeek/weird.log").read_text().splitlines()
+    assert len(lines) == 10 and lines[8] == "1700000000.000000" + "\t-" * 5 + "\ttruncated_IP\t-\tF\theadwater\t-"
+
+
 def test_a_table_when_asked(capture: Path):
     shown = headwater("read", capture, "--format", "table").stdout
     assert "10.0.0.1" in shown
@@ -189,6 +205,8 @@ MISTAKES = [
     (["run", "-i", ""], 2, "'--interface': it is empty"),
     (["run", "-c", ""], 2, "'--config': it is empty"),
     (["read", "x.pcap", "-o", ""], 2, "'--output': it is empty"),
+    (["read", "x.pcap", "--format", "zeek"], 2, "there is no such log of the record packet: choose --record weird, or another format"),
+    (["read", "x.pcap", "--format", "zeek-json", "-o", "rows", "--record", "weird", "--record", "packet"], 2, "of the record packet"),
     (["read", ""], 2, "it is empty"),
     (["run", "-i", "lo,eth77"], 2, "no interface named eth77"),
     (["run", "eth0"], 2, "an interface is chosen with: -i eth0"),

@@ -19,7 +19,7 @@ from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed,
 if TYPE_CHECKING:
     from headwater.apps.outlets import WhereTo
 
-FORMATS = ["jsonl", "csv", "parquet", "arrow"]
+FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 _UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 
 
@@ -226,11 +226,13 @@ def run(
 @cut_option
 @click.option("--record", "records", multiple=True, type=click.Choice(["packet", "weird"]), help="What to write (default: packet).")
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
+@click.option("--extra", is_flag=True, help="With --format zeek and zeek-json: our columns too, behind Zeek's fields.")
 def read(
     files: tuple[str, ...],
     output: str | None,
     records: tuple[str, ...],
     format_: str | None,
+    extra: bool,
     filter: str | None,
     sample: int | None,
     packets: str | None,
@@ -240,7 +242,8 @@ def read(
     from headwater.apps import offline  # noqa: PLC0415
     from headwater.filters import Filter  # noqa: PLC0415
 
-    offline.read(files, output, records or ("packet",), format_, Filter(filter) if filter else None, sample or 1, _where_to(packets, cut))
+    kept = Filter(filter) if filter else None
+    offline.read(files, output, records or ("packet",), format_, kept, sample or 1, _where_to(packets, cut), extra=extra)
 
 
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")

@@ -157,6 +157,8 @@ def read(
     filter: Filter | None = None,
     sample: int = 1,
     packets: WhereTo | None = None,
+    *,
+    extra: bool = False,
 ) -> None:
     """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
     ledger = Ledger()
@@ -177,7 +179,7 @@ def read(
     settings = Settings(records=records, output=OutputSettings(directory=output, format=chosen))  # type: ignore[arg-type]  # as before
     made: list[Output] = [file] if file else []
     if not file or output or format_:
-        made += outlets(settings, ledger, tell, live=False, to_stdout=output is None)
+        made += outlets(settings, ledger, tell, live=False, to_stdout=output is None, extra=extra)
     watcher = _Bar(source) if sys.stderr.isatty() and (output or file or not sys.stdout.isatty()) else None
     pipeline = Pipeline([source], made, ledger, watcher, rates=False, weirds="weird" in records)
     with _told(ledger), until_signal(pipeline.stop):
