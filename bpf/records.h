@@ -215,6 +215,7 @@ enum hw_drop {
 	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
 	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
 	HW_DROP_capture__no_interface, /* a pcapng packet of an interface that was never described */
+	HW_DROP_flows__no_memory,      /* a packet that would have begun a flow: there was no memory for it */
 	HW_DROP_user_queue__full,      /* a file's queue had no room */
 	HW_DROP_sink_queue__full,      /* a sink's queue had no room, and its oldest rows went */
 	HW_DROP_sink__rejected,	       /* the other side refused this row for good */

@@ -26,6 +26,8 @@ struct whole {
 };
 
 /* A tunnel is entered: what carries it stands for no packet of its own, and tells what it carries. */
+_Static_assert(HW_CAPTURE_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
+
 static void enter(struct hw_parser *parser, enum hw_tunnel tunnel)
 {
 	struct whole *whole = (struct whole *)((char *)parser - offsetof(struct whole, parser));
@@ -145,7 +147,7 @@ void hw_capture_carry(struct hw_capture *capture)
 
 bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
 {
-	return feed->room < (((const struct whole *)capture)->carries ? 1 + HW_MAX_TUNNELS : 1) || (capture->writer && hw_pcapng_writer_full(capture->writer));
+	return feed->room < (((const struct whole *)capture)->carries ? HW_CAPTURE_MOST_ROWS : 1) || (capture->writer && hw_pcapng_writer_full(capture->writer));
 }
 
 /* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
@@ -207,6 +209,7 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 		whole->carriers[i].interface = index;
 		feed_row(feed, &whole->carriers[i]);
 	}
+	capture->counts.carriers += whole->carrier_count;
 	feed_row(feed, &parser->row);
 	capture->counts.as_row++;
 }

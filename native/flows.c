@@ -26,7 +26,8 @@ struct hw_flows {
 	size_t local_count;
 	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
-	uint32_t ending; /* where hw_flows_end() goes on */
+	uint32_t interface; /* our number of that which a batch calls 0 */
+	uint32_t ending;    /* where hw_flows_end() goes on */
 	struct hw_flows_counts counts;
 	struct hw_found *found;
 };
@@ -190,7 +191,7 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 		return flow;
 	entry = hw_flow_at(&flows->table, flow);
 	entry->orig = second ^ flip;
-	entry->interface = row->interface;
+	entry->interface = flows->interface + row->interface;
 	entry->only_carries = only_carries;
 	hw_uid_of(key, row->ts, flows->secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
@@ -223,14 +224,24 @@ static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct h
 		}
 }
 
+static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key *key)
+{
+	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
+}
+
 /* A packet of a flow. Returns its flow. */
 static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_flow_key key;
 	int second = hw_flow_key(row, &key), which, flipped;
-	uint32_t flow = hw_flow_find(&flows->table, &key);
 	struct hw_entry *entry;
+	uint32_t flow;
 
+	if (is_sampled_out(flows, &key)) {
+		flows->counts.sampled_out++;
+		return HW_NOBODY;
+	}
+	flow = hw_flow_find(&flows->table, &key);
 	if (flow != HW_NOBODY) {
 		entry = hw_flow_at(&flows->table, flow);
 		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
@@ -257,16 +268,6 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	return flow;
 }
 
-static int is_sampled_out(const struct hw_flows *flows, const struct hw_packet *row)
-{
-	struct hw_flow_key key;
-
-	if (!flows->settings.sample_below)
-		return 0;
-	hw_flow_key(row, &key);
-	return (hw_siphash(flows->secret, &key, sizeof(key)) & UINT32_MAX) >= flows->settings.sample_below;
-}
-
 /* Two addresses between which IP carries IP: no flow of its own, but it has a name. */
 static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 {
@@ -289,22 +290,19 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 	return flow;
 }
 
-/* Its datagram, if it is whole by now. */
-static uint32_t add_fragment(struct hw_flows *flows, const struct hw_packet *row)
+/* A packet, or a datagram that is whole by now. Returns its flow. */
+static uint32_t take(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_packet whole;
 
-	if (row->captured < row->length) /* it will never be */
-		return row->fragment_offset || !hw_flow_is_of(row) ? HW_NOBODY : add(flows, row);
-	if (!hw_fragments_add(flows->fragments, row, &whole) || !hw_flow_is_of(&whole))
-		return HW_NOBODY;
-	return add(flows, &whole);
-}
-
-static uint32_t take(struct hw_flows *flows, const struct hw_packet *row)
-{
-	if (hw_is_fragment(row))
-		return add_fragment(flows, row);
+	if (hw_is_fragment(row)) {
+		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, &whole) : row->fragment_offset) {
+			flows->counts.fragments++;
+			return HW_NOBODY;
+		}
+		if (row->captured >= row->length) /* else the first one, of a datagram that cannot be put together */
+			row = &whole;
+	}
 	if (hw_flow_is_of(row))
 		return add(flows, row);
 	flows->counts.no_flow++;
@@ -318,6 +316,7 @@ static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
 	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row) : HW_NOBODY;
 	struct carrier *carrier;
 
+	flows->counts.no_flow += !(row->has & HW_HAS_ports);
 	if (!by_flow)
 		flow = carry_ip(flows, row);
 	if (flow == HW_NOBODY || flows->carrier_count == HW_MAX_TUNNELS)
@@ -332,15 +331,10 @@ static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
 
 static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
 {
-	uint32_t flow;
+	uint32_t flow = take(flows, row);
 
-	if (is_sampled_out(flows, row)) {
-		flows->counts.sampled_out++;
-	} else {
-		flow = take(flows, row);
-		if (flow != HW_NOBODY && flows->carrier_count)
-			carry(flows, hw_flow_at(&flows->table, flow), row);
-	}
+	if (flow != HW_NOBODY && flows->carrier_count)
+		carry(flows, hw_flow_at(&flows->table, flow), row);
 	flows->carrier_count = 0;
 }
 
@@ -350,12 +344,13 @@ static void begin_found(struct hw_flows *flows, struct hw_found *found)
 	found->conn_count = found->tunnel_count = 0;
 }
 
-size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, struct hw_found *found)
+size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
 {
 	const char *at = rows;
 	size_t i;
 
 	begin_found(flows, found);
+	flows->interface = interface;
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
 

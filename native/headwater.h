@@ -69,27 +69,31 @@ struct hw_prefix {
 	uint8_t addr[16];
 	uint32_t bits; /* of 128 */
 };
-struct hw_flows_counts { /* packets; carriers of tunnelled packets are packets too */
+struct hw_flows_counts {
+	/* what became of the rows given: one of these each */
 	uint64_t in_flow;
-	uint64_t no_flow;	     /* ARP, and IP without a whole transport header */
+	uint64_t no_flow;     /* neither IP nor a whole transport header, or an IP packet that only carries another */
+	uint64_t fragments;   /* of a datagram that is not whole with it */
 	uint64_t sampled_out;
 	uint64_t no_memory;
-	uint64_t fragments_waiting;  /* for the rest of their datagram */
-	uint64_t fragments_given_up; /* it did not come */
-	uint64_t begun;		     /* flows, as what follows */
+	/* of fragments, those of datagrams that are not whole: */
+	uint64_t fragments_waiting;
+	uint64_t fragments_given_up;
+	/* flows */
+	uint64_t begun;
 	uint64_t ended;
-	uint64_t evicted;	     /* of these, for want of room */
-	uint64_t flows;		     /* at present */
-	uint64_t only_carrying;	     /* addresses between which IP carries IP, at present */
-	uint64_t letters_lost;	     /* letters and parts of streams for which a flow has no room */
-	uint64_t latest;	     /* time of a packet */
+	uint64_t evicted;	/* of these, for want of room */
+	uint64_t flows;		/* at present */
+	uint64_t only_carrying; /* addresses between which IP carries IP, at present */
+	uint64_t letters_lost;	/* letters and parts of streams for which a flow had no room */
+	uint64_t latest;	/* time of a packet */
 };
 struct hw_flows;
 /* `settings` is a struct hw_flow_settings; `local`, which addresses are local. NULL without memory. */
 struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *local, size_t local_count);
 void hw_flows_free(struct hw_flows *);
-/* Takes packets until there is hardly room for rows. Returns how many it took. */
-size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, struct hw_found *);
+/* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
+size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 /* Ends those whose time has come, a room's worth a call. */
 void hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
 /* Ends all that are left, a room's worth a call; no rows when there are none. */
@@ -131,6 +135,7 @@ uint64_t hw_pcapng_writer_written(const struct hw_pcapng_writer *);
 /* -- capture.c, pcap.c, pcapng.c: captures to rows -------------------------------------------------------------------------- */
 
 enum { HW_CAPTURE_LARGEST = 2097152 }; /* octets: what is decoded lies in one piece, and no piece is larger than this */
+enum { HW_CAPTURE_MOST_ROWS = 5 };     /* of one packet: its own, and those of its carriers */
 
 enum hw_capture_status {
 	HW_CAPTURE_more,      /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
@@ -146,6 +151,7 @@ struct hw_capture_counts { /* seen = as_row + filtered + sampled_out + unknown_l
 	uint64_t unknown_link_type;
 	uint64_t no_interface;
 	uint64_t lost_before; /* what the capturing side says that it lost: not part of seen */
+	uint64_t carriers;    /* rows of what carries packets, in addition */
 };
 struct hw_capture;
 struct hw_capture *hw_capture_new(void);

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from headwater._native import ffi, lib
-from headwater.records import CONN, TUNNEL, Batch
-from headwater.records.layouts import FLOW_SETTINGS
+from headwater.filters import sample_below
+from headwater.records import CONN, TUNNEL, Batch, Drop
+from headwater.records.layouts import FLOW_SETTINGS, place_reason
+from headwater.telemetry import Entry, Ledger
 
 LOCAL_NETS = tuple(
     "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16 198.18.0.0/15 "
@@ -17,17 +19,6 @@ LOCAL_NETS = tuple(
     "fc00::/7 fe80::/10".split()
 )
 """What Zeek takes for local unless told: its private_address_space_is_local (RFC 6890), and IPv4 multicast."""
-
-
-@dataclass(frozen=True)
-class FlowSettings:
-    """How flows are kept. Seconds of silence after which one is over; `most` flows at a time."""
-
-    secret: bytes = bytes(16)
-    most: int = 1 << 20
-    sample: int = 1
-    local_nets: Sequence[str] = LOCAL_NETS
-    timeouts: Mapping[str, float] = field(default_factory=dict)
 
 
 TIMEOUTS_S: Mapping[str, float] = {
@@ -45,14 +36,28 @@ TIMEOUTS_S: Mapping[str, float] = {
 """Zeek's."""
 
 
-def _settings(settings: FlowSettings) -> Any:
-    row = np.zeros(1, FLOW_SETTINGS)
-    row["secret"] = np.frombuffer(settings.secret, "<u8")
-    row["most"] = settings.most
-    row["sample_below"] = (1 << 32) // settings.sample if settings.sample > 1 else 0
-    for name, seconds in {**TIMEOUTS_S, **settings.timeouts}.items():
-        row[name] = round(seconds * 1e9)
-    return ffi.from_buffer(row)
+@dataclass(frozen=True)
+class FlowSettings:
+    """How flows are kept. `most` at a time, of which one in `sample` is kept at all; `timeouts_s` that differ from Zeek's, by their names.
+
+    `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids.
+    """
+
+    secret: bytes
+    most: int = 1 << 20
+    sample: int = 1
+    local_nets: Sequence[str] = LOCAL_NETS
+    timeouts_s: Mapping[str, float] = field(default_factory=dict)
+
+    def packed(self) -> Any:
+        """A struct hw_flow_settings."""
+        row = np.zeros(1, FLOW_SETTINGS)
+        row["secret"] = np.frombuffer(self.secret, "<u8")
+        row["most"] = self.most
+        row["sample_below"] = sample_below(self.sample)
+        for name, seconds in {**TIMEOUTS_S, **self.timeouts_s}.items():
+            row[name] = round(seconds * 1e9)
+        return ffi.from_buffer(row)
 
 
 def _prefixes(nets: Sequence[str]) -> Any:
@@ -65,22 +70,30 @@ def _prefixes(nets: Sequence[str]) -> Any:
 
 
 class Flows:
-    """The flows of one source.
+    """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone.
 
-    The same secret and times give the same uids. Not for several threads at once. Raises MemoryError.
+    Not for several threads at once, but for account(). Raises MemoryError.
     """
 
-    def __init__(self, settings: FlowSettings) -> None:
-        flows = lib.hw_flows_new(_settings(settings), _prefixes(settings.local_nets), len(settings.local_nets))
+    reads_carriers = True
+
+    def __init__(self, name: str, settings: FlowSettings, *, live: bool = False) -> None:
+        flows = lib.hw_flows_new(settings.packed(), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
             raise MemoryError("no memory for flows")
+        self._name = name
+        self._live = live
         self._flows = ffi.gc(flows, lib.hw_flows_free)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
         self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
         self._found = ffi.new("struct hw_found *")
         self._found.conns = ffi.cast("void *", self._conns.ctypes.data)
         self._found.tunnels = ffi.cast("void *", self._tunnels.ctypes.data)
-        self._interfaces: Mapping[int, str] = {}
+        self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
+        self._given: Mapping[int, str] = {}
+        self._first = 0  # our number of the batch's 0
+        self._count = 0  # packets and carriers
+        self._counts: dict[Entry, int] = {}
 
     def __len__(self) -> int:
         return int(self.counts().flows)
@@ -93,28 +106,63 @@ class Flows:
 
     def find(self, batch: Batch) -> Iterator[Batch]:
         """Take packets; those flows come out that have ended by then."""
-        self._interfaces = batch.interfaces
+        self._learn(batch.interfaces)
         rows, at = batch.rows, 0
         while at < len(rows):
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
-            at += lib.hw_flows_add(self._flows, first, rows.strides[0], len(rows) - at, self._found)
+            at += lib.hw_flows_add(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
             yield from self._batches()
+        self._count += len(rows)
+        self._note()
 
     def tick(self, now: int) -> Iterator[Batch]:
-        """Flows that have been silent too long at that time (nanoseconds), where no packet tells the time."""
-        while True:
+        """Live, those that have been silent too long at that time (nanoseconds)."""
+        while self._live:
             lib.hw_flows_expire(self._flows, now, self._found)
             if not self._found.conn_count + self._found.tunnel_count:
-                return
+                break
             yield from self._batches()
+        self._note()
 
     def end(self) -> Iterator[Batch]:
         """All that are left."""
         while True:
             lib.hw_flows_end(self._flows, self._found)
             if not self._found.conn_count + self._found.tunnel_count:
-                return
+                break
             yield from self._batches()
+        self._note()
+
+    def account(self, ledger: Ledger) -> None:
+        """Write what is known since the last batch into the ledger; from any thread."""
+        ledger.replace(self._counts)
+
+    def _learn(self, given: Mapping[int, str]) -> None:
+        """Flows outlive the captures and interfaces that they began on: where a number has another name by now, it gets another number."""
+        if given is self._given and len(given) + self._first == len(self._interfaces):
+            return
+        self._given = given
+        if any(self._interfaces.get(self._first + number, name) != name for number, name in given.items()):
+            self._first = max(self._interfaces) + 1
+        self._interfaces |= {self._first + number: name for number, name in given.items()}
+
+    def _note(self) -> None:
+        counts = self.counts()
+        terms = {
+            "given": self._count,
+            "in_flow": counts.in_flow,
+            "no_flow": counts.no_flow,
+            "fragment": counts.fragments,
+            "sampled_out": counts.sampled_out,
+            "begun": counts.begun,
+            "ended": counts.ended,
+            "evicted": counts.evicted,
+            "letters_lost": counts.letters_lost,
+        }
+        drop = place_reason(Drop["flows__no_memory"])
+        self._counts = {Entry("flows", self._name, term): count for term, count in terms.items() if self._count}
+        if counts.no_memory:
+            self._counts[Entry("flows", self._name, "dropped", *drop)] = counts.no_memory
 
     def _batches(self) -> Iterator[Batch]:
         if count := self._found.conn_count:
