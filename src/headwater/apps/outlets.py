@@ -16,10 +16,10 @@ from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import formats
 from headwater.outputs.sinks.grafana import Grafana
-from headwater.records import COST, LEDGER, PACKET, RATE, WEIRD, Record
+from headwater.records import CONN, COST, LEDGER, PACKET, RATE, TUNNEL, WEIRD, Record
 from headwater.telemetry import Ledger
 
-RECORDS = {record.name: record for record in (PACKET, RATE, WEIRD, COST)}
+RECORDS = {record.name: record for record in (PACKET, CONN, TUNNEL, RATE, WEIRD, COST)}
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,19 @@ def _status(path: str, standard: int) -> os.stat_result | None:
 
 
 def outlets(
-    settings: Settings, ledger: Ledger, report: Callable[[str], None], *, live: bool, to_stdout: bool, extra: bool = False
+    settings: Settings,
+    ledger: Ledger,
+    report: Callable[[str], None],
+    *,
+    live: bool,
+    to_stdout: bool,
+    extra: bool = False,
+    later: Sequence[str] = (),
 ) -> list[Outlet]:
     """Files or standard output, and Grafana. Live, a slow one loses its own rows; a capture waits for it, and ends where it fails.
 
-    Raises ConfigError where the format has no place for a record that is asked for. `extra` is the format's.
+    Raises ConfigError where the format has no place for a record that is asked for. `extra` is the format's; files of `later` records are
+    made with their first row.
     """
     made = []
     directory = settings.output.directory
@@ -77,7 +85,7 @@ def outlets(
             form,
             Path(directory) if directory else None,
             frozenset(record.name for record in wanted),
-            at_once=wanted,
+            at_once=[record for record in wanted if record.name not in later],
             extra=extra,
         )
         made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))

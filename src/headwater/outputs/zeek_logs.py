@@ -1,11 +1,12 @@
 """Zeek's logs: which fields they have, of what type and in what order, and which columns of ours hold them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headwater.outputs.text import distinct
 from headwater.records import Record
 from headwater.records.schema import Column, Kind
 
@@ -39,6 +40,16 @@ LOGS: dict[str, dict[str, str]] = {
         "orig_l2_addr": "string",
         "resp_l2_addr": "string",
     },
+    "tunnel": {
+        "ts": "time",
+        "uid": "string",
+        "id.orig_h": "addr",
+        "id.orig_p": "port",
+        "id.resp_h": "addr",
+        "id.resp_p": "port",
+        "tunnel_type": "enum",
+        "action": "enum",
+    },
     "weird": {
         "ts": "time",
         "uid": "string",
@@ -55,11 +66,19 @@ LOGS: dict[str, dict[str, str]] = {
 }
 """By record: the fields, and Zeek's types. Those of conn are Zeek's own and of its policies community-id, vlan and mac logging."""
 
-OURS = {"id.orig_h": "src", "id.orig_p": "sport", "id.resp_h": "dst", "id.resp_p": "dport", "tunnel_parents": "tunnel_parent"}
+OURS = {"id.orig_h": "src", "id.orig_p": "sport", "id.resp_h": "dst", "id.resp_p": "dport"}
 """What some of them are called in a record that has no column of Zeek's name."""
 
 FIXED: dict[str, bool | str] = {"notice": False, "peer": "headwater"}
 """What is the same in every row: no notice was raised, and whose log it is."""
+
+_TUNNELS = {"vxlan": "VXLAN", "geneve": "GENEVE", "gtp": "GTPv1", "teredo": "TEREDO", "ayiya": "AYIYA", "l2tp": "L2TP"}
+_TUNNELS |= dict.fromkeys(("gre", "erspan", "pptp"), "GRE")
+RENAMED: dict[str, Callable[[str], str]] = {
+    "tunnel_type": lambda name: f"Tunnel::{_TUNNELS.get(name, 'IP')}",
+    "action": lambda name: f"Tunnel::{name.upper()}",
+}
+"""Fields whose values Zeek calls otherwise. L2TP it does not read."""
 
 _TYPES = {
     Kind.NUMBER: "count",
@@ -98,6 +117,8 @@ class Field:
                 return pc.subtract(_micros(end), _micros(begin))
             case "port" if self.beside and values.null_count:
                 return pc.if_else(arrow.column(self.beside.name).is_valid(), values.fill_null(0), None)
+            case "enum" if rename := RENAMED.get(self.name):
+                return distinct(values, lambda words: pa.array([rename(word) for word in words.to_pylist()], pa.string()))
         return values
 
 
