@@ -406,10 +406,10 @@ struct hw_tunnel_row {
 	hw_addr id_orig_h;	/* who sent the first packet */
 	hw_addr id_resp_h;	/* to whom */
 	hw_port id_orig_p;	/* 0 where no port is */
-	hw_port id_resp_p;
+	hw_port id_resp_p;	/* likewise */
 	hw_uid uid;		/* that of the flow, or one of its own */
-	enum hw_tunnel tunnel_type;
-	enum hw_tunnel_action action;
+	enum hw_tunnel tunnel_type;	   /* what it carries */
+	enum hw_tunnel_action action; /* what became known */
 	__u8 unused[6];
 };
 
@@ -447,9 +447,9 @@ struct hw_conn {
 	hw_addr id_resp_h;			  /* responder */
 	hw_port id_orig_p;			  /* its port, or ICMP's type; 0 of others */
 	hw_port id_resp_p;			  /* its port, or the type that answers, or the code; 0 of others */
-	enum hw_transport proto;
+	enum hw_transport proto;		  /* ip_proto tells more */
 	hw_ipproto ip_proto;			  /* protocol of IP */
-	enum hw_conn_state conn_state;
+	enum hw_conn_state conn_state;		  /* how it began and ended */
 	hw_flag local_orig HW_IF(local);	  /* whether the originator is of a local network */
 	hw_flag local_resp HW_IF(local);	  /* whether the responder is */
 	__u8 unused[1];
@@ -457,7 +457,7 @@ struct hw_conn {
 	__u16 inner_vlan HW_IF(inner_vlan);	  /* VLAN id of the second tag */
 	hw_mac orig_l2_addr HW_IF(orig_l2);	  /* link-layer address of the originator's first packet, or its receiver's, seen from there */
 	hw_mac resp_l2_addr HW_IF(resp_l2);	  /* of the responder, likewise */
-	hw_letters history HW_IF(history);	  /* what happened, a letter each: docs/conn.md */
+	hw_letters history HW_IF(history);	  /* what happened, a letter each, at most 40 */
 	hw_uid uid;				  /* names this flow in all records */
 	hw_uids tunnel_parents;			  /* of the flows and tunnels that carry it, the one with the most packets first; at most 4 */
 	hw_community_id community_id;		  /* names it in other products too */
