@@ -132,11 +132,11 @@ def conns(logged: Sequence[Mapping[str, Any]]) -> Batch:
                     value = {text: number for number, text in (column.names or {}).items()}[value]
                 case "uid":
                     value = np.void(uid_number(value).to_bytes(12, "little"))
+                case "uids":
+                    value = np.void(b"".join(uid_number(uid).to_bytes(12, "little") for uid in value).ljust(48, b"\0"))
                 case "community id":
                     value = np.void(base64.b64decode(value.removeprefix("1:")))
                 case "letters":
                     value = np.void(value.encode().ljust(40, b"\0"))
             row[column.name] = value
-        for parent in line.get("tunnel_parents", [])[:1]:
-            row["tunnel_parent"] = np.void(uid_number(parent).to_bytes(12, "little"))
     return Batch(CONN, rows, INTERFACES)

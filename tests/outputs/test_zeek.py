@@ -241,7 +241,7 @@ def test_weirds_are_zeeks_weird_log() -> None:
 @pytest.mark.parametrize("name", ["zeek", "zeek-json"])
 def test_only_zeeks_logs_are_written(name: str) -> None:
     records = FORMATS[name].records
-    assert records == {"conn", "weird"}
+    assert records == {"conn", "tunnel", "weird"}
     assert not {PACKET.name, LEDGER.name} & records
 
 
@@ -256,7 +256,7 @@ def logged() -> list[dict[str, Any]]:
         row.pop("service", None)
         row["uid"] = uid_text(uid_number(row["uid"]))
         if "tunnel_parents" in row:
-            row["tunnel_parents"] = [uid_text(uid_number(parent)) for parent in row["tunnel_parents"][:1]]
+            row["tunnel_parents"] = [uid_text(uid_number(parent)) for parent in row["tunnel_parents"]]
     return found
 
 

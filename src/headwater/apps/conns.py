@@ -16,7 +16,7 @@ _PORTS = {1, 2}  # transports whose ports are ports: TCP and UDP
 def heading(width: int | None) -> str:
     """What stands above the columns."""
     end = _end(width)
-    return f"{'TIME':<15} {'PROTO':<5} {'ORIGINATOR':<{end}} {'RESPONDER':<{end}} {'STATE':<6} {'LASTED':>8} {'SENT':>7} {'GOT':>7} HISTORY"
+    return f"{'time':<15} {'proto':<5} {'originator':<{end}} {'responder':<{end}} {'state':<6} {'lasted':>8} {'sent':>7} {'got':>7} history"
 
 
 def lines(batch: Batch, width: int | None) -> Iterator[str]:
