@@ -7,7 +7,7 @@
 
 #define HW_SECOND 1000000000ull
 #define HW_HISTORY 40	/* letters of a history */
-#define HW_BLOCKS 6	/* parts of a stream that lie behind a hole */
+#define HW_BLOCKS 4	/* parts of a stream that lie behind a hole */
 #define HW_ORIG 0	/* the side that spoke first, */
 #define HW_RESP 1	/* and the other */
 
