@@ -2,7 +2,7 @@
 /*
  * Link layers that hosts and mirror ports see: Ethernet with its tags (IEEE 802.3, 802.1Q, 802.1BR's VN-Tag, Cisco FabricPath), LLC and SNAP
  * (IEEE 802.2, RFC 1042, 948), ARP (RFC 826), MPLS (RFC 3032, 4385), PPPoE (RFC 2516), PPP (RFC 1661, 1662), MAC in MAC (IEEE 802.1ah),
- * NSH (RFC 8300).
+ * NSH (RFC 8300), and IEEE 802.11, which access points send on in GRE.
  */
 #ifndef HW_LINK_H
 #define HW_LINK_H
@@ -308,6 +308,7 @@ HW_STEP int hw_parse_pbb(struct hw_parser *p)
 	return hw_enter(p, HW_TUNNEL_pbb, hw_be32(tag) & 0xffffff, HW_NEXT_frame);
 }
 
+/* The addresses of a link layer that has them in another order than Ethernet. */
 HW_INLINE void hw_set_l2(struct hw_parser *p, const __u8 *dst, const __u8 *src)
 {
 	HW_STORE(__u32, p->row.l2_dst, HW_LOAD(__u32, dst));
@@ -318,8 +319,10 @@ HW_INLINE void hw_set_l2(struct hw_parser *p, const __u8 *dst, const __u8 *src)
 	hw_forget_tags(p);
 }
 
-/* IEEE 802.11 at p->at: data frames that are not encrypted. Of an A-MSDU the row is that of the first subframe. A header may be padded to 32
- * bits. */
+/*
+ * IEEE 802.11 at p->at: data frames that are not encrypted. Of an A-MSDU the row is that of the first subframe. What radios add to captures
+ * may say that a header is padded to 32 bits.
+ */
 HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 {
 	const __u8 *header = hw_look(p, p->at, 24), *rest;

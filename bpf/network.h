@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The network layer: RFC 791 (IPv4), 8200 and 7045 (IPv6 and its extension headers), 2675 (jumbograms), 4302 (AH), and the tunnels that an
- * IP protocol number announces: 2003, 4213, 2473 (IP in IP), 4023 (MPLS in IP), 8986 (Ethernet).
+ * The network layer: RFC 791 (IPv4), 8200 and 7045 (IPv6 and its extension headers), 2460 and 6275 (whose addresses stand in for those of
+ * the fixed header), 2675 (jumbograms), 4302 (AH), and the tunnels that an IP protocol number announces: 2003, 4213, 2473 (IP in IP), 4023
+ * (MPLS in IP), 8986 (Ethernet).
  */
 #ifndef HW_NETWORK_H
 #define HW_NETWORK_H
@@ -9,7 +10,7 @@
 #include "parser.h"
 
 #define HW_MAX_EXTENSIONS 10
-#define HW_MAX_DESTINATION_OPTIONS 4
+#define HW_MAX_DESTINATION_OPTIONS 8
 #define HW_MAX_OPTION_OCTETS 40 /* of IPv4 and of TCP: four bits of 32-bit words, less the fixed header */
 
 /* How long the IP packet is: what its header says, or, where that is 0 (offload), all that the layer below holds. */
@@ -148,13 +149,11 @@ HW_STEP int hw_parse_home_address(struct hw_parser *p, __u32 at, __u32 size)
 		return 0;
 	at += 2;
 	for (i = 0; i < HW_MAX_DESTINATION_OPTIONS; i++) {
-		option = hw_look(p, at, 2);
-		if (!option || at + 2 > stop)
+		option = hw_look(p, at, 18);
+		if (!option || at + 18 > stop) /* no room for one */
 			return 0;
 		if (option[0] == 0xc9 && option[1] == 16) {
-			option = hw_look(p, at + 2, 16);
-			if (option && at + 18 <= stop)
-				hw_copy_addr(p->row.src, option);
+			hw_copy_addr(p->row.src, option + 2);
 			return 0;
 		}
 		at += option[0] ? 2 + option[1] : 1; /* Pad1 has no length */
@@ -169,7 +168,7 @@ HW_STEP int hw_parse_routing(struct hw_parser *p, __u32 at, __u32 size)
 
 	if (!p)
 		return 0;
-	header = hw_look(p, at, 8);
+	header = hw_look(p, at, 24);
 	if (!header || !header[3] || size < 24 || size % 16 != 8 || (header[2] != 0 && (header[2] != 2 || size != 24)))
 		return 0;
 	header = hw_look(p, at + size - 16, 16);

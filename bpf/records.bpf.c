@@ -13,6 +13,7 @@ struct hw_schema {
 	struct hw_control control;
 	struct hw_rate_slot rate_slot;
 	enum hw_has has;
+	enum hw_packet_has packet_has;
 	enum hw_weird_has weird_has;
 	enum hw_conn_has conn_has;
 	enum hw_tunnel_action tunnel_action;

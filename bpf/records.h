@@ -228,7 +228,8 @@ enum hw_drop {
 
 /*
  * One packet's header elements. src and dst are those of the innermost IP header, and so is all of IP and transport; for ARP they are the
- * sender and the target. The link layer's columns are those of the innermost Ethernet header.
+ * sender and the target. The link layer's addresses and type are those of the innermost frame; tags are forgotten where a frame begins
+ * within IP, not where one frame lies in another (MAC in MAC, pseudowires).
  *
  * The order is the parser's (parser.h): what stays when a tunnel is entered, what begins anew, what is rare of that, what is rare at all.
  */
@@ -253,8 +254,8 @@ struct hw_packet {
 	__u16 pppoe_session HW_IF(pppoe);	 /* PPPoE session id */
 	hw_port sport HW_IF(ports);		 /* source port */
 	hw_port dport HW_IF(ports);		 /* destination port */
-	hw_addr src HW_IF(addr);		 /* sender */
-	hw_addr dst HW_IF(addr);		 /* receiver */
+	hw_addr src HW_IF(addr);		 /* sender; its home address, if an IPv6 option tells that */
+	hw_addr dst HW_IF(addr);		 /* receiver; the last one of an IPv6 Routing header (type 0 or 2) with segments left */
 	__u32 ip_length HW_IF(ip);		 /* octets of the IP packet, header included; of the frame's part if the header says 0 */
 	__u32 ip_id HW_IF(fragment);		 /* identification, by which fragments belong together */
 	__u32 flow_label HW_IF(ipv6);		 /* IPv6 flow label */

@@ -9,8 +9,9 @@
 
 #include "../bpf/records.h"
 #include "capture.h"
+
 static void enter(struct hw_parser *parser, enum hw_tunnel tunnel);
-#define HW_ENTERING(p, tunnel) enter(p, tunnel)
+#define HW_ENTERING(p, tunnel) enter(p, tunnel) /* of packet.h */
 #include "../bpf/packet.h"
 #include "choice.h"
 #include "pcapng_writer.h"
@@ -25,9 +26,9 @@ struct whole {
 	int carries; /* whether carriers are rows too */
 };
 
-/* A tunnel is entered: what carries it stands for no packet of its own, and tells what it carries. */
 _Static_assert(HW_CAPTURE_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
 
+/* A tunnel is entered: what carries it stands for no packet of its own, and tells what it carries. */
 static void enter(struct hw_parser *parser, enum hw_tunnel tunnel)
 {
 	struct whole *whole = (struct whole *)((char *)parser - offsetof(struct whole, parser));
@@ -147,7 +148,9 @@ void hw_capture_carry(struct hw_capture *capture)
 
 bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
 {
-	return feed->room < (((const struct whole *)capture)->carries ? HW_CAPTURE_MOST_ROWS : 1) || (capture->writer && hw_pcapng_writer_full(capture->writer));
+	uint32_t most = ((const struct whole *)capture)->carries ? HW_CAPTURE_MOST_ROWS : 1;
+
+	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
 }
 
 /* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
