@@ -72,8 +72,11 @@ def scapy(path: Path) -> None:
 
 TOOLS: dict[str, tuple[int, Callable[[Path], object]]] = {
     "Headwater, packet batches": (LARGE, batches),
-    "headwater read --format parquet": (LARGE, command(HEADWATER, "read", "-o", str(SCRATCH / "bench-rows"), "--format", "parquet")),
-    "headwater read --format jsonl": (LARGE, command(HEADWATER, "read", "--format", "jsonl")),
+    "headwater read --format parquet": (
+        LARGE,
+        command(HEADWATER, "read", "--record", "packet", "-o", str(SCRATCH / "bench-rows"), "--format", "parquet"),
+    ),
+    "headwater read --format jsonl": (LARGE, command(HEADWATER, "read", "--record", "packet", "--format", "jsonl")),
     "tcpdump -nn -r": (LARGE, command("tcpdump", "-nn", "-r")),
     "tshark -T fields, 10 of them": (MEDIUM, command("tshark", "-n", "-T", "fields", *(f"-e{name}" for name in FIELDS), "-r")),
     "scapy PcapReader": (SMALL, scapy),

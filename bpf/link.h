@@ -2,7 +2,7 @@
 /*
  * Link layers that hosts and mirror ports see: Ethernet with its tags (IEEE 802.3, 802.1Q, 802.1BR's VN-Tag, Cisco FabricPath), LLC and SNAP
  * (IEEE 802.2, RFC 1042, 948), ARP (RFC 826), MPLS (RFC 3032, 4385), PPPoE (RFC 2516), PPP (RFC 1661, 1662), MAC in MAC (IEEE 802.1ah),
- * NSH (RFC 8300).
+ * NSH (RFC 8300), and IEEE 802.11, which access points send on in GRE.
  */
 #ifndef HW_LINK_H
 #define HW_LINK_H
@@ -108,6 +108,15 @@ HW_INLINE int hw_parse_type(struct hw_parser *p)
 	return HW_NEXT_llc;
 }
 
+/* A frame of its own: an outer frame's tags are not this one's, if IP lies between. */
+HW_INLINE void hw_forget_tags(struct hw_parser *p)
+{
+	if (!(p->row.has & HW_PACKET_HAS_l2_apart))
+		return;
+	p->row.has &= ~(HW_HAS_vlan | HW_HAS_vlan_inner | HW_PACKET_HAS_l2_apart);
+	p->row.vlan = p->row.vlan_inner = 0;
+}
+
 /* Ethernet and its tags. */
 HW_STEP int hw_parse_ethernet(struct hw_parser *p)
 {
@@ -122,10 +131,7 @@ HW_STEP int hw_parse_ethernet(struct hw_parser *p)
 	}
 	if (!eth)
 		return hw_short(p, p->at, 14, HW_WEIRD_truncated_ethernet_frame);
-	if (p->row.tunnel_depth) { /* the outer frame's tags are not this one's */
-		p->row.has &= ~(HW_HAS_vlan | HW_HAS_vlan_inner);
-		p->row.vlan = p->row.vlan_inner = 0;
-	}
+	hw_forget_tags(p);
 	HW_STORE(__u64, p->row.l2_dst, HW_LOAD(__u64, eth)); /* both, in the order of the wire */
 	HW_STORE(__u32, p->row.l2_src + 2, HW_LOAD(__u32, eth + 8));
 	p->row.ethertype = hw_be16(eth + 12);
@@ -300,6 +306,74 @@ HW_STEP int hw_parse_pbb(struct hw_parser *p)
 		return hw_short(p, p->at, 4, HW_WEIRD_truncated_pbb_header);
 	p->at += 4;
 	return hw_enter(p, HW_TUNNEL_pbb, hw_be32(tag) & 0xffffff, HW_NEXT_frame);
+}
+
+/* The addresses of a link layer that has them in another order than Ethernet. */
+HW_INLINE void hw_set_l2(struct hw_parser *p, const __u8 *dst, const __u8 *src)
+{
+	HW_STORE(__u32, p->row.l2_dst, HW_LOAD(__u32, dst));
+	HW_STORE(__u16, p->row.l2_dst + 4, HW_LOAD(__u16, dst + 4));
+	HW_STORE(__u32, p->row.l2_src, HW_LOAD(__u32, src));
+	HW_STORE(__u16, p->row.l2_src + 4, HW_LOAD(__u16, src + 4));
+	p->row.has |= HW_HAS_l2;
+	hw_forget_tags(p);
+}
+
+/*
+ * IEEE 802.11 at p->at: data frames that are not encrypted. Of an A-MSDU the row is that of the first subframe. What radios add to captures
+ * may say that a header is padded to 32 bits.
+ */
+HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
+{
+	const __u8 *header = hw_look(p, p->at, 24), *rest;
+	__u32 size = 24, qos = 0;
+
+	if (!header)
+		return hw_short(p, p->at, 24, HW_WEIRD_truncated_802_11_header);
+	if ((header[0] >> 2 & 3) != 2 || header[0] & 3) /* another type of frame, another version */
+		return HW_NEXT_nothing;
+	if ((header[1] & 3) == 3)
+		size += 6;
+	if (header[0] & 0x80) { /* quality of service */
+		rest = hw_look(p, p->at + size, 2);
+		if (!rest)
+			return hw_short(p, p->at + size, 2, HW_WEIRD_truncated_802_11_header);
+		qos = rest[0];
+		size += header[1] & 0x80 ? 6 : 2; /* and high throughput control */
+	}
+	rest = hw_look(p, p->at, 30);
+	switch (header[1] & 3) { /* to and from a distribution system */
+	case 0:
+		hw_set_l2(p, header + 4, header + 10);
+		break;
+	case 1:
+		hw_set_l2(p, header + 16, header + 10);
+		break;
+	case 2:
+		hw_set_l2(p, header + 4, header + 16);
+		break;
+	default:
+		if (rest)
+			hw_set_l2(p, header + 16, rest + 24);
+	}
+	if (header[0] & 0x40 || header[1] & 0x40 || header[22] & 15) /* without data, encrypted, a later fragment */
+		return HW_NEXT_nothing;
+	p->at += padded ? (size + 3) & ~3u : size;
+	if (qos & 0x80) {
+		rest = hw_look(p, p->at, 14);
+		if (!rest)
+			return hw_short(p, p->at, 14, HW_WEIRD_truncated_802_11_amsdu_header);
+		hw_set_l2(p, rest, rest + 6);
+		p->at += 14;
+		hw_trim(p, p->at + hw_be16(rest + 12));
+	}
+	return HW_NEXT_llc;
+}
+
+/* What a wireless access point sends on to its controller. */
+HW_STEP int hw_parse_wlan(struct hw_parser *p)
+{
+	return p ? hw_wlan(p, 0) : HW_NEXT_nothing;
 }
 
 /* What NSH and VXLAN's generic extension say that follows. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The network layer: RFC 791 (IPv4), 8200 and 7045 (IPv6 and its extension headers), 2675 (jumbograms), 4302 (AH), and the tunnels that an
- * IP protocol number announces: 2003, 4213, 2473 (IP in IP), 4023 (MPLS in IP), 8986 (Ethernet).
+ * The network layer: RFC 791 (IPv4), 8200 and 7045 (IPv6 and its extension headers), 2460 and 6275 (whose addresses stand in for those of
+ * the fixed header), 2675 (jumbograms), 4302 (AH), and the tunnels that an IP protocol number announces: 2003, 4213, 2473 (IP in IP), 4023
+ * (MPLS in IP), 8986 (Ethernet).
  */
 #ifndef HW_NETWORK_H
 #define HW_NETWORK_H
@@ -9,6 +10,7 @@
 #include "parser.h"
 
 #define HW_MAX_EXTENSIONS 10
+#define HW_MAX_DESTINATION_OPTIONS 8
 #define HW_MAX_OPTION_OCTETS 40 /* of IPv4 and of TCP: four bits of 32-bit words, less the fixed header */
 
 /* How long the IP packet is: what its header says, or, where that is 0 (offload), all that the layer below holds. */
@@ -136,6 +138,45 @@ HW_INLINE __u32 hw_jumbo_length(const struct hw_parser *p, __u32 at)
 	return hop && hop[2] == 0xc2 && hop[3] == 4 && hop[4] != 0xff ? hw_be32(hop + 4) + 40 : 0; /* no sum over 32 bits */
 }
 
+/* A Destination Options header of `size` octets at `at` may hold the sender's home address (RFC 6275, 6.3): that is who speaks. */
+HW_STEP int hw_parse_home_address(struct hw_parser *p, __u32 at, __u32 size)
+{
+	const __u8 *option;
+	__u32 stop = at + size;
+	int i;
+
+	if (!p)
+		return 0;
+	at += 2;
+	for (i = 0; i < HW_MAX_DESTINATION_OPTIONS; i++) {
+		option = hw_look(p, at, 18);
+		if (!option || at + 18 > stop) /* no room for one */
+			return 0;
+		if (option[0] == 0xc9 && option[1] == 16) {
+			hw_copy_addr(p->row.src, option + 2);
+			return 0;
+		}
+		at += option[0] ? 2 + option[1] : 1; /* Pad1 has no length */
+	}
+	return 0;
+}
+
+/* The last address of a Routing header of type 0 or 2 that is still on its way (RFC 2460, 4.4; 6275, 6.4) is to whom the packet goes. */
+HW_STEP int hw_parse_routing(struct hw_parser *p, __u32 at, __u32 size)
+{
+	const __u8 *header;
+
+	if (!p)
+		return 0;
+	header = hw_look(p, at, 24);
+	if (!header || !header[3] || size < 24 || size % 16 != 8 || (header[2] != 0 && (header[2] != 2 || size != 24)))
+		return 0;
+	header = hw_look(p, at + size - 16, 16);
+	if (header)
+		hw_copy_addr(p->row.dst, header);
+	return 0;
+}
+
 /* One extension header, or AH behind IPv4. Returns 1 if row.proto names a further header that follows at p->at. */
 HW_STEP int hw_parse_extension(struct hw_parser *p)
 {
@@ -157,6 +198,7 @@ HW_STEP int hw_parse_extension(struct hw_parser *p)
 		break;
 	case 43:
 		bit = HW_IP_OPTION_routing;
+		hw_parse_routing(p, p->at, size);
 		break;
 	case 44:
 		bit = HW_IP_OPTION_fragment;
@@ -171,6 +213,7 @@ HW_STEP int hw_parse_extension(struct hw_parser *p)
 		break;
 	case 60:
 		bit = HW_IP_OPTION_destination;
+		hw_parse_home_address(p, p->at, size);
 		break;
 	case 135: /* mobility and HIP carry nothing behind them */
 		p->row.ip_options |= HW_IP_OPTION_mobility;

@@ -87,6 +87,8 @@ HW_INLINE int hw_step(struct hw_parser *p, int next)
 		return hw_parse_nsh(p);
 	case HW_NEXT_pbb:
 		return hw_parse_pbb(p);
+	case HW_NEXT_wlan:
+		return hw_parse_wlan(p);
 	default:
 		return HW_NEXT_nothing;
 	}

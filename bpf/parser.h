@@ -57,6 +57,7 @@ enum hw_next {
 	HW_NEXT_ayiya,
 	HW_NEXT_nsh,
 	HW_NEXT_pbb,
+	HW_NEXT_wlan,
 };
 
 struct hw_parser {
@@ -80,7 +81,7 @@ struct hw_parser {
 /* The layers that stay when a tunnel is entered. */
 #define HW_HAS_KEPT                                                                                                                        \
 	(HW_HAS_l2 | HW_HAS_ethertype | HW_HAS_vlan | HW_HAS_vlan_inner | HW_HAS_mpls | HW_HAS_pppoe | HW_HAS_outer | HW_HAS_outer_ports | \
-	 HW_HAS_outer_ipv6 | HW_HAS_hash)
+	 HW_HAS_outer_ipv6 | HW_HAS_hash | HW_PACKET_HAS_l2_apart)
 /* The rare columns: of what begins anew, and of what stays. */
 #define HW_HAS_RARE (HW_HAS_quoted | HW_HAS_quoted_ports | HW_HAS_neighbor | HW_HAS_icmp_mtu | HW_HAS_spi | HW_HAS_sctp)
 #define HW_HAS_RARE_OUTER (HW_HAS_outer | HW_HAS_outer_ports | HW_HAS_tunnel_id | HW_HAS_mpls | HW_HAS_hash)
@@ -188,7 +189,8 @@ HW_INLINE int hw_is_ip(struct hw_parser *p)
 
 /*
  * Go into what a tunnel carries: the first IP header's tuple becomes the outer one, and the row begins anew with the inner packet. `id` is
- * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep.
+ * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep. Who includes this may look at the packet that is
+ * the carrier before it is gone: HW_ENTERING.
  */
 HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int next)
 {
@@ -198,6 +200,9 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 		hw_weird(p, HW_WEIRD_exceeded_tunnel_max_depth);
 		return HW_NEXT_nothing;
 	}
+#ifdef HW_ENTERING
+	HW_ENTERING(p, tunnel);
+#endif
 	if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer)) {
 		hw_copy_addr(row->outer_src, row->src);
 		hw_copy_addr(row->outer_dst, row->dst);
@@ -210,7 +215,7 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 	}
 	if (row->has & HW_HAS_RARE)
 		__builtin_memset((__u8 *)row + HW_ROW_RARE, 0, HW_ROW_OUTER - HW_ROW_RARE);
-	row->has &= HW_HAS_KEPT;
+	row->has = (row->has & HW_HAS_KEPT) | (row->has & HW_HAS_ip ? (__u32)HW_PACKET_HAS_l2_apart : 0);
 	p->headers = 0;
 	__builtin_memset((__u8 *)row + HW_ROW_INNER, 0, HW_ROW_RARE - HW_ROW_INNER);
 	row->tunnel = tunnel;

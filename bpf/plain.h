@@ -102,8 +102,8 @@ HW_INLINE int hw_parse_plain(struct hw_parser *p)
 	} else {
 		return HW_NEXT_ethernet;
 	}
-	if (row->tunnel_depth) { /* the outer frame's tags are not this one's */
-		has &= ~(HW_HAS_vlan | HW_HAS_vlan_inner);
+	if (has & HW_PACKET_HAS_l2_apart) { /* the outer frame's tags are not this one's */
+		has &= ~(HW_HAS_vlan | HW_HAS_vlan_inner | HW_PACKET_HAS_l2_apart);
 		row->vlan = row->vlan_inner = 0;
 	}
 	row->ethertype = hw_be16(eth + 12);

@@ -30,6 +30,11 @@ typedef __u8 hw_mac[6];	  /* link-layer address */
 typedef __u16 hw_port;	  /* host order */
 typedef __u32 hw_ifindex; /* named by the batch that carries the row */
 typedef __u8 hw_flag;	  /* 0 or 1 */
+typedef __u64 hw_interval;	   /* nanoseconds; shown in seconds */
+typedef __u8 hw_uid[12];	   /* "C" and base62; all zero: none */
+typedef __u8 hw_uids[48];	   /* several, with commas between them */
+typedef __u8 hw_community_id[20];  /* "1:" and base64 */
+typedef __u8 hw_letters[40];	   /* ASCII, zeros behind it */
 typedef __u16 hw_ethertype;
 typedef __u8 hw_ipproto;
 typedef __u16 hw_tcp_flags;	/* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
@@ -87,6 +92,11 @@ enum hw_has {
 	HW_HAS_interface = 1 << 29,    /* of a rate or weird: one that did not find its table full */
 	HW_HAS_outer_ipv6 = 1 << 30,   /* a tunnel over IPv6 */
 	HW_HAS_quoted_ipv6 = 1u << 31, /* an ICMPv6 error with the IP header of what it is about */
+};
+
+/* A layer of packets alone, where a rate or weird has `interface`. */
+enum hw_packet_has {
+	HW_PACKET_HAS_l2_apart = 1 << 29, /* between the link-layer header and src and dst lies another IP header, or it is no Ethernet's */
 };
 
 /* What carries the packet whose addresses are src and dst. */
@@ -205,6 +215,7 @@ enum hw_drop {
 	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
 	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
 	HW_DROP_capture__no_interface, /* a pcapng packet of an interface that was never described */
+	HW_DROP_flows__no_memory,      /* a packet that would have begun a flow: there was no memory for it */
 	HW_DROP_user_queue__full,      /* a file's queue had no room */
 	HW_DROP_sink_queue__full,      /* a sink's queue had no room, and its oldest rows went */
 	HW_DROP_sink__rejected,	       /* the other side refused this row for good */
@@ -217,7 +228,8 @@ enum hw_drop {
 
 /*
  * One packet's header elements. src and dst are those of the innermost IP header, and so is all of IP and transport; for ARP they are the
- * sender and the target. The link layer's columns are those of the innermost Ethernet header.
+ * sender and the target. The link layer's addresses and type are those of the innermost frame; tags are forgotten where a frame begins
+ * within IP, not where one frame lies in another (MAC in MAC, pseudowires).
  *
  * The order is the parser's (parser.h): what stays when a tunnel is entered, what begins anew, what is rare of that, what is rare at all.
  */
@@ -242,8 +254,8 @@ struct hw_packet {
 	__u16 pppoe_session HW_IF(pppoe);	 /* PPPoE session id */
 	hw_port sport HW_IF(ports);		 /* source port */
 	hw_port dport HW_IF(ports);		 /* destination port */
-	hw_addr src HW_IF(addr);		 /* sender */
-	hw_addr dst HW_IF(addr);		 /* receiver */
+	hw_addr src HW_IF(addr);		 /* sender; its home address, if an IPv6 option tells that */
+	hw_addr dst HW_IF(addr);		 /* receiver; the last one of an IPv6 Routing header (type 0 or 2) with segments left */
 	__u32 ip_length HW_IF(ip);		 /* octets of the IP packet, header included; of the frame's part if the header says 0 */
 	__u32 ip_id HW_IF(fragment);		 /* identification, by which fragments belong together */
 	__u32 flow_label HW_IF(ipv6);		 /* IPv6 flow label */
@@ -344,6 +356,112 @@ struct hw_weird_row {
 	__u8 ttl HW_IF(ip);		       /* or hop limit */
 	hw_hops ttl_before;		       /* of a routing loop: when the packet was first seen */
 	__u8 unused[7];
+};
+
+/* What a conn has besides what each has. */
+enum hw_conn_has {
+	HW_CONN_HAS_orig_l2 = 1 << 0,	 /* the originator's link-layer address */
+	HW_CONN_HAS_resp_l2 = 1 << 1,	 /* the responder's */
+	HW_CONN_HAS_vlan = 1 << 2,	 /* a VLAN tag */
+	HW_CONN_HAS_inner_vlan = 1 << 3, /* a second one */
+	HW_CONN_HAS_lasting = 1 << 4,	 /* more than one moment */
+	HW_CONN_HAS_history = 1 << 5,	 /* at least one letter */
+	HW_CONN_HAS_local = 1 << 6,	 /* local networks are known */
+};
+
+/* What a tunnel's row tells (Zeek: scripts/base/frameworks/tunnels/main.zeek). */
+enum hw_tunnel_action {
+	HW_TUNNEL_ACTION_discover, /* the first flow within it has begun */
+	HW_TUNNEL_ACTION_close,	   /* the flow that carries is over */
+	HW_TUNNEL_ACTION_expire,   /* nothing was carried for a day (tunnel_timeout_s); of those that no flow of their own carries */
+} HW_PACKED;
+
+/* A transport, as Zeek names it. */
+enum hw_transport {
+	HW_TRANSPORT_unknown_transport, /* ip_proto tells which */
+	HW_TRANSPORT_tcp,
+	HW_TRANSPORT_udp,
+	HW_TRANSPORT_icmp, /* and ICMPv6 */
+} HW_PACKED;
+
+/* How a flow began and ended (Zeek: scripts/base/protocols/conn/main.zeek). */
+enum hw_conn_state {
+	HW_CONN_STATE_OTH,    /* no SYN was seen, or it is neither TCP nor UDP */
+	HW_CONN_STATE_S0,     /* an attempt without an answer */
+	HW_CONN_STATE_S1,     /* established, not ended */
+	HW_CONN_STATE_SF,     /* established and ended in the usual way; of UDP, answered */
+	HW_CONN_STATE_REJ,    /* rejected */
+	HW_CONN_STATE_S2,     /* established; the originator ended it, the responder did not */
+	HW_CONN_STATE_S3,     /* established; the responder ended it, the originator did not */
+	HW_CONN_STATE_RSTO,   /* established, aborted by the originator */
+	HW_CONN_STATE_RSTR,   /* aborted by the responder */
+	HW_CONN_STATE_RSTOS0, /* the originator sent a SYN and a RST, without an answer */
+	HW_CONN_STATE_RSTRH,  /* the responder sent a SYN-ACK and a RST, and there was no SYN */
+	HW_CONN_STATE_SH,     /* the originator sent a SYN and a FIN, without a SYN-ACK */
+	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN; of UDP, only the responder spoke */
+} HW_PACKED;
+
+/* What carries other packets: a flow over UDP, or the addresses between which IP carries IP or GRE. */
+struct hw_tunnel_row {
+	hw_ktime ts;		/* when that became known */
+	hw_addr id_orig_h;	/* who sent the first packet */
+	hw_addr id_resp_h;	/* to whom */
+	hw_port id_orig_p;	/* 0 where no port is */
+	hw_port id_resp_p;	/* likewise */
+	hw_uid uid;		/* that of the flow, or one of its own */
+	enum hw_tunnel tunnel_type;	   /* what it carries */
+	enum hw_tunnel_action action; /* what became known */
+	__u8 unused[6];
+};
+
+/* How flows are kept. Silence after which one is over, in nanoseconds; Zeek's names are those of scripts/base/init-bare.zeek. */
+struct hw_flow_settings {
+	__u64 secret[2];	  /* what uids are made with */
+	__u64 sample_below;	  /* a hash of 32 bits below it makes a flow: 2^32 / N for 1 in N; 0 for all */
+	__u64 most;		  /* flows at a time */
+	__u64 tcp_timeout;	  /* tcp_inactivity_timeout */
+	__u64 handshake_timeout;  /* udp_inactivity_timeout, which Zeek has for TCP till both sides are past it */
+	__u64 attempt_timeout;	  /* tcp_attempt_delay: nobody answers a SYN */
+	__u64 close_timeout;	  /* tcp_close_delay: after both sides have ended */
+	__u64 linger_timeout;	  /* tcp_connection_linger: after one side has */
+	__u64 udp_timeout;	  /* udp_inactivity_timeout */
+	__u64 dns_timeout;	  /* dns_session_timeout: UDP to port 53, 137, 5353 or 5355 */
+	__u64 icmp_timeout;	  /* icmp_inactivity_timeout */
+	__u64 other_timeout;	  /* unknown_ip_inactivity_timeout */
+	__u64 tunnel_timeout;	  /* Tunnel::expiration_interval */
+};
+
+/* One flow, when it is over: Zeek's conn.log. The originator is who spoke first, as far as that can be told. */
+struct hw_conn {
+	hw_ktime ts;				  /* of its first packet */
+	hw_interval duration HW_IF(lasting);	  /* to the last packet that told something new */
+	__u64 orig_bytes HW_IF(lasting);	  /* payload of the originator: of TCP from sequence numbers */
+	__u64 resp_bytes HW_IF(lasting);	  /* payload of the responder */
+	__u64 missed_bytes;			  /* payload that was acknowledged and not seen */
+	__u64 orig_pkts;			  /* packets of the originator */
+	__u64 orig_ip_bytes;			  /* their octets, IP headers included */
+	__u64 resp_pkts;			  /* packets of the responder */
+	__u64 resp_ip_bytes;			  /* their octets, IP headers included */
+	__u32 has;				  /* enum hw_conn_has */
+	hw_ifindex interface;			  /* where its first packet was seen */
+	hw_addr id_orig_h;			  /* originator */
+	hw_addr id_resp_h;			  /* responder */
+	hw_port id_orig_p;			  /* its port, or ICMP's type; 0 of others */
+	hw_port id_resp_p;			  /* its port, or the type that answers, or the code; 0 of others */
+	enum hw_transport proto;		  /* ip_proto tells more */
+	hw_ipproto ip_proto;			  /* protocol of IP */
+	enum hw_conn_state conn_state;		  /* how it began and ended */
+	hw_flag local_orig HW_IF(local);	  /* whether the originator is of a local network */
+	hw_flag local_resp HW_IF(local);	  /* whether the responder is */
+	__u8 unused[1];
+	__u16 vlan HW_IF(vlan);		  /* outermost VLAN id */
+	__u16 inner_vlan HW_IF(inner_vlan);	  /* VLAN id of the second tag */
+	hw_mac orig_l2_addr HW_IF(orig_l2);	  /* link-layer address of the originator's first packet, or its receiver's, seen from there */
+	hw_mac resp_l2_addr HW_IF(resp_l2);	  /* of the responder, likewise */
+	hw_letters history HW_IF(history);	  /* what happened, a letter each, at most 40 */
+	hw_uid uid;				  /* names this flow in all records */
+	hw_uids tunnel_parents;			  /* of the flows and tunnels that carry it, the one with the most packets first; at most 4 */
+	hw_community_id community_id;		  /* names it in other products too */
 };
 
 #ifndef HW_RATE_SLOTS	    /* a test makes them few */

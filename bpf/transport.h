@@ -127,11 +127,27 @@ HW_INLINE int hw_next_of_port(__u16 sport, __u16 dport)
 	return HW_NEXT_nothing;
 }
 
-/* What a datagram at `at` carries, if its ports announce a tunnel. It ends where its length says, at the latest at `stop`. */
+/* Whether `addr` is one that Teredo gives (RFC 4380, 2.6). */
+HW_INLINE int hw_is_teredo(const __u8 *addr)
+{
+	return HW_LOAD(__u32, addr) == __builtin_bswap32(0x20010000);
+}
+
+/* Whether the `length` octets of a datagram at `at` are an IPv6 packet from or to such an address: relays choose their ports. */
+HW_INLINE int hw_looks_like_teredo(const struct hw_parser *p, __u32 at, __u32 length)
+{
+	const __u8 *ip = hw_look(p, at, 40);
+
+	return ip && ip[0] >> 4 == 6 && hw_be16(ip + 4) + 40u == length && (hw_is_teredo(ip + 8) || hw_is_teredo(ip + 24));
+}
+
+/* What a datagram at `at` carries, if its ports announce a tunnel, or Teredo. It ends where its length says, at the latest at `stop`. */
 HW_INLINE int hw_in_datagram(struct hw_parser *p, __u32 at, __u32 stated, __u32 stop)
 {
 	int next = hw_next_of_port(p->row.sport, p->row.dport);
 
+	if (!next && at + stated <= stop && hw_looks_like_teredo(p, at + 8, stated - 8)) /* before `stop`: padding is no part of it */
+		next = HW_NEXT_teredo;
 	if (!next)
 		return HW_NEXT_nothing;
 	p->headers = 0;

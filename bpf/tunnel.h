@@ -36,6 +36,8 @@ HW_INLINE int hw_next_of_gre(struct hw_parser *p, __u16 type)
 {
 	const __u8 *ip;
 
+	if ((type & 0xfe0f) == 0x8200) /* Aruba's access points */
+		return HW_NEXT_wlan;
 	switch (type) {
 	case 0x6558:
 		return HW_NEXT_frame;

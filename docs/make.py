@@ -17,10 +17,10 @@ from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS
 from headwater.outputs.lines import MEASUREMENTS
-from headwater.records import COST, ENUMS, LEDGER, PACKET, RATE, WEIRD, Column, Record
+from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, TUNNEL, WEIRD, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
-from headwater.records.schema import Kind
+from headwater.records.schema import Kind, column_name
 from headwater.telemetry import Entry, lines
 
 DOCS = Path(__file__).parent
@@ -74,7 +74,9 @@ def table(head: str, rows: Iterable[Iterable[str]]) -> str:
 
 def record(of: Record, struct: str = "") -> str:
     """One record's columns."""
-    texts = comments("struct", struct) if struct else {"ledger": LEDGER_COLUMNS, "cost": COST_COLUMNS}[of.name]
+    texts = {"ledger": LEDGER_COLUMNS, "cost": COST_COLUMNS}.get(of.name) or {
+        column_name(member): text for member, text in comments("struct", struct).items()
+    }
     meanings = described([column.name for column in of.columns], {**texts, **_typedefs(of, texts)})
     rows = [(f"`{c.name}`", _memory(of, c), f"{arrow_type(of, c)}", _absent(of, c), meanings[c.name]) for c in of.columns]
     return table("column | in memory | in files | there if | meaning", rows)
@@ -93,20 +95,24 @@ def _memory(of: Record, column: Column) -> str:
 
 def _absent(of: Record, column: Column) -> str:
     if column.needs:
-        layers = ENUMS["hw_has"] | (ENUMS["hw_weird_has"] if of is WEIRD else {})
+        layers = ENUMS["hw_conn_has"] if of is CONN else ENUMS["hw_has"] | (ENUMS["hw_weird_has"] if of is WEIRD else {})
         return f"`{layers[column.needs]}`"
     if column.zero_is_absent and (of in (PACKET, WEIRD) or column.kind is not Kind.TIME):  # those that we make have a time
+        return "there is one"
+    if column.kind is Kind.UIDS:
         return "there is one"
     if column.kind is Kind.TEXT:
         return "not empty"
     return "always"
 
 
-def enumeration(name: str, leave_out: tuple[str, ...] = (), title: str = "value") -> str:
-    """The values of one enum."""
+def enumeration(name: str, leave_out: tuple[str, ...] = (), title: str = "value", *, number: bool = True) -> str:
+    """The values of one enum, with their numbers or not."""
     texts = comments("enum", name)
     values = {value: text for value, text in ENUMS[name].items() if text not in leave_out}
     meanings = described(values.values(), texts, f"{name.upper()}_")
+    if not number:
+        return table("name | meaning", ((f"`{text}`", meanings[text]) for text in values.values()))
     return table(f"{title} | name | meaning", ((str(value), f"`{text}`", meanings[text]) for value, text in values.items()))
 
 
@@ -134,7 +140,7 @@ def settings(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
             continue
         if field.name not in meanings:
             raise SystemExit(f"docs/make.py: the docstring of {of.__name__} has no line `{field.name}: ...`")
-        kind = re.sub(r'"\w+"', r"`\g<0>`", words(field.type))
+        kind = re.sub(r'"[\w-]+"', r"`\g<0>`", words(field.type))
         rows.append((f"`{field.name}`", kind, _default(field), meanings[field.name]))
     about = doc.split("\n")[0]
     title = f"### `[{within}]`\n\n{about}\n\n" if within else ""
@@ -232,6 +238,10 @@ def figures() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
+    "conn": lambda: record(CONN, "hw_conn"),
+    "tunnel": lambda: record(TUNNEL, "hw_tunnel_row"),
+    "conn_state": lambda: enumeration("hw_conn_state", number=False),
+    "conn_has": lambda: enumeration("hw_conn_has", title="bit"),
     "rate": lambda: record(RATE, "hw_rate"),
     "weirds": lambda: record(WEIRD, "hw_weird_row"),
     "ledger": lambda: record(LEDGER),

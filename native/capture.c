@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../bpf/packet.h"
+#include "../bpf/records.h"
 #include "capture.h"
+
+static void enter(struct hw_parser *parser, enum hw_tunnel tunnel);
+#define HW_ENTERING(p, tunnel) enter(p, tunnel) /* of packet.h */
+#include "../bpf/packet.h"
 #include "choice.h"
 #include "pcapng_writer.h"
 
@@ -17,7 +21,24 @@ struct whole {
 	struct hw_capture capture;
 	struct hw_parser parser;
 	struct hw_choice choice;
+	struct hw_packet carriers[HW_MAX_TUNNELS]; /* of the packet that is parsed, the outermost first */
+	uint32_t carrier_count;
+	int carries; /* whether carriers are rows too */
 };
+
+_Static_assert(HW_CAPTURE_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
+
+/* A tunnel is entered: what carries it stands for no packet of its own, and tells what it carries. */
+static void enter(struct hw_parser *parser, enum hw_tunnel tunnel)
+{
+	struct whole *whole = (struct whole *)((char *)parser - offsetof(struct whole, parser));
+
+	if (!whole->carries || !(parser->row.has & HW_HAS_ip))
+		return;
+	whole->carriers[whole->carrier_count] = parser->row;
+	whole->carriers[whole->carrier_count].tunnel = tunnel;
+	whole->carriers[whole->carrier_count++].segments = 0;
+}
 
 struct hw_capture *hw_capture_new(void)
 {
@@ -120,9 +141,16 @@ enum hw_capture_status hw_capture_described(struct hw_capture *capture)
 	return capture->names_interfaces ? HW_CAPTURE_described : HW_CAPTURE_more;
 }
 
+void hw_capture_carry(struct hw_capture *capture)
+{
+	((struct whole *)capture)->carries = 1;
+}
+
 bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
 {
-	return !feed->room || (capture->writer && hw_pcapng_writer_full(capture->writer));
+	uint32_t most = ((const struct whole *)capture)->carries ? HW_CAPTURE_MOST_ROWS : 1;
+
+	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
 }
 
 /* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
@@ -138,11 +166,20 @@ static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64
 	return ns > INT64_MAX ? INT64_MAX : (uint64_t)ns;
 }
 
+static void feed_row(struct hw_feed *feed, const struct hw_packet *row)
+{
+	memcpy(feed->row, row, sizeof(*row));
+	feed->row += feed->stride;
+	feed->room--;
+}
+
 void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, const struct hw_record *record)
 {
 	const struct hw_capture_interface *interface = &capture->interfaces[index];
+	struct whole *whole = (struct whole *)capture;
 	struct hw_parser *parser = capture->parser;
 
+	whole->carrier_count = 0;
 	parser->have = record->captured < HW_WINDOW ? record->captured : HW_WINDOW;
 	memcpy(parser->window, record->frame, parser->have);
 	hw_begin(parser);
@@ -171,9 +208,12 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 
 		hw_pcapng_writer_put(capture->writer, interface->written, &packet);
 	}
-	memcpy(feed->row, &parser->row, sizeof(parser->row));
-	feed->row += feed->stride;
-	feed->room--;
+	for (uint32_t i = 0; i < whole->carrier_count; i++) {
+		whole->carriers[i].interface = index;
+		feed_row(feed, &whole->carriers[i]);
+	}
+	capture->counts.carriers += whole->carrier_count;
+	feed_row(feed, &parser->row);
 	capture->counts.as_row++;
 }
 

@@ -17,6 +17,12 @@ void hw_format_addresses(const void *first, const void *has, size_t stride, size
 /* The same for link-layer addresses (17 octets each). */
 void hw_format_macs(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 
+/* uids (18 octets at most, nothing where they are zero), several of them (75), community ids (30) and letters (40). Where `wanted` is 0, all are there. */
+void hw_format_uids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_uid_lists(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_community_ids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_letters(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+
 /* -- rollup.c: packets and octets by group, over rows of struct hw_packet `stride` octets apart ---------------------------- */
 
 struct hw_talker {
@@ -49,6 +55,50 @@ void hw_weirds_forget(struct hw_weirds *);
 size_t hw_weirds_add(struct hw_weirds *, const void *rows, size_t stride, size_t count, void *into, size_t *done);
 /* The rows for the rest of the last second. */
 size_t hw_weirds_end(struct hw_weirds *, void *into);
+
+/* -- flows.c: packets to flows ---------------------------------------------------------------------------------------------- */
+
+enum { HW_CONNS_ROOM = 4096 }; /* rows of struct hw_conn, and of struct hw_tunnel_row, that there is room for */
+struct hw_found {
+	void *conns;
+	void *tunnels;
+	size_t conn_count;
+	size_t tunnel_count;
+};
+struct hw_prefix {
+	uint8_t addr[16];
+	uint32_t bits; /* of 128 */
+};
+struct hw_flows_counts {
+	/* what became of the rows given: one of these each */
+	uint64_t in_flow;
+	uint64_t no_flow;     /* neither IP nor a whole transport header, or an IP packet that only carries another */
+	uint64_t fragments;   /* of a datagram that is not whole with it */
+	uint64_t sampled_out;
+	uint64_t no_memory;
+	/* of fragments, those of datagrams that are not whole: */
+	uint64_t fragments_waiting;
+	uint64_t fragments_given_up;
+	/* flows */
+	uint64_t begun;
+	uint64_t ended;
+	uint64_t evicted;	/* of these, for want of room */
+	uint64_t flows;		/* at present */
+	uint64_t only_carrying; /* addresses between which IP carries IP, at present */
+	uint64_t letters_lost;	/* letters and parts of streams for which a flow had no room */
+	uint64_t latest;	/* time of a packet */
+};
+struct hw_flows;
+/* `settings` is a struct hw_flow_settings; `local`, which addresses are local. NULL without memory. */
+struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *local, size_t local_count);
+void hw_flows_free(struct hw_flows *);
+/* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
+size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
+/* Ends those whose time has come, a room's worth a call. */
+void hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
+/* Ends all that are left, a room's worth a call; no rows when there are none. */
+void hw_flows_end(struct hw_flows *, struct hw_found *);
+void hw_flows_counts_of(const struct hw_flows *, struct hw_flows_counts *into);
 
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 
@@ -85,6 +135,7 @@ uint64_t hw_pcapng_writer_written(const struct hw_pcapng_writer *);
 /* -- capture.c, pcap.c, pcapng.c: captures to rows -------------------------------------------------------------------------- */
 
 enum { HW_CAPTURE_LARGEST = 2097152 }; /* octets: what is decoded lies in one piece, and no piece is larger than this */
+enum { HW_CAPTURE_MOST_ROWS = 5 };     /* of one packet: its own, and those of its carriers */
 
 enum hw_capture_status {
 	HW_CAPTURE_more,      /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
@@ -100,6 +151,7 @@ struct hw_capture_counts { /* seen = as_row + filtered + sampled_out + unknown_l
 	uint64_t unknown_link_type;
 	uint64_t no_interface;
 	uint64_t lost_before; /* what the capturing side says that it lost: not part of seen */
+	uint64_t carriers;    /* rows of what carries packets, in addition */
 };
 struct hw_capture;
 struct hw_capture *hw_capture_new(void);
@@ -110,6 +162,8 @@ void hw_capture_choose(struct hw_capture *, const void *filter, uint64_t sample_
 void hw_capture_call(struct hw_capture *, uint32_t index, uint32_t number);
 /* These packets go to `writer` as well. Its interfaces without a name are called `unnamed`, which is kept by the caller. */
 void hw_capture_write(struct hw_capture *, struct hw_pcapng_writer *, const char *unnamed);
+/* From now on, what carries a tunnelled packet comes as a row before it, of 0 segments. */
+void hw_capture_carry(struct hw_capture *);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
 /* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a

@@ -112,20 +112,14 @@ static int read_cooked_2(struct hw_parser *p)
 	return cooked(p, header, 20, header ? header[10] : 0, header ? hw_be16(header) : 0);
 }
 
-static void set_addresses(struct hw_parser *p, const __u8 *dst, const __u8 *src)
-{
-	memcpy(p->row.l2_dst, dst, 6);
-	memcpy(p->row.l2_src, src, 6);
-	p->row.has |= HW_HAS_l2;
-}
-
 static int read_fddi(struct hw_parser *p)
 {
 	const __u8 *header = hw_look(p, 0, 13);
 
 	if (!header)
 		return hw_short(p, 0, 13, HW_WEIRD_truncated_link_header);
-	set_addresses(p, header + 1, header + 7);
+	hw_set_l2(p, header + 1, header + 7);
+	p->row.has |= HW_PACKET_HAS_l2_apart; /* some interfaces give these addresses with the bits of each octet turned around */
 	p->at = 13;
 	return (header[0] & 0xf0) == 0x50 ? HW_NEXT_llc : HW_NEXT_nothing; /* LLC frames */
 }
@@ -228,57 +222,9 @@ static int read_nflog(struct hw_parser *p)
 	return hw_short(p, p->at, 4, HW_WEIRD_nflog_no_pcap_payload);
 }
 
-/* IEEE 802.11 at p->at: data frames that are not encrypted. Of an A-MSDU the row is that of the first subframe. */
-static int ieee80211(struct hw_parser *p, int padded)
-{
-	const __u8 *header = hw_look(p, p->at, 24), *rest;
-	uint32_t size = 24, qos = 0;
-
-	if (!header)
-		return hw_short(p, p->at, 24, HW_WEIRD_truncated_802_11_header);
-	if ((header[0] >> 2 & 3) != 2 || header[0] & 3) /* another type of frame, another version */
-		return HW_NEXT_nothing;
-	if ((header[1] & 3) == 3)
-		size += 6;
-	if (header[0] & 0x80) { /* quality of service */
-		rest = hw_look(p, p->at + size, 2);
-		if (!rest)
-			return hw_short(p, p->at + size, 2, HW_WEIRD_truncated_802_11_header);
-		qos = rest[0];
-		size += header[1] & 0x80 ? 6 : 2; /* and high throughput control */
-	}
-	rest = hw_look(p, p->at, 30);
-	switch (header[1] & 3) { /* to and from a distribution system */
-	case 0:
-		set_addresses(p, header + 4, header + 10);
-		break;
-	case 1:
-		set_addresses(p, header + 16, header + 10);
-		break;
-	case 2:
-		set_addresses(p, header + 4, header + 16);
-		break;
-	default:
-		if (rest)
-			set_addresses(p, header + 16, rest + 24);
-	}
-	if (header[0] & 0x40 || header[1] & 0x40 || header[22] & 15) /* without data, encrypted, a later fragment */
-		return HW_NEXT_nothing;
-	p->at += padded ? (size + 3) & ~3u : size;
-	if (qos & 0x80) {
-		rest = hw_look(p, p->at, 14);
-		if (!rest)
-			return hw_short(p, p->at, 14, HW_WEIRD_truncated_802_11_amsdu_header);
-		set_addresses(p, rest, rest + 6);
-		p->at += 14;
-		hw_trim(p, p->at + hw_be16(rest + 12));
-	}
-	return HW_NEXT_llc;
-}
-
 static int read_80211(struct hw_parser *p)
 {
-	return ieee80211(p, 0);
+	return hw_wlan(p, 0);
 }
 
 /* The flags, second of the fields, say whether a header is padded to 32 bits. Fields have their natural alignment. */
@@ -296,7 +242,7 @@ static int read_radiotap(struct hw_parser *p)
 	p->at = le16(header + 2);
 	if (header[4] & 2 && at < p->at)
 		flags = hw_look(p, at, 1);
-	return ieee80211(p, flags && flags[0] & 0x20);
+	return hw_wlan(p, flags && flags[0] & 0x20);
 }
 
 /* Prism, and AVS, which took its place and its link type: a code, and how long the header is. */
@@ -307,7 +253,7 @@ static int read_prism(struct hw_parser *p)
 	if (!header)
 		return hw_short(p, 0, 8, HW_WEIRD_truncated_802_11_header);
 	p->at = hw_be32(header) == 0x80211001 ? hw_be32(header + 4) : small32(header + 4);
-	return p->at < HW_WINDOW ? ieee80211(p, 0) : hw_short(p, HW_WINDOW, 24, HW_WEIRD_truncated_802_11_header);
+	return p->at < HW_WINDOW ? hw_wlan(p, 0) : hw_short(p, HW_WINDOW, 24, HW_WEIRD_truncated_802_11_header);
 }
 
 /* Per-packet information: a header with the link type of what follows. */
@@ -321,7 +267,7 @@ static int read_ppi(struct hw_parser *p)
 	p->at = le16(header + 2);
 	type = hw_link_type_find(le32(header + 4));
 	if (type && type->read == read_80211)
-		return ieee80211(p, 0);
+		return hw_wlan(p, 0);
 	return type && type->read == read_ethernet ? HW_NEXT_frame : HW_NEXT_nothing;
 }
 

@@ -4,3 +4,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared/corpora"
+ZEEKDIFF = ROOT.parent / "shared/tools/zeekdiff"

@@ -6,6 +6,7 @@ made from the types and docstrings here.
 
 import builtins
 import difflib
+import ipaddress
 import re
 import tomllib
 import types
@@ -17,18 +18,20 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from headwater.analysis.flows import LOCAL_NETS
 from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter
 from headwater.outputs.sinks.grafana import GrafanaSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
-Format = Literal["jsonl", "csv", "parquet", "arrow"]
+Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 EXAMPLES = {
     "interfaces": ["eth0"],
     "filter": "tcp.port == 443 && ip.addr == 10.0.0.0/8",
     "user": "headwater",
     "directory": "rows",
+    "uid_key": "any text",
     "format": "jsonl",
     "url": "http://localhost:3000",
     "token": "glsa_...",
@@ -44,7 +47,8 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Files.
 
     directory: one file a record is written here; it is made if it is missing.
-    format: of those files (jsonl unless set). Set without a directory, rows go to standard output.
+    format: of those files (jsonl unless set); zeek and zeek-json take records that are logs of Zeek's, weird for one. Set without a
+        directory, rows go to standard output.
     """
 
     directory: str | None = None
@@ -54,6 +58,50 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """As in Settings."""
         if self.directory == "":
             raise ValueError("directory is empty: name one, or leave it out")
+
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]
+
+
+class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Flows, which the records conn and tunnel are made of. Times are of silence after which one is over; the defaults are Zeek's.
+
+    most: flows at a time, about 600 octets each; a further one takes the place of one that nobody has answered, the oldest first.
+    local_nets: addresses that local_orig and local_resp call local.
+    uid_key: text that uids are made with; unset, it is this machine's id. The same text gives the same uids on other machines.
+    tcp_timeout_s: TCP, once one side is past its handshake.
+    handshake_timeout_s: TCP before that.
+    attempt_timeout_s: a SYN that nobody answers.
+    close_timeout_s: how long a TCP flow is kept after both sides have ended, or one by a RST.
+    linger_timeout_s: likewise, after one side has ended and nothing is known of the other.
+    udp_timeout_s: UDP.
+    dns_timeout_s: UDP to port 53, 137, 5353 or 5355.
+    icmp_timeout_s: ICMP and ICMPv6.
+    other_timeout_s: other protocols of IP.
+    tunnel_timeout_s: addresses between which IP or GRE carries IP.
+    """
+
+    most: Annotated[int, msgspec.Meta(ge=1024, le=1 << 28)] = 1 << 20
+    local_nets: tuple[str, ...] = LOCAL_NETS
+    uid_key: str | None = None
+    tcp_timeout_s: Seconds = 300.0
+    handshake_timeout_s: Seconds = 60.0
+    attempt_timeout_s: Seconds = 5.0
+    close_timeout_s: Seconds = 5.0
+    linger_timeout_s: Seconds = 5.0
+    udp_timeout_s: Seconds = 60.0
+    dns_timeout_s: Seconds = 10.0
+    icmp_timeout_s: Seconds = 60.0
+    other_timeout_s: Seconds = 60.0
+    tunnel_timeout_s: Seconds = 86_400.0
+
+    def __post_init__(self) -> None:
+        """As in Settings."""
+        for net in self.local_nets:
+            try:
+                ipaddress.ip_network(net)
+            except ValueError:
+                raise ValueError(f"local_nets has {net!r}, which is no network: write one as 10.0.0.0/8 or 2001:db8::/32") from None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fanout: with hook "af_packet", rings an interface, each of ring_bytes, for some of the CPUs and read by its own thread; 0 takes one for
         each CPU, at most 4. With one, rows are in order of time, with more nearly so (20 ms).
     detail: what leaves the kernel: "packets" (and rates), or "rates" alone, which costs least.
-    sample: of the packets that the filter keeps, one in so many becomes a row, at random.
+    sample: of the packets that the filter keeps, one in so many becomes a row, at random; of flows, one in so many is kept.
     records: what is written and sent; the ledger always is. "cost" is what the run itself costs, once a minute.
     bpf_stats: for the record "cost", let the kernel take the time of every eBPF program of this machine for 1 s in 60, in which each run
         takes about 80 ns longer; it needs CAP_SYS_ADMIN.
@@ -90,9 +138,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: Literal["packets", "rates"] = "packets"
     filter: str = ""
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    records: tuple[Literal["packet", "rate", "weird", "cost"], ...] = ("packet",)
+    records: tuple[Literal["packet", "conn", "tunnel", "rate", "weird", "cost"], ...] = ("packet",)
     bpf_stats: bool = True
     user: str | None = None
+    flows: FlowsSettings = FlowsSettings()
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
 
@@ -104,6 +153,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
         if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
+        of_flows = {"conn", "tunnel"} & set(self.records)
+        if of_flows and self.detail == "rates":
+            raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn or tunnel then')
+        if of_flows and "packet" in self.records and self.sample > 1:
+            raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
         try:
             self.packets()
         except FilterError as error:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from headwater.records import Batch, Drop
+from headwater.telemetry import Ledger
 
 
 class Resource(Protocol):
@@ -50,6 +51,25 @@ class PacketWriter(Protocol):
 
     def ready(self) -> bool:
         """Before packets are read, by the thread that does: whether there is room for any. Waits for it, but no longer than 100 ms."""
+
+
+class Analysis(Protocol):
+    """Makes rows of other records out of the packets of one source. Called by that source's thread, but for account()."""
+
+    reads_carriers: bool
+    """Whether it is given the rows of what carries packets, too (Batch.carriers)."""
+
+    def find(self, batch: Batch) -> Iterator[Batch]:
+        """What packets show. Batches that are borrowed are good until the next one is asked for."""
+
+    def tick(self, now: int) -> Iterator[Batch]:
+        """What the clock shows, in nanoseconds of UTC; called once a second while the source reads."""
+
+    def end(self) -> Iterator[Batch]:
+        """What is left when no more packets come."""
+
+    def account(self, ledger: Ledger) -> None:
+        """Write the present totals into the ledger."""
 
 
 @runtime_checkable

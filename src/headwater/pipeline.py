@@ -1,7 +1,7 @@
 """From sources to outlets: who reads, who counts, who is told, and a stop that loses nothing.
 
 One thread reads each source and hands its batches on while they are borrowed: to the roll-up, which is C, to the outlets, which copy,
-to what finds weirds in them, and to whoever watches. The calling thread ticks once a second: the ledger, the rates, the view.
+to the analyses, and to whoever watches. The calling thread ticks once a second: the ledger, the rates, the view.
 """
 
 import os
@@ -14,9 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headwater.analysis.weirds import Weirds
 from headwater.errors import HeadwaterError, SinkError
-from headwater.interfaces import Counting, Source
+from headwater.interfaces import Analysis, Counting, Source
 from headwater.records import LEDGER, PACKET, Batch
 from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
@@ -106,6 +105,7 @@ def _together(rates: Sequence[Batch]) -> Batch:
 class Pipeline:
     """Runs `sources` into `outlets` until they end, `seconds` have gone by, or stop().
 
+    `analyses` makes those of the source of a name.
     `once_open` is called when sources and sinks are open, and before any thread of theirs begins: the moment to give privileges away.
     """
 
@@ -117,7 +117,7 @@ class Pipeline:
         watcher: Watcher | None = None,
         *,
         rates: bool = True,
-        weirds: bool = False,
+        analyses: Callable[[str], Sequence[Analysis]] = lambda _: (),
         once_open: Callable[[], None] | None = None,
     ) -> None:
         self._sources = sources
@@ -126,7 +126,7 @@ class Pipeline:
         self._watcher = watcher
         self._once_open = once_open
         self._rollup = Rollup() if rates else None
-        self._weirds = [Weirds() if weirds else None for _ in sources]
+        self._analyses = [analyses(source.name) for source in sources]
         self._rollup_lock = threading.Lock()
         self._stopping = False
         self._bell = _Bell()
@@ -167,7 +167,7 @@ class Pipeline:
 
     def _run(self, deadline: float | None) -> None:
         threads = [
-            threading.Thread(target=self._read, args=pair, name=pair[0].name) for pair in zip(self._sources, self._weirds, strict=True)
+            threading.Thread(target=self._read, args=pair, name=pair[0].name) for pair in zip(self._sources, self._analyses, strict=True)
         ]
         for thread in threads:
             thread.start()
@@ -207,34 +207,44 @@ class Pipeline:
                 next_tick += TICK_S
                 self._tick()
 
-    def _read(self, source: Source, weirds: Weirds | None) -> None:
+    def _read(self, source: Source, analyses: Sequence[Analysis]) -> None:
         with suppress(OSError):  # a service manager may forbid it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # its turn, without interrupting those whose packets it reads
         try:
+            next_tick = time.monotonic() + TICK_S
             for batch in source.read():
-                if not len(batch):
-                    continue
-                packets = batch.record is PACKET  # the roll-up and watchers read nothing else
-                if self._rollup and packets:
-                    with self._rollup_lock:
-                        self._rollup.add(batch, rates=not isinstance(source, Counting))
-                self._offer([batch])
-                if weirds and packets:
-                    self._offer(weirds.find(batch))
-                if self._watcher and packets:
-                    self._watcher.update(batch)
-                    self._news = True
-                    if self._at_rest:
-                        self._at_rest = False
-                        self._bell.ring()
+                if analyses and time.monotonic() >= next_tick:
+                    next_tick += TICK_S
+                    for analysis in analyses:
+                        self._offer(analysis.tick(time.time_ns()))
+                if len(batch):
+                    self._take(source, batch, analyses)
         except HeadwaterError as error:
             self._errors.append(error)
         except BaseException as error:  # noqa: BLE001 - whatever ends a source ends the run, and is raised again in run()
             self._fail(error)
         finally:
-            if weirds:
-                self._offer(weirds.end())
+            for analysis in analyses:
+                self._offer(analysis.end())
             self._bell.ring()
+
+    def _take(self, source: Source, batch: Batch, analyses: Sequence[Analysis]) -> None:
+        if batch.record is not PACKET:  # the roll-up, analyses and watchers read nothing else
+            self._offer([batch])
+            return
+        packets = batch.packets()
+        if self._rollup:
+            with self._rollup_lock:
+                self._rollup.add(packets, rates=not isinstance(source, Counting))
+        self._offer([packets])
+        for analysis in analyses:
+            self._offer(analysis.find(batch if analysis.reads_carriers else packets))
+        if self._watcher:
+            self._watcher.update(packets)
+            self._news = True
+            if self._at_rest:
+                self._at_rest = False
+                self._bell.ring()
 
     def _offer(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
@@ -263,6 +273,9 @@ class Pipeline:
         now = time.time_ns()
         for source in self._sources:
             source.account()
+        for analyses in self._analyses:
+            for analysis in analyses:
+                analysis.account(self._ledger)
         if self._rollup:
             with self._rollup_lock:
                 rates, talkers = self._rollup.take(self._last_tick)

@@ -1,7 +1,8 @@
-"""The ledger: what became of each packet and each record, counted where it happens. Two sums that must come out exactly.
+"""The ledger: what became of each packet and each record, counted where it happens. Sums that must come out exactly.
 
 packets: seen = duplicate_hook + filtered + in_flow + as_row + sampled_out + counted_only + Σ dropped{place, reason}
 records: made = acked + spooled + queued + Σ dropped{place, reason}, up to the ring and for each sink
+flows:   given = in_flow + no_flow + fragment + sampled_out + Σ dropped{place, reason}, of packets and what carries them
 
 `queued` are rows that wait in memory: none at the end. Other terms (octets, segments, consumed) are told beside a sum and belong to none.
 """
@@ -11,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-LedgerName = Literal["packets", "records"]
+LedgerName = Literal["packets", "records", "flows"]
 FATES = ("as_row", "filtered", "sampled_out", "counted_only")
 """Of packets that a source has read."""
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "as_row", "sampled_out", "counted_only", "dropped")
 RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
+FLOW_TERMS = ("in_flow", "no_flow", "fragment", "sampled_out", "dropped")
+_PARTS: Mapping[LedgerName, tuple[str, ...]] = {"packets": PACKET_TERMS, "records": RECORD_TERMS, "flows": FLOW_TERMS}
+_WHOLE: Mapping[LedgerName, str] = {"packets": "seen", "records": "made", "flows": "given"}
 
 
 @dataclass(frozen=True, order=True)
@@ -91,7 +95,7 @@ def lines(totals: Mapping[Entry, int], means: Mapping[str, str] | None = None) -
             continue
         parts = [f"{count:,} {_words(entry)}" for entry, count in entries if _is_part(entry) and count]
         by = f" ({means[subject]})" if means and ledger == "packets" and subject in means else ""
-        told.append(f"{ledger:<8} {subject}{by}: {whole:,} {'seen' if ledger == 'packets' else 'made'} = {' + '.join(parts) or '0'}")
+        told.append(f"{ledger:<8} {subject}{by}: {whole:,} {_WHOLE[ledger]} = {' + '.join(parts) or '0'}")
     off = imbalances(totals)
     told += [f"ledger   {subject}: {ledger} are off by {difference:+,}; please report this" for ledger, subject, difference in off]
     if told and not off:
@@ -100,11 +104,11 @@ def lines(totals: Mapping[Entry, int], means: Mapping[str, str] | None = None) -
 
 
 def _is_whole(entry: Entry) -> bool:
-    return entry.term == ("seen" if entry.ledger == "packets" else "made")
+    return entry.term == _WHOLE[entry.ledger]
 
 
 def _is_part(entry: Entry) -> bool:
-    return entry.term in (PACKET_TERMS if entry.ledger == "packets" else RECORD_TERMS)
+    return entry.term in _PARTS[entry.ledger]
 
 
 def _words(entry: Entry) -> str:

@@ -65,7 +65,7 @@ def test_completion_is_shell_code(shell: str):
 
 
 def test_into_a_pipe_come_json_lines(capture: Path):
-    done = headwater("read", capture)
+    done = headwater("read", "--record", "packet", capture)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["ts"] for row in rows][1] == "2023-11-14T22:13:21.000001000Z"
     assert rows[0]["src"] == "10.0.0.1"
@@ -76,7 +76,7 @@ def test_into_a_pipe_come_json_lines(capture: Path):
 
 def test_every_format_holds_the_same_rows(capture: Path, tmp_path: Path):
     for form in ("jsonl", "csv", "parquet", "arrow"):
-        headwater("read", capture, "-o", tmp_path / form, "--format", form)
+        headwater("read", "--record", "packet", capture, "-o", tmp_path / form, "--format", form)
     lines = (tmp_path / "jsonl/packet.jsonl").read_text().splitlines()
     assert [json.loads(line)["dport"] for line in lines] == [5353] * 3
     assert pyarrow.csv.read_csv(tmp_path / "csv/packet.csv")["dport"].to_pylist() == [5353] * 3
@@ -86,21 +86,37 @@ def test_every_format_holds_the_same_rows(capture: Path, tmp_path: Path):
     assert sum(row["count"] for row in ledger if row["term"] == "seen") == 3
 
 
+def test_zeeks_logs_are_files_of_their_own(tmp_path: Path):
+    capture = make_capture(tmp_path / "cut.pcap", 1)
+    octets = bytearray(capture.read_bytes()[:-30])
+    octets[32] -= 30  # captured
+    capture.write_bytes(octets)
+    for form in ("zeek", "zeek-json"):
+        headwater("read", capture, "-o", tmp_path / form, "--format", form, "--record", "weird")
+        assert [path.name for path in (tmp_path / form).iterdir()] == ["weird.log"], "Zeek has no ledger"
+    extra = headwater("read", capture, "--format", "zeek-json", "--record", "weird", "--extra").stdout
+    (row,), (more,) = ([json.loads(line) for line in text.splitlines()] for text in ((tmp_path / "zeek-json/weird.log").read_text(), extra))
+    assert row == {"ts": 1_700_000_000.0, "name": "truncated_IP", "notice": False, "peer": "headwater"}
+    assert more.items() > row.items() and more["l2_src"] == "02:00:00:00:00:02"
+    lines = (tmp_path / "zeek/weird.log").read_text().splitlines()
+    assert len(lines) == 10 and lines[8] == "1700000000.000000" + "\t-" * 5 + "\ttruncated_IP\t-\tF\theadwater\t-"
+
+
 def test_a_table_when_asked(capture: Path):
-    shown = headwater("read", capture, "--format", "table").stdout
+    shown = headwater("read", "--record", "packet", capture, "--format", "table").stdout
     assert "10.0.0.1" in shown
     assert len(shown.splitlines()) == 5  # heading, date, three packets
 
 
 def test_standard_input(capture: Path):
     with capture.open("rb") as stream:
-        assert len(headwater("read", "-", stdin=stream).stdout.splitlines()) == 3
+        assert len(headwater("read", "--record", "packet", "-", stdin=stream).stdout.splitlines()) == 3
 
 
 def test_several_captures_one_of_them_broken(capture: Path, tmp_path: Path):
     broken = tmp_path / "broken.pcap"
     broken.write_bytes(b"hello, I am not a capture at all")
-    done = headwater("read", capture, broken, make_capture(tmp_path / "two.pcap", 2), check=5)
+    done = headwater("read", "--record", "packet", capture, broken, make_capture(tmp_path / "two.pcap", 2), check=5)
     assert len(done.stdout.splitlines()) == 5
     assert "broken.pcap" in done.stderr
 
@@ -111,7 +127,7 @@ def test_captures_of_one_name_are_told_apart(tmp_path: Path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         make_capture(tmp_path / name, number)
     (tmp_path / "b/x/trace.pcap").write_bytes(b"no capture")
-    done = headwater("read", *names, check=5, cwd=tmp_path)
+    done = headwater("read", "--record", "packet", *names, check=5, cwd=tmp_path)
     told = {"a/x/trace.pcap": 1, "other.pcap": 3, "trace.pcap": 8}
     rows = [json.loads(line)["interface"] for line in done.stdout.splitlines()]
     assert {name: rows.count(name) for name in rows} == told
@@ -134,27 +150,27 @@ NO_CAPTURES = [
 @pytest.mark.parametrize("more", [[], ["--format", "table"], ["-o", "rows"]], ids=["jsonl", "table", "files"])
 def test_where_nothing_could_be_read_nothing_adds_up(tmp_path: Path, octets: bytes, said: str, more: list[str]):
     (tmp_path / "x").write_bytes(octets)
-    done = headwater("read", "x", *more, check=5, cwd=tmp_path)
+    done = headwater("read", "--record", "packet", "x", *more, check=5, cwd=tmp_path)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_capture_without_packets_adds_up(tmp_path: Path):
-    assert "none.pcap: 0 seen = 0\n" in headwater("read", make_capture(tmp_path / "none.pcap", 0)).stderr
+    assert "none.pcap: 0 seen = 0\n" in headwater("read", "--record", "packet", make_capture(tmp_path / "none.pcap", 0)).stderr
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow", "table"])
 @pytest.mark.parametrize("reader", ["head -c1", "true"])
 def test_head_ends_it_quietly(tmp_path: Path, form: str, reader: str):
     big = make_capture(tmp_path / "big.pcap", 150_000)
-    shell = f"set -o pipefail; {HEADWATER} read {big} --format {form} | {reader}"
+    shell = f"set -o pipefail; {HEADWATER} read --record packet {big} --format {form} | {reader}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stderr, len(done.stdout)) == (0, b"", reader != "true")
 
 
 def test_head_ends_it_while_nothing_comes(tmp_path: Path):
     many = make_capture(tmp_path / "many.pcap", 5_000)  # more than a pipe holds
-    words = [HEADWATER, "read", "-", "--format", "jsonl"]
+    words = [HEADWATER, "read", "--record", "packet", "-", "--format", "jsonl"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdin.write(many.read_bytes())
         process.stdin.flush()
@@ -170,7 +186,7 @@ def test_head_ends_it_while_nothing_comes(tmp_path: Path):
 @pytest.mark.parametrize("form", ["jsonl", "csv", "arrow"])  # the limit would hit the file in memory that parquet makes a group in
 def test_rows_that_found_no_room_at_the_end_are_told(tmp_path: Path, form: str):
     capture = make_capture(tmp_path / "many.pcap", 20_000)
-    shell = f"ulimit -f 64; {HEADWATER} read {capture} -o {tmp_path / 'rows'} --format {form}"
+    shell = f"ulimit -f 64; {HEADWATER} read --record packet {capture} -o {tmp_path / 'rows'} --format {form}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, "no room left (File too large)" in done.stderr.splitlines()[-1]) == (6, True), done.stderr
     assert "disk full" in done.stderr and "unreachable" not in done.stderr
@@ -189,6 +205,12 @@ MISTAKES = [
     (["run", "-i", ""], 2, "'--interface': it is empty"),
     (["run", "-c", ""], 2, "'--config': it is empty"),
     (["read", "x.pcap", "-o", ""], 2, "'--output': it is empty"),
+    (
+        ["read", "x.pcap", "--format", "zeek", "--record", "packet"],
+        2,
+        "there is no such log of the record packet: choose --record conn or --record tunnel or --record weird, or another format",
+    ),
+    (["read", "x.pcap", "--format", "zeek-json", "-o", "rows", "--record", "weird", "--record", "packet"], 2, "of the record packet"),
     (["read", ""], 2, "it is empty"),
     (["run", "-i", "lo,eth77"], 2, "no interface named eth77"),
     (["run", "eth0"], 2, "an interface is chosen with: -i eth0"),
@@ -281,7 +303,7 @@ def test_what_to_try_can_be_typed(monkeypatch: pytest.MonkeyPatch):
 def test_a_standard_output_that_takes_nothing(capture: Path, form: str):
     for where, code, said in ((">/dev/full", 6, "no room left"), (">&-", 6, "standard output is closed")):
         done = subprocess.run(
-            ["sh", "-c", f"{HEADWATER} read {capture} --format {form} {where}"], capture_output=True, text=True, check=False
+            ["sh", "-c", f"{HEADWATER} read --record packet {capture} --format {form} {where}"], capture_output=True, text=True, check=False
         )
         assert (done.returncode, said in done.stderr, "internal" in done.stderr) == (code, True, False), done.stderr
 
@@ -296,9 +318,10 @@ def test_whatever_is_written_may_find_no_room_or_no_reader(words: str):
 
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>&- <&-"])
 def test_a_standard_error_that_takes_nothing_costs_nothing(capture: Path, tmp_path: Path, where: str):
-    done = subprocess.run(["sh", "-c", f"{HEADWATER} read {capture} {where}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["sh", "-c", f"{HEADWATER} read --record packet {capture} {where}"], capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
-    done = subprocess.run(["sh", "-c", f"{HEADWATER} read {capture} {tmp_path}/none -o {tmp_path}/rows {where}"], check=False)
+    words = f"{HEADWATER} read --record packet {capture} {tmp_path}/none -o {tmp_path}/rows {where}"
+    done = subprocess.run(["sh", "-c", words], check=False)
     assert (done.returncode, len((tmp_path / "rows/packet.jsonl").read_text().splitlines())) == (5, 3)
 
 
@@ -326,7 +349,7 @@ def test_config_check_and_show(tmp_path: Path):
 
 @pytest.mark.corpora
 def test_a_real_capture_from_elsewhere():
-    done = headwater("read", CORPORA / "tcpdump/tests/802.1ad_QinQ.pcap", check=None)
+    done = headwater("read", "--record", "packet", CORPORA / "tcpdump/tests/802.1ad_QinQ.pcap", check=None)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows
     assert all("vlan" in row for row in rows)

@@ -10,7 +10,7 @@ from made import NOON, batch, every_kind, packet
 from rich.cells import cell_len
 
 from headwater.apps import packets
-from headwater.apps.table import write_table
+from headwater.apps.table import Table
 from headwater.records import PACKET, RATE, Batch
 
 
@@ -29,7 +29,9 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def table(*batches: Batch, width: int | None) -> list[str]:
     stream = io.StringIO()
-    write_table(batches, stream, width)
+    written = Table("packet", stream, width)
+    for one in batches:
+        written.put(one)
     return stream.getvalue().splitlines()
 
 

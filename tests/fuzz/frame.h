@@ -41,14 +41,17 @@ static struct hw_packet parse(const __u8 *frame, __u32 captured, __u32 length, i
 /* A row keeps what was read before the frame's end; what the whole frame adds is more layers, options, and the end of a chain. */
 static void check_cut(const struct hw_packet *cut, const struct hw_packet *whole)
 {
-	__u32 link = cut->tunnel_depth ? HW_HAS_ethertype | HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner : HW_HAS_ethertype;
+	const __u32 frame = HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner | HW_PACKET_HAS_l2_apart;
+	__u32 link = HW_HAS_ethertype | (cut->tunnel_depth ? frame : 0);
 
 	REQUIRE(cut->tunnel_depth <= whole->tunnel_depth);
 	if (HAS(cut, mpls))
 		SAME(mpls_label);
 	if (HAS(cut, outer)) {
-		SAME(outer_src);
-		SAME(outer_dst);
+		if (HAS(cut, addr) || !HAS(cut, outer_ipv6)) { /* it is not cut in the headers that have further addresses */
+			SAME(outer_src);
+			SAME(outer_dst);
+		}
 		SAME(outer_proto);
 		SAME(outer_sport);
 		SAME(outer_dport);
@@ -67,8 +70,10 @@ static void check_cut(const struct hw_packet *cut, const struct hw_packet *whole
 	if (HAS(cut, vlan_inner) && !cut->tunnel_depth)
 		SAME(vlan_inner);
 	if (HAS(cut, addr)) {
-		SAME(src);
-		SAME(dst);
+		if (!(whole->ip_options & HW_IP_OPTION_destination)) /* in which a home address may be */
+			SAME(src);
+		if (!(whole->ip_options & HW_IP_OPTION_routing))
+			SAME(dst);
 		SAME(ip_version);
 		SAME(ttl);
 		SAME(dscp);

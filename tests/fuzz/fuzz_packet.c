@@ -20,5 +20,6 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 		return 0;
 	row = try_frame(data + 1, size - 1, data[0] & 1 ? ip : ethernet);
 	REQUIRE(!row.direction);
+	REQUIRE(row.has & HW_PACKET_HAS_l2_apart ? HAS(&row, outer) : HAS(&row, l2) || !HAS(&row, outer));
 	return 0;
 }

@@ -15,7 +15,7 @@ SECONDS = 62  # of each target, two at a time
 LEAST = {"packet": 50_000, "link": 50_000, "pcap": 5000, "pcapng": 5000}  # inputs, on a machine that has other things to do
 MISTAKES = {  # the target, the file, what it says, what it is to say, and what the fuzzer says to that
     "a frame read behind its end": ("packet", "bpf/parser.h", "at + size > p->stop", "at + size > p->stop + 1", "use-after-poison"),
-    "a layer that is left over": ("packet", "bpf/parser.h", "row->has &= HW_HAS_KEPT;", "", "rows.h"),
+    "a layer that is left over": ("packet", "bpf/parser.h", "(row->has & HW_HAS_KEPT)", "row->has", "rows.h"),
     "FDDI, of which there is one capture": ("link", "native/link.c", "hw_look(p, 0, 13)", "hw_look(p, 0, 12)", "use-after-poison"),
     "Prism, of which there is none": (
         "link",

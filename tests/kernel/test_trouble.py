@@ -1,20 +1,13 @@
 """Trouble that a kernel or a neighbour makes, seen live: `headwater run --record weird` in a network namespace."""
 
-import contextlib
-import json
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from frames import ethernet, udp
 from neighbors import advertisement, arp
-from netns import End, FrameSender, Veth
+from netns import FrameSender, Veth
+from watched import watching
 
 pytestmark = pytest.mark.kernel
 
@@ -22,38 +15,9 @@ A, C = ("02:00:00:00:00:0a", "192.0.2.1"), ("02:00:00:00:00:0c", "192.0.2.1")
 STRANGER, STRANGER6, NOWHERE, NOWHERE6 = "198.51.100.7", "2001:db8:7::7", "203.0.113.9", "2001:db8:9::9"
 
 
-class Rows(list[dict[str, Any]]):
-    """The weirds of a run, once it has ended; and what it said."""
-
-    said = ""
-
-
-@contextlib.contextmanager
-def watching(end: End, folder: Path, *more: str) -> Iterator[Rows]:
-    """A run on that end, until the block ends."""
-    rows, file = Rows(), folder / "weird.jsonl"
-    command = [sys.executable, "-m", "headwater", "run", "-i", end.interface, "--record", "weird", "-o", str(folder), *more]
-    with end.space.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
-        try:
-            until = time.monotonic() + 30
-            while not file.exists():  # files are made once all is attached
-                assert run.poll() is None, run.communicate()[1]
-                assert time.monotonic() < until, "it does not begin"
-                time.sleep(0.05)
-            yield rows
-            time.sleep(0.5)  # for what a kernel sends of itself
-            run.send_signal(signal.SIGINT)
-            rows.said = run.communicate(timeout=30)[1]
-        finally:
-            run.kill()
-    assert run.returncode == 0, rows.said
-    assert "adds up exactly" in rows.said
-    rows += [json.loads(line) for line in file.read_text().splitlines()]
-
-
 @pytest.mark.parametrize("hook", ["tcx", "clsact", "xdp", "af_packet"])
 def test_addresses_that_change_hands(silent_veth: Veth, hook: str, tmp_path: Path) -> None:
-    with watching(silent_veth.near, tmp_path, "--hook", hook) as rows, FrameSender(silent_veth.far) as sender:
+    with watching(silent_veth.near, tmp_path, "weird", "--hook", hook) as rows, FrameSender(silent_veth.far) as sender:
         sender.send([arp(2, A, "192.0.2.2"), arp(2, C, "192.0.2.2"), arp(1, C, C[1])])
         sender.send([advertisement("2001:db8::1", A[0]), advertisement("2001:db8::1", C[0], src="fe80::c")])
     columns = ("name", "interface", "direction", "neighbor", "mac", "mac_before", "count")
@@ -78,7 +42,7 @@ def test_two_routers_that_send_to_each_other(veth: Veth, tmp_path: Path) -> None
         ethernet(udp(STRANGER, NOWHERE, 4000, 9, b"lost", ttl=64), 0x0800, src=veth.far.mac, dst=veth.near.mac),
         ethernet(udp(STRANGER6, NOWHERE6, 4000, 9, b"lost", ttl=64), 0x86DD, src=veth.far.mac, dst=veth.near.mac),
     ]
-    with watching(veth.near, tmp_path) as rows:
+    with watching(veth.near, tmp_path, "weird") as rows:
         with FrameSender(veth.far) as sender:
             sender.send(lost)
         with veth.near.space.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as arriving:

@@ -1,12 +1,17 @@
 """What the verifier says that each program costs to check. The kernel's limit is a million instructions looked at; other versions look at
 the branches in another order, so a program must stay far below."""
 
+import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from headwater._native import ffi, lib
 from netns import Veth
+from places import ROOT
 
+from headwater.records import btf
 from headwater.records.layouts import OBJECTS
 
 pytestmark = pytest.mark.kernel
@@ -39,6 +44,27 @@ def processed(path: str, device: int) -> dict[str, int]:
         lib.bpf_object__close(opened)
     counts = {name: re.findall(r"^processed (\d+) insns", ffi.string(log).decode(), re.MULTILINE) for name, log in logs.items()}
     return {name: int(count) for name, (count,) in counts.items()}
+
+
+@pytest.fixture(scope="session")
+def flow_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """bpf/flow.h, called as the kernel's programs are to call it."""
+    into = tmp_path_factory.mktemp("flow") / "flow.bpf.o"
+    flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    where = [f"-I{ROOT / 'bpf'}", f"-I/usr/include/{os.uname().machine}-linux-gnu"]
+    subprocess.run(["clang", *flags, *where, "-c", ROOT / "tests/kernel/flow.bpf.c", "-o", into], check=True)
+    return into
+
+
+def test_a_flow_is_kept_under_its_lock(flow_program: Path, capsys, silent_veth: Veth) -> None:
+    counts = processed(str(flow_program), silent_veth.near.index)
+    with capsys.disabled():
+        for name, count in sorted(counts.items()):
+            print(f"\n  {name}: {count:,} instructions looked at", end="")  # noqa: T201 - as below
+    assert max(counts.values()) <= CEILING
+    flow = btf.read(flow_program).structs["hw_flow"]
+    assert flow.size <= 640
+    assert next(member.offset for member in flow.members if member.name == "more") <= 192, "what each packet touches"
 
 
 @pytest.mark.parametrize("path", LOADED, ids=lambda path: path.stem)

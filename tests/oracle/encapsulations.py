@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 from frames import ethernet, ethertype, ip, tcp, udp
@@ -103,6 +104,10 @@ def in_ip() -> Iterator[Made]:
     tagged = ethernet(INNER6, 0x86DD, tags=((0x8100, 77),), src=near, dst=far)
     yield Made("a pseudowire without a control word", ethernet(label + tagged, 0x8847), {**V6, "tunnel": "eompls", "vlan": 77})
     yield Made("an untagged one", ethernet(label + ethernet(INNER4, 0x0800, src=near, dst=far), 0x8847), {**V4, "tunnel": "eompls"})
+    behind = ethernet(wire + bytes(4) + FRAME6, 0x8847, tags=((0x8100, 5),))
+    yield Made("a pseudowire behind a tag", behind, {**V6, "tunnel": "eompls", "vlan": 5, "vlan_inner": 77})
+    apart = ethernet(ip(bits("HH", 0, 0x8847) + wire + bytes(4) + FRAME6, 47, A4, B4), 0x0800, tags=((0x8100, 5),))
+    yield Made("a pseudowire in GRE behind a tag", apart, {**V6, **OUTER4, "tunnel": "eompls", "vlan": 77, "vlan_inner": None})
     auth = bits("BBHII", 6, 4, 0, 0xABCD, 1) + bytes(12)
     yield Made("AH", to_proto(51, auth + INNER4[20:], "10.1.0.1", "10.1.0.2"), {**V4, "spi": 0xABCD, "tunnel": None})
     yield Made(
@@ -137,7 +142,13 @@ def overlays() -> Iterator[Made]:
             yield Made(f"Geneve with {name}, {many} options", to_port(6081, head + inner), {**of, "tunnel": "geneve", "tunnel_id": vni})
     pbb = {**V4, "tunnel": "pbb", "tunnel_id": 0x00BEEF, "l2_src": "02:00:00:0a:00:01", "outer_src": None}
     yield Made("PBB", ethernet(bits("I", 0x0000BEEF) + FRAME4, 0x88E7), pbb)
-    yield Made("PBB behind a backbone tag", ethernet(bits("I", 0x0000BEEF) + FRAME4, 0x88E7, tags=((0x88A8, 9),)), {**pbb, "vlan": None})
+    yield Made("PBB behind a backbone tag", ethernet(bits("I", 0x0000BEEF) + FRAME4, 0x88E7, tags=((0x88A8, 9),)), {**pbb, "vlan": 9})
+    customer = {**V6, "tunnel": "pbb", "tunnel_id": 0x00BEEF}
+    for name, tags, vlan, inner in [("", (), 77, None), (" behind a backbone tag", ((0x88A8, 9),), 9, 77)]:
+        frame = ethernet(bits("I", 0x0000BEEF) + FRAME6, 0x88E7, tags=tags)
+        yield Made(f"PBB with a customer's tag{name}", frame, {**customer, "vlan": vlan, "vlan_inner": inner})
+    mirrored = to_port(4789, vxlan + ethernet(bits("I", 0x0000BEEF) + FRAME6, 0x88E7, tags=((0x88A8, 9),)))
+    yield Made("PBB in VXLAN", mirrored, {**customer, "vlan": 9, "vlan_inner": 77, "tunnel_depth": 2})
 
 
 def gtp() -> Iterator[Made]:
@@ -175,8 +186,52 @@ def teredo() -> Iterator[Made]:
         yield Made(f"Teredo {name}", to_port(3544, head + INNER6), {**V6, **OUTER4, "tunnel": "teredo", "outer_dport": 3544})
     bubble = ip(b"", 59, A6, B6)
     yield Made("Teredo bubble", to_port(3544, bubble), {"src": A6, "proto": 59, "tunnel": "teredo"})
+    to, at = "2001:0:4137:9e50::1", 3545
+    relayed = {"src": A6, "dst": to, "sport": 40002, "tunnel": "teredo", "outer_dport": at}
+    yield Made("Teredo from a relay", to_port(at, udp(A6, to, 40002, 53, b"query")), relayed)
+    yield Made("Teredo to a relay", to_port(at, udp(to, A6, 40002, 53, b"query")), {**relayed, "src": to, "dst": A6})
+    yield Made("a bubble to a relay", to_port(at, ip(b"", 59, to, A6)), {"src": to, "proto": 59, "tunnel": "teredo"})
+    for name, payload in [
+        ("IPv6 in UDP that is not Teredo's", INNER6),
+        ("Teredo's addresses, and an octet too many", udp(A6, to, 40002, 53, b"query") + b"\0"),
+        ("Teredo's addresses, and an octet too few", udp(A6, to, 40002, 53, b"query")[:-1]),
+    ]:
+        yield Made(name, to_port(3546, payload), {"src": A4, "dport": 3546, "tunnel": None})
     ayiya = bits("BBBBI", 0x41, 0x52, 0x11, 41, 0) + bytes(16) + bytes(20)
     yield Made("AYIYA", to_port(5072, ayiya + INNER6), {**V6, **OUTER4, "tunnel": "ayiya"})
+
+
+def stand_ins() -> Iterator[Made]:
+    """IPv6 whose sender or receiver is not in the fixed header."""
+    home, there, hop = (ip_address(text).packed for text in (V6["src"], V6["dst"], B6))
+    option = b"\xc9\x10" + home
+    shows = "tshark shows it whatever its size is"
+    for name, options, src, but in [
+        ("a home address", b"\1\2\0\0" + option, V6["src"], ""),
+        ("a home address behind four pieces of padding", bytes(4) + option, V6["src"], ""),
+        ("a home address behind another option", b"\4\1\4\0" + option, V6["src"], ""),
+        ("a home address before another option", option + b"\4\1\4\0", V6["src"], ""),
+        ("a home address of another size", b"\1\1\0" + b"\xc9\x11" + home + b"\0", A6, shows),
+        ("no home address", b"\1\4\0\0\0\0", A6, ""),
+    ]:
+        header = bits("BB", 17, (2 + len(options)) // 8 - 1) + options
+        yield Made(name, to_proto(60, header + INNER6[40:], A6, V6["dst"]), {**V6, "src": src, "tunnel": None}, but=but)
+    for name, kind, left, addresses, dst in [
+        ("a Routing header", 0, 1, there, V6["dst"]),
+        ("a Routing header of two", 0, 1, hop + there, V6["dst"]),
+        ("a Routing header of a packet that has arrived", 0, 0, there, B6),
+        ("a Routing header of an odd size", 0, 1, there + bytes(8), B6),
+        ("a mobile's Routing header", 2, 1, there, V6["dst"]),
+        ("a mobile's Routing header that has been followed", 2, 0, there, B6),
+        ("a mobile's Routing header of two", 2, 1, hop + there, B6),
+        ("a segment Routing header", 4, 1, there, B6),
+    ]:
+        routing = bits("BBBBI", 17, len(addresses) // 8, kind, left, 0) + addresses
+        yield Made(name, to_proto(43, routing + INNER6[40:], V6["src"], B6), {**V6, "dst": dst, "tunnel": None})
+    both = bits("BB", 43, 2) + b"\1\2\0\0" + option + bits("BBBBI", 17, 2, 2, 1, 0) + there + INNER6[40:]
+    yield Made("both", to_proto(60, both, A6, B6), {**V6, "tunnel": None})
+    tunnel = to_proto(43, bits("BBBBI", 4, 2, 0, 1, 0) + there + INNER4, A6, B6)
+    yield Made("4in6 behind a Routing header", tunnel, {**V4, "tunnel": "4in6", "outer_src": A6, "outer_dst": V6["dst"]})
 
 
 def vxlan_in(inner: bytes, vni: int) -> bytes:
@@ -256,6 +311,21 @@ def wifi() -> Iterator[Made]:
     subframe = c + b + bits("H", len(snap4)) + snap4
     second = d + b + bits("H", len(snap4)) + snap4
     amsdu = b"\x88\x01\0\0" + a + b + a + b"\0\0" + b"\x80\0" + subframe + bytes(-len(subframe) % 4) + second
+    four = b"\x88\x03\0\0" + a + b + c + b"\0\0" + d + b"\0\0" + snap4
+    in_gre = {**gives, **OUTER4, "tunnel": "gre", "tunnel_depth": 1, "vlan": None}
+    for name, kind, frame, l2_src, but in [
+        ("802.11", 0x8200, plain, "b", ""),
+        ("802.11 with high throughput control", 0x8210, control, "b", ""),
+        ("802.11 between systems", 0x8370, four, "d", ""),
+        ("802.11 with the last type", 0x83F0, plain, "b", "tshark's types end at 8370, Zeek's do not"),
+        ("A-MSDU", 0x8300, amsdu, "b", ""),
+    ]:
+        tunnelled = ethernet(ip(bits("HH", 0, kind) + frame, 47, A4, B4), 0x0800, tags=((0x8100, 5),))
+        yield Made(f"{name} in GRE", tunnelled, {**in_gre, "l2_src": text[l2_src]}, but=but)
+    unlike = to_proto(47, bits("HH", 0, 0x8201) + plain)
+    yield Made("a type beside those of 802.11 in GRE", unlike, {"src": A4, "proto": 47, "tunnel": None})
+    beacon = to_proto(47, bits("HH", 0, 0x8200) + b"\x80\0\0\0" + a + b + c + bytes(14))
+    yield Made("a beacon in GRE", beacon, {**OUTER4, "tunnel": "gre", "src": None})
     yield Made("A-MSDU", amsdu, {**of, "l2_src": text["b"], "l2_dst": text["c"]}, 105)
     avs = bits("II", 0x80211001, 64) + bytes(56)
     yield Made("AVS", avs + plain, gives, 163)
@@ -323,4 +393,4 @@ def captures() -> Iterator[Made]:
     yield Made("RARP", ethernet(reverse, 0x8035), {"src": A4, "dst": B4, "proto": None})
 
 
-MADE = [made for kind in (gre, erspan, in_ip, overlays, gtp, l2tp, teredo, nested, quoted, wifi, captures) for made in kind()]
+MADE = [made for kind in (gre, erspan, in_ip, overlays, gtp, l2tp, teredo, stand_ins, nested, quoted, wifi, captures) for made in kind()]

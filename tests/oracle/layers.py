@@ -68,6 +68,10 @@ def extensions(walk: Walk) -> None:
         walk.inner["ip_options"] = UNKNOWN if before == UNKNOWN else int(before or 0) | OPTIONS[EXTENSION_OPTIONS[layer]]
         walk.rest = None
         walk.inner["proto"] = walk.number(EXTENSIONS[layer])
+        if layer == "ipv6.routing":
+            routed(walk)
+        if layer == "ipv6.dstopts":
+            walk.inner["src"] = walk.address("ipv6.opt.mipv6.home_address") or walk.inner["src"]
         if layer == "ah":
             walk.inner["spi"] = walk.number("ah.spi")
         if layer == "ipv6.fraghdr":
@@ -77,6 +81,15 @@ def extensions(walk: Walk) -> None:
             walk.inner |= found
     if walk.inner.get("ip_version") == 6 and walk.inner["proto"] in ENDS:
         walk.inner["ip_options"] = int(walk.inner["ip_options"] or 0) | ENDS[int(walk.inner["proto"] or 0)]
+
+
+def routed(walk: Walk) -> None:
+    """To the last address of a Routing header that has some left to go to."""
+    kind, left, octets = (walk.number(f"ipv6.routing.{field}") for field in ("type", "segleft", "len_oct"))
+    field, size = {0: ("src.addr", (octets or 0) // 16), 2: ("mipv6.home_address", 1)}.get(kind or 0, ("", 0))
+    addresses = [walk.address(f"ipv6.routing.{field}") for _ in range(size)]
+    if left and addresses and addresses[-1]:
+        walk.inner["dst"] = addresses[-1]
 
 
 @step("tcp")

@@ -13,6 +13,10 @@ def typed(walk: Walk, ethertype: int | None) -> None:
 
 
 def addresses(walk: Walk, src: str | None, dst: str | None) -> None:
+    """A frame begins. Another's tags are its own too, unless IP lies between."""
+    if walk.apart:
+        walk.row |= {"vlan": None, "vlan_inner": None}
+        walk.apart = False
     walk.row |= {"l2_src": src, "l2_dst": dst}
 
 
@@ -24,8 +28,6 @@ def ethernet(walk: Walk, after: str) -> bool:
         walk.enter("vxlan", walk.number("vxlan.vni"))
     elif "ttl" in walk.inner:
         walk.enter("ethernet")
-    if walk.row["tunnel_depth"]:
-        walk.row |= {"vlan": None, "vlan_inner": None}
     addresses(walk, walk.text("eth.src"), walk.text("eth.dst"))
     typed(walk, walk.number("eth.type") if after in ("ethertype", "") else None)
     return True
@@ -65,7 +67,6 @@ def vntag(walk: Walk, after: str) -> bool:
 @step("ieee8021ah")
 def pbb(walk: Walk, after: str) -> bool:
     walk.enter("pbb", walk.number("ieee8021ah.isid"))
-    walk.row |= {"vlan": None, "vlan_inner": None}
     addresses(walk, walk.text("ieee8021ah.csrc"), walk.text("ieee8021ah.cdst"))
     typed(walk, walk.number("ieee8021ah.etype"))
     return True

@@ -31,7 +31,7 @@ PREFERENCES = {  # each packet on its own, numbers as they are on the wire
     "ipv6.tso_support": "TRUE",
     "vlan.qinq_ethertype": "0x9100",
 }
-DECODE_AS = ["udp.port==8472,vxlan", "udp.port==4754,gre", "mpls.label==301,pwethcw"]  # what it does not know by itself
+DECODE_AS = "udp.port==8472,vxlan udp.port==4754,gre mpls.label==301,pwethcw udp.port==3545,teredo".split()  # what it does not know itself
 FIELDS = [
     *"frame.protocols _ws.short _ws.malformed eth.src eth.dst eth.type vlan.id vlan.etype vlan.len ieee8021ad.id vntag.etype".split(),
     *"ieee8021ah.isid ieee8021ah.csrc ieee8021ah.cdst ieee8021ah.etype arp.src.proto_ipv4 arp.dst.proto_ipv4 llc.type llc.oui".split(),
@@ -40,7 +40,8 @@ FIELDS = [
     *"ip.version ip.src ip.dst ip.ttl ip.proto ip.dsfield.dscp ip.dsfield.ecn ip.len ip.hdr_len ip.id ip.flags.df ip.flags.mf".split(),
     *"ip.frag_offset ipv6.src ipv6.dst ipv6.hlim ipv6.tclass.dscp ipv6.tclass.ecn ipv6.flow ipv6.plen ipv6.nxt".split(),
     *"ipv6.fraghdr.offset ipv6.fraghdr.more ipv6.fraghdr.ident ipv6.fraghdr.nxt ipv6.hopopts.nxt ipv6.dstopts.nxt".split(),
-    *"ipv6.routing.nxt ah.next_header shim6.nxt ah.spi esp.spi".split(),
+    *"ipv6.routing.type ipv6.routing.segleft ipv6.routing.len_oct ipv6.routing.src.addr ipv6.routing.mipv6.home_address".split(),
+    *"ipv6.opt.mipv6.home_address ipv6.routing.nxt ah.next_header shim6.nxt ah.spi esp.spi".split(),
     *"tcp.srcport tcp.dstport tcp.seq_raw tcp.ack_raw tcp.flags tcp.window_size_value tcp.len".split(),
     *"tcp.options.mss_val tcp.options.wscale.shift tcp.options.sack_perm tcp.options.timestamp.tsval tcp.options.timestamp.tsecr".split(),
     *"udp.srcport udp.dstport udp.length sctp.srcport sctp.dstport sctp.verification_tag sctp.chunk_type igmp.type".split(),

@@ -29,6 +29,7 @@ class Walk:
         self.row: dict[str, Value] = {"tunnel_depth": 0}
         self.inner: dict[str, Value] = {}
         self.rest: int | None = None  # octets behind the IP header, None where tshark does not say
+        self.apart = False  # whether an IP header lies behind the last frame's
 
     def columns(self) -> dict[str, Value]:
         """The columns that tshark has a value for."""
@@ -69,6 +70,7 @@ class Walk:
             raise TooDeepError
         if "outer_src" not in self.row and "ttl" in self.inner:
             self.row |= {f"outer_{name}": self.inner[name] for name in ("src", "dst", "proto", "sport", "dport") if name in self.inner}
+        self.apart |= "ttl" in self.inner
         self.inner.clear()
         self.row |= {"tunnel": TUNNELS[tunnel], "tunnel_depth": depth + 1, "tunnel_id": number}
 

@@ -1,10 +1,13 @@
 """Rows to write: packets with every mixture of layers, rates, and ledgers with any text."""
 
-from collections.abc import Sequence
+import base64
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from headwater.records import ENUMS, LEDGER, PACKET, RATE, Batch
+from headwater.records import CONN, ENUMS, LEDGER, PACKET, RATE, Batch
 from headwater.records.layouts import HAS
 
 START = 1_750_000_000_000_000_000
@@ -55,3 +58,85 @@ def ledger(texts: Sequence[str]) -> Batch:
         dtype=LEDGER.dtype,
     )
     return Batch(LEDGER, rows)
+
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CONN_HAS = {name: bit for bit, name in ENUMS["hw_conn_has"].items()}
+TCP = {
+    "ts": 1750000000.25,
+    "uid": "CHhAvVGS1DHFjwGM9",
+    "id.orig_h": "10.0.0.1",
+    "id.orig_p": 40000,
+    "id.resp_h": "2001:db8::7",
+    "id.resp_p": 443,
+    "proto": "tcp",
+    "duration": 2.5,
+    "orig_bytes": 5000,
+    "resp_bytes": 2**40,
+    "conn_state": "SF",
+    "local_orig": True,
+    "local_resp": False,
+    "missed_bytes": 0,
+    "history": "ShADadFf",
+    "orig_pkts": 12,
+    "orig_ip_bytes": 6000,
+    "resp_pkts": 9,
+    "resp_ip_bytes": 2**40 + 360,
+    "tunnel_parents": ["C4J4Th3PJpwUYZZ6g"],
+    "ip_proto": 6,
+    "community_id": "1:" + "A" * 27 + "=",
+    "vlan": 7,
+    "inner_vlan": 4095,
+    "orig_l2_addr": "02:00:00:00:00:01",
+    "resp_l2_addr": "02:00:00:00:00:02",
+}
+"""A line of a conn.log in which everything is set but what the record has no place for."""
+
+
+def uid_number(uid: str) -> int:
+    """What stands behind the C, as far as 96 bits hold it."""
+    number = 0
+    for letter in uid[1:]:
+        number = number * 62 + BASE62.index(letter)
+    return number % 2**96
+
+
+def uid_text(number: int) -> str:
+    letters = ""
+    while number:
+        number, rest = divmod(number, 62)
+        letters = BASE62[rest] + letters
+    return "C" + letters
+
+
+def conns(logged: Sequence[Mapping[str, Any]]) -> Batch:
+    """Rows of the record conn, from what stands in lines of a conn.log in JSON."""
+    rows = np.zeros(len(logged), CONN.dtype)
+    groups = {"duration": "lasting", "history": "history", "local_orig": "local", "vlan": "vlan", "inner_vlan": "inner_vlan"}
+    groups |= {"orig_l2_addr": "orig_l2", "resp_l2_addr": "resp_l2"}
+    for row, line in zip(rows, logged, strict=True):
+        row["interface"] = 2
+        row["has"] = sum(CONN_HAS[bit] for name, bit in groups.items() if name in line)
+        for column in CONN.columns:
+            if (value := line.get(column.name)) is None:
+                continue
+            match column.kind.value:
+                case "time" | "interval":
+                    value = round(value * 1e6) * 1000
+                case "address":
+                    address = ipaddress.ip_address(value)
+                    value = np.void(bytes(10) + b"\xff\xff" + address.packed if address.version == 4 else address.packed)
+                case "mac":
+                    value = np.void(bytes.fromhex(value.replace(":", "")))
+                case "name":
+                    value = {text: number for number, text in (column.names or {}).items()}[value]
+                case "uid":
+                    value = np.void(uid_number(value).to_bytes(12, "little"))
+                case "uids":
+                    value = np.void(b"".join(uid_number(uid).to_bytes(12, "little") for uid in value).ljust(48, b"\0"))
+                case "community id":
+                    value = np.void(base64.b64decode(value.removeprefix("1:")))
+                case "letters":
+                    value = np.void(value.encode().ljust(40, b"\0"))
+            row[column.name] = value
+    return Batch(CONN, rows, INTERFACES)

@@ -109,13 +109,13 @@ class GrafanaRig:
         return len(self.stand_in.lines)
 
 
-@pytest.fixture(params=[*(form.suffix for form in formats()), "grafana"])
+@pytest.fixture(params=[*(form.name for form in formats() if form.records is None), "grafana"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileRig | GrafanaRig]:
     if request.param == "grafana":
         with StandIn() as stand_in:
             yield GrafanaRig(stand_in)
     else:
-        yield FileRig(next(form for form in formats() if form.suffix == request.param), tmp_path, monkeypatch)
+        yield FileRig(next(form for form in formats() if form.name == request.param), tmp_path, monkeypatch)
 
 
 def wait_until(true: Callable[[], object]) -> None:

@@ -14,18 +14,22 @@ import pytest
 import reading_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows_made import START, ledger, packets, rates
+from rows_made import START, TCP, conns, ledger, packets, rates
 
+from headwater import config
+from headwater.apps import cli
 from headwater.outputs import files, sinks
 from headwater.outputs.files import Files
 from headwater.outputs.text import times
 from headwater.records import PACKET, Batch
 
-FORMATS = {form.suffix: form for form in sinks.formats()}
+FORMATS = {form.name: form for form in sinks.formats()}
+OF_ANY_RECORD = [name for name, form in FORMATS.items() if form.records is None]
 RECORDS = {
     "packet": packets(3000),
     "some packets without a time": packets(300),
     "rate": rates(50),
+    "conn": conns([TCP, {name: value for name, value in TCP.items() if name not in ("duration", "local_orig", "vlan")}]),
     "ledger": ledger(["a", "", 'b,"c"', "d\\e\nf\x1b", "\udc80\u202e", "naïve ☃ 𝄞", "=1+1"]),
 }
 
@@ -36,6 +40,10 @@ RECORDS["some packets without a time"].rows["ts"][::3] = 0
 def test_every_file_of_the_folder_is_registered() -> None:
     registered = {form.__module__ for form in sinks.formats()} | {kind.__module__ for kind in typing.get_args(sinks.AnySink)}
     assert {f"{sinks.__name__}.{module.name}" for module in pkgutil.iter_modules(sinks.__path__)} <= registered
+
+
+def test_each_can_be_asked_for_by_its_name() -> None:
+    assert list(FORMATS) == cli.FORMATS == list(typing.get_args(config.Format))
 
 
 def write(suffix: str, directory: Path, *batches: Batch) -> Path:
@@ -117,7 +125,7 @@ def test_few_rows_wait_for_others_but_not_for_ever(longest_s: float, groups: int
     assert (reading_back.count(path), reading_back.pq.read_metadata(path).num_row_groups) == (25, groups)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", OF_ANY_RECORD)
 def test_a_run_without_rows_leaves_a_file_that_says_so(suffix: str, tmp_path: Path) -> None:
     with Files(FORMATS[suffix], tmp_path, at_once=[PACKET]):
         pass

@@ -369,7 +369,10 @@ def test_standard_output_may_be_a_file_and_rows_may_go_elsewhere(tmp_path: Path)
     frames = many(tmp_path / "many.pcap", 500)
     with (tmp_path / "out.pcapng").open("wb") as out:
         subprocess.run(
-            [HEADWATER, "read", tmp_path / "many.pcap", "-w", "-", "-o", tmp_path / "rows"], stdout=out, stderr=subprocess.PIPE, check=True
+            [HEADWATER, "read", tmp_path / "many.pcap", "-w", "-", "-o", tmp_path / "rows", "--record", "packet"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=True,
         )
     assert contents(tmp_path / "out.pcapng").frames() == frames
     rows = (tmp_path / "rows/packet.jsonl").read_text().splitlines()

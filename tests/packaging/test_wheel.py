@@ -54,7 +54,7 @@ def test_the_libraries_are_really_hidden():
 
 @pytest.mark.kernel
 def test_an_installed_headwater_reads_a_capture(installed: Path, tmp_path: Path):
-    done = alone(installed, "read", capture(tmp_path / "three.pcap"))
+    done = alone(installed, "read", "--record", "packet", capture(tmp_path / "three.pcap"))
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["dport"] for row in rows] == [5353] * 3
@@ -83,6 +83,7 @@ def test_reading_needs_no_privilege(installed: Path, tmp_path: Path):
     for parent in installed.parents:
         if parent.name.startswith(("pytest", "installed")):
             parent.chmod(0o755)
-    done = subprocess.run([*nobody, installed, "read", path], capture_output=True, text=True, check=False, timeout=60, cwd="/")
+    words = [*nobody, installed, "read", "--record", "packet", path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd="/")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3

@@ -66,6 +66,7 @@ static uint8_t *put_u32(uint8_t *to, uint32_t value)
 }
 
 static uint8_t *put_frame(uint8_t *to, uint32_t depth);
+static uint8_t *put_wlan(uint8_t *to, uint32_t depth);
 static uint8_t *put_ipv4(uint8_t *to, uint32_t depth);
 static uint8_t *put_ipv6(uint8_t *to, uint32_t depth);
 
@@ -80,6 +81,8 @@ static uint8_t *put_typed(uint8_t *to, uint32_t type, uint32_t depth)
 	uint8_t *header = to;
 	uint32_t count;
 
+	if (type >> 9 == 0x8200 >> 9)
+		return put_wlan(to, depth);
 	switch (type) {
 	case 0x0800:
 		return put_ipv4(to, depth);
@@ -153,6 +156,8 @@ static uint8_t *put_gre(uint8_t *to, uint32_t depth)
 		type = random_below(8) ? 0x880b : type;
 	} else if (!random_below(16)) {
 		flags |= random_below(8);
+	} else if (!random_below(8)) {
+		type = 0x8200 | random_below(32) << 4 | !random_below(8);
 	}
 	to = put_u16(put_u16(to, flags), type);
 	if (flags & 0xc000)
@@ -244,7 +249,11 @@ static uint8_t *put_datagram(uint8_t *to, uint32_t port, uint32_t depth)
 	case 4500:
 		return put_random(random_below(4) ? to : put_u32(to, 0), random_below(30));
 	default:
-		return put_random(to, random_below(2) * random_below(64));
+		if (random_below(4))
+			return put_random(to, random_below(2) * random_below(64));
+		to = put_ipv6(to, depth); /* Teredo by one of its addresses */
+		put_u32(header + (random_below(2) ? 8 : 24), 0x20010000);
+		return to;
 	}
 }
 
@@ -347,6 +356,21 @@ static uint8_t *put_ipv4(uint8_t *to, uint32_t depth)
 	return to;
 }
 
+/* Options of `size` octets for a destination, a home address among them. */
+static void put_destination_options(uint8_t *to, uint32_t size)
+{
+	uint8_t *stop = to + size;
+
+	while (to < stop) {
+		uint32_t room = (uint32_t)(stop - to), length = random_below(2) ? 16 : random_below(5);
+
+		to[0] = (uint8_t)(room >= 2 + length && random_below(4) ? length == 16 ? 0xc9 : 1 : 0);
+		if (to[0])
+			to[1] = (uint8_t)(random_below(16) ? length : random_below(20));
+		to += to[0] ? 2 + length : 1;
+	}
+}
+
 static uint8_t *put_ipv6(uint8_t *to, uint32_t depth)
 {
 	static const uint8_t extensions[] = {0, 43, 44, 51, 60, 60, 135, 139, 140};
@@ -357,13 +381,17 @@ static uint8_t *put_ipv6(uint8_t *to, uint32_t depth)
 	ip[0] = (uint8_t)(0x60 | random_below(16));
 	while (chain--) {
 		uint8_t kind = extensions[random_below(sizeof(extensions))];
-		uint32_t units = random_below(4) ? 0 : random_below(12);
+		uint32_t units = random_below(4) ? kind == 43 || kind == 60 ? 2 * random_below(2) : 0 : random_below(12);
 		uint8_t *header = to;
 
 		*next = kind;
 		next = header;
 		to = put_random(to, kind == 51 ? 12 + units * 4 : kind == 44 ? 8 : 8 + units * 8);
 		header[1] = (uint8_t)(kind == 51 ? 1 + units : units);
+		if (kind == 43)
+			put_u16(header + 2, random_below(4) << 8 | random_below(4));
+		if (kind == 60 && random_below(2))
+			put_destination_options(header + 2, 6 + units * 8);
 		if (kind == 44 && random_below(2))
 			put_u16(header + 2, random_below(2));
 		if (kind == 0 && !random_below(32)) { /* a jumbogram that ends with the option that says so */
@@ -378,6 +406,20 @@ static uint8_t *put_ipv6(uint8_t *to, uint32_t depth)
 	to = put_transport(to, proto, depth + 1);
 	put_u16(ip + 4, random_below(16) ? (uint32_t)(to - ip - 40) : random_below(2) * random_below(65536));
 	return to;
+}
+
+/* LLC, and IP or what `type` announces. */
+static uint8_t *put_llc(uint8_t *to, uint32_t type, uint32_t depth)
+{
+	switch (random_below(4)) {
+	case 0:
+		return put_random(to, 46);
+	case 1:
+		return put_ip(put(to, "\x06\x06\x03", 3), depth);
+	default:
+		to = put(to, random_below(8) ? "\xaa\xaa\x03\x00\x00\x00" : "\xaa\xaa\x03\x00\x00\xf8", 6);
+		return put_typed(put_u16(to, type), type, depth);
+	}
 }
 
 static uint8_t *put_frame(uint8_t *to, uint32_t depth)
@@ -399,20 +441,39 @@ static uint8_t *put_frame(uint8_t *to, uint32_t depth)
 	if (random_below(12))
 		return put_typed(put_u16(to, type), type, depth + 1);
 	length = to;
-	to = put_u16(to, random_below(1600));
-	switch (random_below(4)) {
-	case 0:
-		return put_random(to, 46);
-	case 1:
-		to = put_ip(put(to, "\x06\x06\x03", 3), depth + 1);
-		break;
-	default:
-		to = put(to, random_below(8) ? "\xaa\xaa\x03\x00\x00\x00" : "\xaa\xaa\x03\x00\x00\xf8", 6);
-		to = put_typed(put_u16(to, type), type, depth + 1);
-	}
+	to = put_llc(put_u16(to, random_below(1600)), type, depth + 1);
 	if (random_below(4))
 		put_u16(length, (uint32_t)(to - length - 2));
 	return to;
+}
+
+/* IEEE 802.11, mostly data, of several frames in one if its quality of service says so. */
+static uint8_t *put_wlan(uint8_t *to, uint32_t depth)
+{
+	uint8_t *header = to, *length;
+	uint32_t type = random_below(2) ? 0x0800 : 0x86dd;
+
+	to = put_random(to, 24);
+	if (random_below(8))
+		header[0] = (uint8_t)(0x08 | random_below(2) << 7);
+	if (random_below(4))
+		header[1] &= 0x83;
+	if (random_below(8))
+		header[22] &= 0xf0;
+	if ((header[1] & 3) == 3)
+		to = put_random(to, 6);
+	if (header[0] & 0x80) {
+		to = put_random(to, header[1] & 0x80 ? 6 : 2);
+		length = to - (header[1] & 0x80 ? 6 : 2); /* where quality of service is */
+		if (length[0] & 0x80) {
+			to = put_random(to, 14);
+			length = to - 2;
+			to = put_llc(to, type, depth + 1);
+			put_u16(length, random_below(8) ? (uint32_t)(to - length - 2) : random_below(200));
+			return put_random(to, random_below(30));
+		}
+	}
+	return put_llc(to, type, depth + 1);
 }
 
 /* A frame in `to` (GENERATE_ROOM octets). Returns its size. */
@@ -424,7 +485,10 @@ static uint32_t generate(uint8_t *to)
 	return size < GENERATE_MOST ? size : GENERATE_MOST;
 }
 
-/* Frames that chance hardly makes: what lies in IPv4 with that protocol, to that port if it is UDP; or in IPv6, if it is ICMPv6. */
+/*
+ * Frames that chance hardly makes: what lies in IPv4 with that protocol, to that port if it is UDP; or in IPv6, if it is ICMPv6 or an
+ * extension header.
+ */
 static const struct {
 	uint8_t proto;
 	uint16_t port;
@@ -442,6 +506,20 @@ static const struct {
 	{17, 4790, 24, "\x09\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\x45\0"},
 	/* IPv4 in AYIYA */
 	{17, 5072, 29, "\x04\x52\x11\4\0\0\0\0\0\x45\0\0\x14\0\0\0\0\x40\xfd\0\0\1\2\3\4\5\6\7\x08"},
+	/* a home address that ends with all, behind a piece of padding; behind seven, the most; and one that its header has no room for */
+	{60, 0, 24, "\x3b\2\1\2\0\0\xc9\x10HOME ADDRESS 16."},
+	{60, 0, 32, "\x3b\3\0\0\0\0\0\0\0\xc9\x10HOME ADDRESS 16.\1\3\0\0\0"},
+	{60, 0, 32, "\x3b\2\1\3\0\0\0\xc9\x10HOME ADDRESS 16.\0\0\0\0\0\0\0"},
+	/* the last address of a Routing header, which ends with all */
+	{43, 0, 24, "\x3b\2\2\1\0\0\0\0LAST ADDRESS 16."},
+	/* Teredo at another port than its own, of an IPv6 header alone */
+	{17, 53, 40, "\x60\0\0\0\0\0\x3b\x40\x20\1\0\0SOMEBODYS012\x20\2\0\0SOMEBODYS012"},
+	/* NSH, a tunnel in one that IP carries, with IPv4 */
+	{17, 4790, 36, "\x0c\0\0\4\0\0\1\0\0\2\1\1\0\0\1\xff\x45\0\0\x14\0\0\0\0\x40\xfd\0\0\1\2\3\4\5\6\7\x08"},
+	/* IEEE 802.11 in GRE: with four addresses, IPv4 behind its length alone; with quality of service, and with two frames in one */
+	{47, 0, 37, "\0\0\x82\0\x08\3\0\0RECEIVSENDERTARGET\0\0SOURCE\6\6\3"},
+	{47, 0, 40, "\0\0\x83\xf0\x88\x83\0\0RECEIVSENDERTARGET\0\0SOURCE\0\0\0\0\0\0"},
+	{47, 0, 47, "\0\0\x82\0\x88\1\0\0RECEIVSENDERTARGET\0\0\x80\0TARGETSOURCE\0\3\6\6\3"},
 };
 #define CORNERS (sizeof(corners) / sizeof(*corners))
 
@@ -452,10 +530,11 @@ static uint32_t make_corner(uint8_t *to, uint32_t which)
 	uint8_t *at = to + 14, proto = corners[which].proto;
 
 	memset(to, 0, 14 + 40 + 8);
-	if (proto == 58) {
+	if (proto == 58 || proto == 43 || proto == 60) {
 		put_u16(to + 12, 0x86dd);
 		put_u16(put(at, "\x60\0\0\0", 4), size);
-		put(at + 6, "\x3a\xff", 2);
+		at[6] = proto;
+		at[7] = 0xff;
 		at += 40;
 	} else {
 		put_u16(to + 12, 0x0800);

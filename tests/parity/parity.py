@@ -91,7 +91,7 @@ def run(binary: Path, captures: list[Path], plan: Plan, tap: Path = TAP, timeout
         distinct=sum(s["distinct"] for s in sums),
         refused=sum(s["refused"] for s in sums),
         weirds={name: weirds[value] for value, name in ENUMS["hw_weird"].items()},
-        layers={name: layers[bit.bit_length() - 1] for bit, name in ENUMS["hw_has"].items()},
+        layers={name: layers[bit.bit_length() - 1] for bit, name in (ENUMS["hw_has"] | ENUMS["hw_packet_has"]).items()},
         differences=[_describe(line) for line in lines if "problem" in line],
     )
 

@@ -10,11 +10,11 @@ from places import CORPORA
 pytestmark = [pytest.mark.kernel, pytest.mark.corpora]
 
 OF_CAPTURES = {  # of link layers that only captures have
-    *"truncated_Linux_SLL_header truncated_802_11_header truncated_802_11_amsdu_header truncated_nflog_header".split(),
+    *"truncated_Linux_SLL_header truncated_nflog_header".split(),
     *"unknown_nflog_version nflog_bad_tlv_len nflog_no_pcap_payload".split(),
 }
 OF_SEVERAL = {"routing_loop", "duplicate_arp_answer", "gratuitous_arp", "ipv6_neighbor_changed"}  # packets, not of one
-ELSEWHERE = {"interface", "hash"}  # a rate's; a card's
+ELSEWHERE = {"hash"}  # a card's
 
 ALTERATIONS = {
     "dscp by one bit": ("row->dscp = ip[1] >> 2;", "row->dscp = ip[1] >> 1;"),
@@ -45,6 +45,9 @@ ALTERATIONS = {
     "the sender's address for the target's": ("hw_look(p, p->at + 8, 16) : p->row.src", "p->row.src : p->row.src"),
     "the wrong option of neighbour discovery": ("(advertised ? 2 : 1)", "(advertised ? 1 : 2)"),
     "ARP's target for its sender": ("hw_neighbor(p, p->row.src, arp + 8);", "hw_neighbor(p, p->row.src, arp + 18);"),
+    "an option for a destination fewer": ("#define HW_MAX_DESTINATION_OPTIONS 8", "#define HW_MAX_DESTINATION_OPTIONS 7"),
+    "the tags of the frame around IP kept": ("if (!(p->row.has & HW_PACKET_HAS_l2_apart))", "if (1)"),
+    "the tags of the frame around a frame forgotten": ("if (!(p->row.has & HW_PACKET_HAS_l2_apart))", "if (0)"),
     "a later weird over the first": ("if (p->row.weird == HW_WEIRD_none)", "if (1)"),
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.records import WEIRD, Batch
+from headwater.telemetry import Ledger
 
 A_SECOND = 100  # rows of one name
 
@@ -18,6 +19,8 @@ class Weirds:
     more. The last `neighbors` addresses and `passages` packets are remembered, in 56 and 16 octets each. Not for several threads at once.
     Raises MemoryError.
     """
+
+    reads_carriers = False
 
     def __init__(self, *, neighbors: int = 4096, passages: int = 65_536, a_second: int = A_SECOND) -> None:
         weirds = lib.hw_weirds_new(neighbors, passages, a_second)
@@ -39,6 +42,13 @@ class Weirds:
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
             yield from self._batch(lib.hw_weirds_add(self._weirds, first, rows.strides[0], len(rows) - at, self._into, self._done))
             at += self._done[0]
+
+    def tick(self, now: int) -> Iterator[Batch]:  # noqa: ARG002 - an analysis
+        """Nothing: packets tell the time."""
+        yield from ()
+
+    def account(self, ledger: Ledger) -> None:
+        """Nothing: rows that share are counted in them."""
 
     def end(self) -> Iterator[Batch]:
         """What is left to be told when no more packets come."""

@@ -19,7 +19,7 @@ from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed,
 if TYPE_CHECKING:
     from headwater.apps.outlets import WhereTo
 
-FORMATS = ["jsonl", "csv", "parquet", "arrow"]
+FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 _UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 
 
@@ -163,7 +163,7 @@ def cli() -> None:
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["packet", "rate", "weird", "cost"]),
+    type=click.Choice(["packet", "conn", "tunnel", "rate", "weird", "cost"]),
     help="What to write (default: packet).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -219,28 +219,43 @@ def run(
 )
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=_Named(), metavar="FILE...")
+@config_option
 @output_option
 @filter_option
 @sample_option
 @packets_option
 @cut_option
-@click.option("--record", "records", multiple=True, type=click.Choice(["packet", "weird"]), help="What to write (default: packet).")
+@click.option(
+    "--record",
+    "records",
+    multiple=True,
+    type=click.Choice(["conn", "packet", "tunnel", "weird"]),
+    help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
+)
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
+@click.option("--extra", is_flag=True, help="With --format zeek and zeek-json: our columns too, behind Zeek's fields.")
 def read(
     files: tuple[str, ...],
+    config_file: str | None,
     output: str | None,
     records: tuple[str, ...],
     format_: str | None,
-    filter: str | None,
-    sample: int | None,
+    extra: bool,
     packets: str | None,
     cut: str | None,
+    **flags: Any,
 ) -> None:
-    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input) into the rows that a live run gives."""
+    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input): the flows in them, or the packets (--record packet)."""
+    from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import offline  # noqa: PLC0415
-    from headwater.filters import Filter  # noqa: PLC0415
 
-    offline.read(files, output, records or ("packet",), format_, Filter(filter) if filter else None, sample or 1, _where_to(packets, cut))
+    _check_filter(flags["filter"])
+    settings = config.load(_path(config_file), {})
+    as_table = format_ == "table"
+    changes = {"directory": output, "format": None if as_table else format_}
+    given = {key: value for key, value in changes.items() if value is not None}
+    settings = config.override(settings, "the command line", output={**_builtins(settings.output), **given} if given else None, **flags)
+    offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra)
 
 
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from headwater.apps import control, view
+from headwater.apps.analyses import OF_FLOWS, analyses
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.privileges import Privileges
@@ -91,7 +92,7 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
             notes.say(f"listening on {describe()}")
 
     outputs: list[Output] = [*([file] if file else []), *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
-    pipeline = Pipeline([source, *cost], outputs, ledger, watcher, weirds="weird" in settings.records, once_open=once_open)
+    pipeline = Pipeline([source, *cost], outputs, ledger, watcher, analyses=analyses(settings, live=True), once_open=once_open)
     try:
         with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
             pipeline.run(seconds)
@@ -131,7 +132,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
             ring_bytes=max(settings.ring_bytes, 1 << 20),
             fanout=1 if packets else settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),
             filter=settings.packets(),
-            sample=settings.sample,
+            sample=1 if OF_FLOWS & set(settings.records) else settings.sample,
             rates_only=settings.detail == "rates",
             packets=packets,
             report=report,
@@ -146,7 +147,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         promiscuous=settings.promiscuous,
         ring_bytes=settings.ring_bytes,
         filter=settings.packets(),
-        sample=settings.sample,
+        sample=1 if OF_FLOWS & set(settings.records) else settings.sample,
         rates_only=settings.detail == "rates",
         report=report,
     )

@@ -11,12 +11,12 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from headwater.apps.analyses import OF_FLOWS, analyses
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
-from headwater.apps.table import write_table
-from headwater.config import Format, OutputSettings, Settings
-from headwater.errors import ConfigError, HeadwaterError, OutputClosed, SourceError
-from headwater.filters import Filter
+from headwater.apps.table import TABLES, Table
+from headwater.config import OutputSettings, Settings, override
+from headwater.errors import ConfigError, OutputClosed, SourceError
 from headwater.pipeline import Output, Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
@@ -31,6 +31,10 @@ _PACKED = {
     "52 61 72 21": ("RAR", "unrar x"),
 }
 """How packed files begin that are not unpacked here, by what, and the command for that."""
+
+
+LOGS = ("conn", "tunnel", "weird")
+"""What is written of captures unless something else is asked for: the first one always."""
 
 
 def _names(files: Sequence[str]) -> list[str]:
@@ -151,35 +155,52 @@ class _Bar:
 
 def read(
     files: Sequence[str],
-    output: str | None,
+    settings: Settings,
     records: tuple[str, ...],
-    format_: str | None,
-    filter: Filter | None = None,
-    sample: int = 1,
+    *,
+    as_table: bool = False,
     packets: WhereTo | None = None,
+    extra: bool = False,
 ) -> None:
-    """Read `files` in turn. Raises SourceError or SinkError after everything before it is written."""
+    """Read `files` in turn; of the settings, filter, sample, flows and output apply. Without `records`, flows are asked for, and in a
+    directory what else there is. Raises ConfigError, and SourceError or SinkError after everything before it is written.
+    """
     ledger = Ledger()
-    if format_ == "table" and records != ("packet",):
-        raise ConfigError("--format", "a table shows packets alone: choose jsonl or csv for other records")
+    output = settings.output
+    wanted = records or (LOGS if output.directory else LOGS[:1])
+    settings = override(settings, "the command line", records=list(wanted))
+    one = next(iter(wanted)) if len(wanted) == 1 else ""
+    if as_table and one not in TABLES:
+        raise ConfigError(
+            "--format", f"a table shows one record, {' or '.join(TABLES)}: choose it with --record, or jsonl or csv for others"
+        )
     if packets:
         packets.must_not_be_read(files)
-        if format_ and not output:
+        if output.format and not output.directory:
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
-    captures = zip(files, _names(files), strict=True)
-    source = InTurn([Capture(path, ledger, name=name, filter=filter, sample=sample, packets=file) for path, name in captures])
-    to_terminal = format_ is None and output is None and sys.stdout.isatty() and records == ("packet",)
-    if not packets and (format_ == "table" or to_terminal):
-        _table(source, ledger)
-        return
-    chosen: Format = format_ or "jsonl"  # type: ignore[assignment]  # click allows no other
-    settings = Settings(records=records, output=OutputSettings(directory=output, format=chosen))  # type: ignore[arg-type]  # as before
+    of_flows = bool(OF_FLOWS & set(wanted))
+    captures = [
+        Capture(
+            path,
+            ledger,
+            name=name,
+            filter=settings.packets(),
+            sample=1 if of_flows else settings.sample,
+            packets=file,
+            carriers=of_flows,
+        )
+        for path, name in zip(files, _names(files), strict=True)
+    ]
+    source = InTurn(captures)
     made: list[Output] = [file] if file else []
-    if not file or output or format_:
-        made += outlets(settings, ledger, tell, live=False, to_stdout=output is None)
-    watcher = _Bar(source) if sys.stderr.isatty() and (output or file or not sys.stdout.isatty()) else None
-    pipeline = Pipeline([source], made, ledger, watcher, rates=False, weirds="weird" in records)
+    if as_table or (not packets and output == OutputSettings() and sys.stdout.isatty() and one in TABLES):
+        made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))
+    elif not file or output.directory or output.format:
+        later = () if records else LOGS[1:]
+        made += outlets(settings, ledger, tell, live=False, to_stdout=output.directory is None, extra=extra, later=later)
+    watcher = _Bar(source) if sys.stderr.isatty() and (output.directory or file or not sys.stdout.isatty()) else None
+    pipeline = Pipeline([source], made, ledger, watcher, rates=False, analyses=analyses(settings, live=False))
     with _told(ledger), until_signal(pipeline.stop):
         pipeline.run()
 
@@ -198,23 +219,3 @@ def _told(ledger: Ledger) -> Iterator[None]:
             tell_ledger(ledger)
         raise
     tell_ledger(ledger)
-
-
-def _table(source: InTurn, ledger: Ledger) -> None:
-    failed: list[HeadwaterError] = []
-
-    def batches() -> Iterator[Batch]:
-        try:
-            yield from source.read()
-        except HeadwaterError as error:
-            failed.append(error)
-
-    with _told(ledger):
-        try:
-            with until_signal(source.stop):
-                write_table(batches(), sys.stdout, Console().width if sys.stdout.isatty() else None)
-                sys.stdout.flush()
-        finally:
-            source.account()
-        if failed:
-            raise failed[0]

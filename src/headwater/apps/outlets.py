@@ -11,15 +11,15 @@ from pathlib import Path
 import headwater
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
-from headwater.outputs.files import Files
+from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import formats
 from headwater.outputs.sinks.grafana import Grafana
-from headwater.records import COST, LEDGER, PACKET, RATE, WEIRD
+from headwater.records import CONN, COST, LEDGER, PACKET, RATE, TUNNEL, WEIRD, Record
 from headwater.telemetry import Ledger
 
-RECORDS = {record.name: record for record in (PACKET, RATE, WEIRD, COST)}
+RECORDS = {record.name: record for record in (PACKET, CONN, TUNNEL, RATE, WEIRD, COST)}
 
 
 @dataclass(frozen=True)
@@ -55,24 +55,51 @@ def _status(path: str, standard: int) -> os.stat_result | None:
     return None
 
 
-def outlets(settings: Settings, ledger: Ledger, report: Callable[[str], None], *, live: bool, to_stdout: bool) -> list[Outlet]:
-    """Files or standard output, and Grafana. Live, a slow one loses its own rows; a capture waits for it, and ends where it fails."""
+def outlets(
+    settings: Settings,
+    ledger: Ledger,
+    report: Callable[[str], None],
+    *,
+    live: bool,
+    to_stdout: bool,
+    extra: bool = False,
+    later: Sequence[str] = (),
+) -> list[Outlet]:
+    """Files or standard output, and Grafana. Live, a slow one loses its own rows; a capture waits for it, and ends where it fails.
+
+    Raises ConfigError where the format has no place for a record that is asked for. `extra` is the format's; files of `later` records are
+    made with their first row.
+    """
     made = []
     directory = settings.output.directory
     records = [RECORDS[name] for name in settings.records]
     if directory or to_stdout:
-        wanted = records if to_stdout else [*records, LEDGER]
-        form = next(form for form in formats() if form.suffix == (settings.output.format or "jsonl"))
+        form = next(form for form in formats() if form.name == (settings.output.format or "jsonl"))
+        for record in records:
+            _must_be_written(form, record)
+        wanted = [*records, LEDGER] if not to_stdout and _writes(form, LEDGER) else records
         if to_stdout and form.needs_end and sys.stdout.isatty():
-            problem = f"{form.suffix} is not for a terminal: give a directory with -o, or send standard output to a file"
+            problem = f"{form.name} is not for a terminal: give a directory with -o, or send standard output to a file"
             raise SinkError(problem, retryable=False)
         files = Files(
             form,
             Path(directory) if directory else None,
             frozenset(record.name for record in wanted),
-            at_once=wanted,
+            at_once=[record for record in wanted if record.name not in later],
+            extra=extra,
         )
         made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
     if live and settings.grafana:
         made.append(Outlet(Grafana(settings.grafana), ledger, report))
     return made
+
+
+def _writes(form: type[Format], record: Record) -> bool:
+    return form.records is None or record.name in form.records
+
+
+def _must_be_written(form: type[Format], record: Record) -> None:
+    if not _writes(form, record):
+        others = " or ".join(f"--record {name}" for name in RECORDS if name in (form.records or ()))
+        problem = f"there is no such log of the record {record.name}: choose {others}, or another format"
+        raise ConfigError(f"--format {form.name}", problem)

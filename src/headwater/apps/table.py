@@ -1,4 +1,4 @@
-"""Packets of a capture as a table on a terminal: `headwater read FILE`."""
+"""Rows of a capture as a table on a terminal: `headwater read FILE`."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,34 +8,84 @@ from typing import TextIO
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from headwater.apps.packets import Columns, cells, columns, heading, words
+from headwater.apps import conns, packets
+from headwater.errors import OutputClosed, SinkError
 from headwater.records import Batch
 
 _MICROSECONDS = 15  # HH:MM:SS.ffffff
-_WHOLE = Columns(_MICROSECONDS, 15, 3, 39, 9, 10, 1 << 20)
+_WHOLE = packets.Columns(_MICROSECONDS, 15, 3, 39, 9, 10, 1 << 20)
+TABLES = ("conn", "packet")
+"""The records that there is a table of."""
 
 
-def write_table(batches: Iterable[Batch], stream: TextIO, width: int | None) -> None:
-    """Write the packets of `batches` as they come, in columns that only `width` (cells; None cuts nothing) decides.
+class Table:
+    """Writes the rows of one record as they come, in columns that only `width` (cells; None cuts nothing) decides. An outlet's place.
 
     A line with the date comes first and where the day changes; times are local. Other records are passed over.
     """
-    at, day = None, ""
-    for batch in batches:
-        if batch.record.name != "packet" or not len(batch):
-            continue
-        if at is None:
-            several = len(batch.interfaces) > 1
-            longest = max((len(name) for name in batch.interfaces.values()), default=0) if several else 0
-            at = columns(width, longest, _MICROSECONDS if width >= 96 else 12) if width is not None else _WHOLE
-            _write(stream, heading(at) if width is None else _cut(heading(at), width))
-        for start, stop, date in _days(batch):
-            if date and date != day:
-                day = date
-                _write(stream, f"-- {date}")
-            part = Batch(batch.record, batch.rows[start:stop], batch.interfaces)
-            told = (" ".join(text for text, _ in cells(packet, at)).rstrip() for packet in words(part))
-            _write(stream, "\n".join(told if width is None else (_cut(line, width) for line in told)))
+
+    def __init__(self, record: str, stream: TextIO, width: int | None) -> None:
+        self.failure: SinkError | None = None
+        self._record = record
+        self._stream = stream
+        self._width = width
+        self._at: packets.Columns | None = None
+        self._day = ""
+
+    def prepare(self) -> None:
+        """Nothing to open."""
+
+    def open(self) -> None:
+        """Nothing to begin."""
+
+    def put(self, batch: Batch) -> None:
+        """Write the rows. Raises OutputClosed."""
+        if batch.record.name != self._record or not len(batch):
+            return
+        try:
+            self._write_heading(batch)
+            for start, stop, date in _days(batch):
+                if date and date != self._day:
+                    self._day = date
+                    self._write([f"-- {date}"])
+                self._write(self._lines(Batch(batch.record, batch.rows[start:stop], batch.interfaces)))
+        except BrokenPipeError:
+            self.failure = OutputClosed()
+            raise self.failure from None
+
+    def flush(self) -> None:
+        """What was written is on the screen. Raises OutputClosed."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            raise OutputClosed from None
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def give_up(self) -> None:
+        """It waits for nobody."""
+
+    def _write_heading(self, batch: Batch) -> None:
+        if self._at is not None:
+            return
+        several = len(batch.interfaces) > 1
+        longest = max((len(name) for name in batch.interfaces.values()), default=0) if several else 0
+        precise = self._width is None or self._width >= 96
+        self._at = _WHOLE if self._width is None else packets.columns(self._width, longest, _MICROSECONDS if precise else 12)
+        self._write([conns.heading(self._width) if self._record == "conn" else packets.heading(self._at)])
+
+    def _lines(self, batch: Batch) -> Iterable[str]:
+        if self._record == "conn":
+            return conns.lines(batch, self._width)
+        assert self._at is not None  # noqa: S101 - the heading comes first
+        at = self._at
+        return (" ".join(text for text, _ in packets.cells(packet, at)).rstrip() for packet in packets.words(batch))
+
+    def _write(self, lines: Iterable[str]) -> None:
+        text = "\n".join(line if self._width is None else _cut(line, self._width) for line in lines)
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write((text if text.isascii() else text.encode(encoding, "replace").decode(encoding)) + "\n")
 
 
 def _cut(line: str, width: int) -> str:
@@ -52,8 +102,3 @@ def _days(batch: Batch) -> Iterator[tuple[int, int, str]]:
     for start, stop in pairwise(edges):
         quarter = int(quarters[start])
         yield start, stop, time.strftime("%Y-%m-%d", time.localtime(quarter * 900)) if quarter else ""
-
-
-def _write(stream: TextIO, text: str) -> None:
-    encoding = stream.encoding or "utf-8"
-    stream.write((text if text.isascii() else text.encode(encoding, "replace").decode(encoding)) + "\n")

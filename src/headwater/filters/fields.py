@@ -10,6 +10,7 @@ A few mean something else than in Wireshark, because a row tells it so, or becau
 - `eth` and its fields are addresses and types of any link layer, and a type is that behind the last tag; a VLAN tag has any type;
 - `pppoes` is discovery too, and `sctp.chunk_type` that of the first chunk;
 - `ip` and `ipv6` are a header that is there, whatever a type in front of it says;
+- IPv6 addresses are those of a row, where a home address or a Routing header's last one stands in for the fixed header's;
 - a tunnel's kind is the nearest one's, under one name (ERSPAN's is not GRE), and only where something was read in it: other packets
   of that protocol are found by `ip.proto` or a port.
 

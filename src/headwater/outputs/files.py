@@ -30,13 +30,19 @@ _LEAST_ROWS = 1024  # of a group, to be tried by themselves when there is no roo
 class Format(Protocol):
     """How the rows of one record become one file."""
 
+    name: ClassVar[str]
+    """What it is chosen by."""
     suffix: ClassVar[str]
+    """Of its files."""
+    records: ClassVar[frozenset[str] | None]
+    """Names of those that can be written; None for all."""
     group_rows: ClassVar[int]
     """Rows that are worth encoding together; fewer wait in memory."""
     needs_end: ClassVar[bool]
     """Whether the file can be read only with its end."""
 
-    def __init__(self, record: Record) -> None: ...
+    def __init__(self, record: Record, extra: bool = False, /) -> None:
+        """`extra` adds the columns that the format by itself leaves out."""
 
     def head(self) -> Octets:
         """What the file begins with."""
@@ -57,6 +63,7 @@ class Format(Protocol):
 class Text:
     """A format of lines, readable at any time."""
 
+    records: ClassVar[frozenset[str] | None] = None
     group_rows: ClassVar[int] = 1
     needs_end: ClassVar[bool] = False
 
@@ -224,11 +231,17 @@ def _split(batches: Sequence[Batch], rows: int) -> tuple[list[Batch], list[Batch
 class Files:
     """A sink that writes the records of `records` (None for all) in one format into `directory`, or without one to standard output.
 
-    `at_once` are records whose files are made when the run begins, so that a run without rows leaves files that say so.
+    `at_once` are records whose files are made when the run begins, so that a run without rows leaves files that say so. `extra` is the
+    format's.
     """
 
     def __init__(
-        self, form: type[Format], directory: Path | None, records: frozenset[str] | None = None, at_once: Sequence[Record] = ()
+        self,
+        form: type[Format],
+        directory: Path | None,
+        records: frozenset[str] | None = None,
+        at_once: Sequence[Record] = (),
+        extra: bool = False,
     ) -> None:
         self.name = str(directory) if directory else "standard output"
         self.records = records
@@ -237,6 +250,7 @@ class Files:
         self._form = form
         self._directory = directory
         self._at_once = at_once
+        self._extra = extra
         self._files: dict[str, File] = {}
         self._problems: dict[str, str] = {}  # of each record, until its rows are written again
 
@@ -317,7 +331,7 @@ class Files:
             path = self._directory / f"{record.name}.{self._form.suffix}" if self._directory else None
             fd = create(path) if path else os.dup(1)
             try:
-                self._files[record.name] = File(fd, self._form(record))
+                self._files[record.name] = File(fd, self._form(record, self._extra))
             except BaseException:
                 os.close(fd)
                 if path:

@@ -17,13 +17,15 @@ class Batch:
     """Rows of one record, as a numpy structured array (`rows`, of record.dtype; its stride may be larger than its size).
 
     `interfaces` names the indices in `interface` columns. Rows that are a view of borrowed memory (a ring, a decoder's buffer)
-    have `borrowed` set, and are good only until the source is read again; who keeps them calls copy().
+    have `borrowed` set, and are good only until the source is read again; who keeps them calls copy(). With `carriers`, some rows of
+    packets stand for no packet, but for what carries the next one: they have 0 segments, and their `tunnel` is what they carry.
     """
 
     record: Record
     rows: np.ndarray[Any, np.dtype[Any]]
     interfaces: Mapping[int, str] = field(default_factory=dict)
     borrowed: bool = False
+    carriers: bool = False
 
     def __post_init__(self) -> None:
         if self.rows.dtype is not self.record.dtype and self.rows.dtype != self.record.dtype:  # C reads them by their offsets
@@ -38,7 +40,11 @@ class Batch:
         """The same rows in memory of their own."""
         if not self.borrowed:
             return self
-        return Batch(self.record, np.array(_octets(self.rows)).view(self.record.dtype), dict(self.interfaces))
+        return Batch(self.record, np.array(_octets(self.rows)).view(self.record.dtype), dict(self.interfaces), carriers=self.carriers)
+
+    def packets(self) -> "Batch":
+        """The rows of packets without those of their carriers."""
+        return self.where(self.rows["segments"] != 0) if self.carriers else self
 
     def where(self, mask: np.ndarray[Any, np.dtype[np.bool_ | np.intp]]) -> "Batch":
         """The rows that `mask` (a bool for each, or their indices) keeps, in memory of their own."""

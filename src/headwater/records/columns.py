@@ -10,9 +10,16 @@ from headwater._native import ffi, lib
 from headwater.records.batch import Batch
 from headwater.records.schema import Column, Kind, Record
 
-_TEXT_OCTETS = {Kind.ADDRESS: 46, Kind.MAC: 17}
+_FORMATTED: dict[Kind, tuple[int, Any]] = {  # octets of text at most, and who writes it
+    Kind.ADDRESS: (46, lib.hw_format_addresses),
+    Kind.MAC: (17, lib.hw_format_macs),
+    Kind.UID: (18, lib.hw_format_uids),
+    Kind.UIDS: (75, lib.hw_format_uid_lists),
+    Kind.COMMUNITY_ID: (30, lib.hw_format_community_ids),
+    Kind.LETTERS: (40, lib.hw_format_letters),
+}
 _TABLE = 4096  # values below it are looked up; others are sorted first, which takes 80 ns a row
-_PLAIN = {Kind.TIME: pa.timestamp("ns", "UTC"), Kind.FLAG: pa.bool_()}
+_PLAIN = {Kind.TIME: pa.timestamp("ns", "UTC"), Kind.FLAG: pa.bool_(), Kind.INTERVAL: pa.float64()}
 
 
 def arrow_type(record: Record, column: Column) -> pa.DataType:
@@ -35,7 +42,7 @@ def to_arrow(batch: Batch) -> pa.RecordBatch:
 
 
 def _array(batch: Batch, column: Column) -> pa.Array:
-    if column.kind in _TEXT_OCTETS:
+    if column.kind in _FORMATTED:
         return _formatted(batch, column)
     values, absent = batch.rows[column.name], ~batch.present(column.name)
     mask = absent if absent.any() else None
@@ -44,6 +51,8 @@ def _array(batch: Batch, column: Column) -> pa.Array:
             return pa.array(values.astype("datetime64[ns]"), type=_PLAIN[Kind.TIME], mask=mask)
         case Kind.FLAG:
             return pa.array(values != 0, mask=mask)
+        case Kind.INTERVAL:
+            return pa.array(values / 1e9, mask=mask)
         case Kind.NAME:
             assert column.names is not None  # noqa: S101 - schema.py gives each NAME column its names
             return _named(values, column.names, mask)
@@ -70,18 +79,18 @@ def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], mask: Any) ->
 
 
 def _formatted(batch: Batch, column: Column) -> pa.Array:
-    """Addresses as text, written by C into Arrow's own layout."""
+    """Addresses and the like as text, written by C into Arrow's own layout."""
     rows, count = batch.rows, len(batch.rows)
-    text = np.empty(count * _TEXT_OCTETS[column.kind] + 1, dtype=np.uint8)
+    most, put = _FORMATTED[column.kind]
+    text = np.empty(count * most + 1, dtype=np.uint8)
     offsets = np.empty(count + 1, dtype=np.int32)
     base = ffi.cast("char *", rows.ctypes.data)  # __array_interface__ would describe every field first
     stride = rows.strides[0] if count else 0
     fields = batch.record.dtype.fields
     assert fields is not None  # noqa: S101 - a record's dtype is structured
-    put = lib.hw_format_addresses if column.kind is Kind.ADDRESS else lib.hw_format_macs
     put(
         base + fields[column.name][1],
-        base + fields["has"][1],
+        base + (fields["has"][1] if column.needs else 0),
         stride,
         count,
         column.needs,

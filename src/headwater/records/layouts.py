@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from headwater.records import btf
-from headwater.records.schema import Column, Kind, Record, record
+from headwater.records.schema import Column, Kind, Record, column_name, record
 
 OBJECTS = Path(__file__).parent.parent / "bpf"
 SCHEMA = btf.read(OBJECTS / "records.bpf.o")
@@ -38,7 +38,7 @@ def dtype(struct: btf.Struct) -> np.dtype[Any]:
     members = [member for member in struct.members if member.name != "unused"]
     return np.dtype(
         {
-            "names": [m.name for m in members],
+            "names": [column_name(m.name) for m in members],
             "formats": [_scalar(m.type) for m in members],
             "offsets": [m.offset for m in members],
             "itemsize": struct.size,
@@ -64,6 +64,11 @@ WEIRD: Record = record(
     ENUMS,
     HAS | {name: bit for bit, name in ENUMS["hw_weird_has"].items()},
 )
+CONN: Record = record(
+    "conn", SCHEMA.structs["hw_conn"], dtype(SCHEMA.structs["hw_conn"]), ENUMS, {name: bit for bit, name in ENUMS["hw_conn_has"].items()}
+)
+TUNNEL: Record = record("tunnel", SCHEMA.structs["hw_tunnel_row"], dtype(SCHEMA.structs["hw_tunnel_row"]), ENUMS, {})
+FLOW_SETTINGS: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_settings"])
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])
 RATE_SLOT: np.dtype[Any] = dtype(SCHEMA.structs["hw_rate_slot"])

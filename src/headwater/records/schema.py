@@ -21,6 +21,11 @@ class Kind(Enum):
     NAME = "name"  # an enumerator's name
     INTERFACE = "interface"  # the name that the batch knows
     TEXT = "text"  # of records that Python makes
+    INTERVAL = "interval"  # seconds
+    UID = "uid"  # text
+    UIDS = "uids"  # text, with commas between them
+    COMMUNITY_ID = "community id"  # text
+    LETTERS = "letters"  # text
 
 
 TYPEDEFS = {
@@ -29,6 +34,11 @@ TYPEDEFS = {
     "hw_mac": Kind.MAC,
     "hw_flag": Kind.FLAG,
     "hw_ifindex": Kind.INTERFACE,
+    "hw_interval": Kind.INTERVAL,
+    "hw_uid": Kind.UID,
+    "hw_uids": Kind.UIDS,
+    "hw_community_id": Kind.COMMUNITY_ID,
+    "hw_letters": Kind.LETTERS,
 }
 ABSENT_WHEN_ZERO = {"hw_weird", "hw_hook", "hw_direction", "hw_tunnel", "hw_arp_operation", "hw_hops"}  # whose 0 says that there is none
 
@@ -69,15 +79,23 @@ class Record:
         raise KeyError(name)
 
 
-# The order of files is the reader's: when and where, then the layers outwards in. Members of the struct that are not here follow.
+# The order of files is the reader's: who and what, when and where, then the layers outwards in. Members of the struct that are not here
+# follow.
 FILE_ORDER = (
-    "ts name interface hook direction length captured l2_src l2_dst ethertype vlan vlan_inner mpls_label pppoe_session src dst proto "
+    "ts name uid id.orig_h id.orig_p id.resp_h id.resp_p interface hook direction length captured l2_src l2_dst ethertype vlan "
+    "vlan_inner inner_vlan mpls_label pppoe_session src dst proto duration orig_bytes resp_bytes conn_state local_orig local_resp "
+    "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id tunnel_type action "
     "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
     "window_scale mss sack_permitted tsval tsecr icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport "
     "quoted_dport igmp_type sctp_chunk sctp_tag spi arp_operation neighbor neighbor_mac payload_length tunnel tunnel_id tunnel_depth "
     "outer_src outer_dst outer_proto outer_sport outer_dport segments hash weird port packets bytes mac mac_before ttl_before count"
 ).split()
 INTERNAL = {"has", "unused"}
+
+
+def column_name(member: str) -> str:
+    """The name of a struct's member in all outputs: id_orig_h is Zeek's id.orig_h."""
+    return f"id.{member.removeprefix('id_')}" if member.startswith("id_") else member
 
 
 def record(name: str, struct: btf.Struct, dtype: np.dtype[Any], enums: Mapping[str, Mapping[int, str]], has: Mapping[str, int]) -> Record:
@@ -89,11 +107,12 @@ def record(name: str, struct: btf.Struct, dtype: np.dtype[Any], enums: Mapping[s
 
 
 def _column(member: btf.Member, enums: Mapping[str, Mapping[int, str]], has: Mapping[str, int]) -> Column:
+    name = column_name(member.name)
     needs = next((has[tag.removeprefix("if:")] for tag in member.tags if tag.startswith("if:")), 0)
     match member.type:
         case btf.Enum(name=enum):
             names = {value: text for value, text in enums[enum].items() if value or enum not in ABSENT_WHEN_ZERO}
-            return Column(member.name, Kind.NAME, f"enum {enum}", needs, names)
+            return Column(name, Kind.NAME, f"enum {enum}", needs, names)
         case btf.Typedef(name=typedef):
-            return Column(member.name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs)
+            return Column(name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs)
     raise ValueError(f"records.h: {member.name} has no named type")

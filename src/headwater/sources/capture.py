@@ -29,7 +29,7 @@ class Capture:
     `path` is a file, a FIFO, or `-` for standard input; `name`, what it is called in messages, rows and the ledger (the file's name
     unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
-    keeps, one in `sample` becomes a row, and goes whole to `packets`.
+    keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Capture:
         filter: Filter | None = None,
         sample: int = 1,
         packets: PacketWriter | None = None,
+        carriers: bool = False,
     ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self.lost_before = 0
@@ -52,6 +53,8 @@ class Capture:
         self._filter = filter
         self._sample = sample
         self._packets = packets
+        self._wants_carriers = carriers
+        self._carriers = self._made_carriers = 0  # until the last batch, and until now
         self._stopped = False
         self._fd = -1
         self._total = 0
@@ -83,6 +86,8 @@ class Capture:
         if not self._decoder:
             raise MemoryError
         self._choose()
+        if self._wants_carriers:
+            lib.hw_capture_carry(self._decoder)
         if self._packets:
             lib.hw_capture_write(self._decoder, self._packets.memory, self._unnamed)
         self._before = self._ledger.totals()
@@ -141,6 +146,7 @@ class Capture:
         rows, into = self._room()
         made, consumed = ffi.new("size_t *"), ffi.new("size_t *")
         filled = left = 0  # rows not handed out; octets not decoded
+        most = lib.HW_CAPTURE_MOST_ROWS if self._wants_carriers else 1  # of one packet
         yielded = time.monotonic()
         problem = ""
         while not self._stopped and not problem:
@@ -161,8 +167,8 @@ class Capture:
                 filled += made[0]
                 self._learn_interfaces()
                 self._take_counts()
-                if filled == len(rows):
-                    yield self._batch(rows)
+                if len(rows) - filled < most:
+                    yield self._batch(rows[:filled])
                     rows, into = self._room()
                     filled, yielded = 0, time.monotonic()
             if status == lib.HW_CAPTURE_bad:
@@ -202,7 +208,8 @@ class Capture:
         return printable(ffi.string(lib.hw_capture_problem(self._decoder)).decode())
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
-        return Batch(PACKET, rows, self._interfaces)
+        before, self._carriers = self._carriers, self._made_carriers
+        return Batch(PACKET, rows, self._interfaces, carriers=self._carriers > before)
 
     def _learn_interfaces(self) -> None:
         """The names of those that the decoder has met by now. It tells of each at once, if the filter asks for names."""
@@ -223,6 +230,7 @@ class Capture:
         counts = ffi.new("struct hw_capture_counts *")
         lib.hw_capture_counts_of(self._decoder, counts)
         self.lost_before = counts.lost_before
+        self._made_carriers = counts.carriers
         self._counts = {
             self._seen: counts.seen,
             self._as_row: counts.as_row,

@@ -9,10 +9,12 @@ AnySink: TypeAlias = Files | Grafana
 
 
 def formats() -> tuple[type[Format], ...]:
-    """For Files, chosen by their suffix. A function, because pyarrow takes 0.1 s and 40 MB to load, and a live view needs none of it."""
+    """For Files, chosen by their name. A function, because pyarrow takes 0.1 s and 40 MB to load, and a live view needs none of it."""
     from headwater.outputs.sinks.arrow import Arrow  # noqa: PLC0415 - as said
     from headwater.outputs.sinks.csv import Csv  # noqa: PLC0415
     from headwater.outputs.sinks.jsonl import JsonLines  # noqa: PLC0415
     from headwater.outputs.sinks.parquet import Parquet  # noqa: PLC0415
+    from headwater.outputs.sinks.zeek import Zeek  # noqa: PLC0415
+    from headwater.outputs.sinks.zeek_json import ZeekJson  # noqa: PLC0415
 
-    return (JsonLines, Csv, Parquet, Arrow)
+    return (JsonLines, Csv, Parquet, Arrow, Zeek, ZeekJson)

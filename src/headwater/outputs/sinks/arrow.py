@@ -42,11 +42,13 @@ class _Shadow(io.RawIOBase):
 class Arrow:
     """Record batches of 65,536 rows."""
 
+    name: ClassVar[str] = "arrow"
     suffix: ClassVar[str] = "arrow"
+    records: ClassVar[frozenset[str] | None] = None
     group_rows: ClassVar[int] = 1 << 16
     needs_end: ClassVar[bool] = True
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, _extra: bool = False, /) -> None:
         schema = arrow_schema(record)
         self._head: bytes = b"ARROW1\0\0" + schema.serialize().to_pybytes()
         self._shadow = _Shadow()  # a second file, of the batches that are in ours, makes the footer

@@ -20,9 +20,10 @@ _COMMA, _NEWLINE, _QUOTE, _FLAGS = literal(","), literal("\n"), literal('"'), (l
 class Csv(Text):
     """As JSON Lines, readable at any time."""
 
+    name: ClassVar[str] = "csv"
     suffix: ClassVar[str] = "csv"
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, _extra: bool = False, /) -> None:
         self._record = record
 
     def head(self) -> Octets:
@@ -43,7 +44,7 @@ def _cells(column: Column, values: pa.Array) -> pa.Array:
     match column.kind:
         case Kind.TIME:
             return times(values)
-        case Kind.NUMBER:
+        case Kind.NUMBER | Kind.INTERVAL:
             return numbers(values)[-1]
         case Kind.FLAG:
             return pc.if_else(values, *_FLAGS)

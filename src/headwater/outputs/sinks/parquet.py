@@ -25,11 +25,13 @@ _MOST_FOOTER = 1 << 20  # of one row group
 class Parquet:
     """Row groups of 131,072 rows: 1 to 5 MB of packets."""
 
+    name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = "parquet"
+    records: ClassVar[frozenset[str] | None] = None
     group_rows: ClassVar[int] = 1 << 17
     needs_end: ClassVar[bool] = True
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, _extra: bool = False, /) -> None:
         self._schema = arrow_schema(record)
         self._groups = [self._make([], len(_MAGIC))[0]]  # the footers of what is in the file
         self._next: bytes | None = None

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the parts of flow.h share: a flow's state and its history. */
+#ifndef HW_FLOW_BASE_H
+#define HW_FLOW_BASE_H
+
+#include "parser.h"
+
+#define HW_SECOND 1000000000ull
+#define HW_HISTORY 40	/* letters of a history */
+#define HW_BLOCKS 4	/* parts of a stream that lie behind a hole */
+#define HW_ORIG 0	/* the side that spoke first, */
+#define HW_RESP 1	/* and the other */
+
+/* What a side of a TCP flow has done; of other protocols' flows, established is all that there is. */
+enum hw_tcp_state {
+	HW_TCP_inactive,
+	HW_TCP_syn_sent,
+	HW_TCP_syn_ack_sent, /* without a SYN before */
+	HW_TCP_partial,	     /* packets, and no SYN */
+	HW_TCP_established,
+	HW_TCP_closed, /* a FIN */
+	HW_TCP_reset,
+} HW_PACKED;
+
+/* Letters that were put into the history, for each side (the other's lie 16 bits further left). */
+enum hw_seen {
+	HW_SEEN_syn = 1 << 0,
+	HW_SEEN_fin = 1 << 1,
+	HW_SEEN_rst = 1 << 2,
+	HW_SEEN_fin_rst = 1 << 3,
+	HW_SEEN_data = 1 << 4,
+	HW_SEEN_ack = 1 << 5,
+	HW_SEEN_many = 1 << 6,
+};
+
+enum hw_flow_mark {
+	HW_FLOW_partial = 1 << 0,    /* its begin was not seen */
+	HW_FLOW_orig_seen = 1 << 1,  /* packets of this side came */
+	HW_FLOW_resp_seen = 1 << 2,
+	HW_FLOW_reset = 1 << 3,	     /* reported as reset: only silence ends it */
+	HW_FLOW_deferred = 1 << 4,   /* closed but for data that is missing yet */
+	HW_FLOW_handshaken = 1 << 5, /* one side is past its handshake: a longer silence is allowed */
+	HW_FLOW_flipped = 1 << 6,    /* the sides have changed places: its key is that of the other order */
+	HW_FLOW_attempt = 1 << 7,    /* `attempt` is set, */
+	HW_FLOW_half_ended = 1 << 8, /* `half`, */
+	HW_FLOW_ended = 1 << 9,	     /* and `ended` */
+};
+
+/* A part of a stream, by the lower 32 bits of its places. */
+struct hw_block {
+	__u32 begin;
+	__u32 end;
+};
+
+/* One direction. Places in a TCP stream count from its SYN, which is 0; the first octet is 1. */
+struct hw_side {
+	__u64 packets;
+	__u64 ip_bytes;
+	__u64 bytes;	 /* payload; of TCP see hw_stream_bytes() */
+	__s64 sent;	 /* TCP: the place behind the last octet sent */
+	__s64 acked;	 /* TCP: the place that the other side has acknowledged */
+	__u32 first;	 /* TCP: the sequence number of place 0 */
+	__u32 window;	 /* TCP, scaled */
+	enum hw_tcp_state state;
+	enum hw_tcp_state before; /* the state before this one */
+	__u8 closed;	 /* reported as closed */
+	__u8 fins;	 /* 1: a FIN was sent */
+	__u8 ended;	 /* all that will come has come */
+	__u8 unfollowed; /* too much is missing: holes are not looked for any more */
+	__u8 block_count;
+	__u8 window_scale;
+};
+
+/* What is touched rarely of a direction. */
+struct hw_side_more {
+	__s64 delivered; /* up to this place nothing is missing, or is waited for */
+	__s64 trimmed;	 /* up to this place nothing is kept */
+	__s64 fin;	 /* the place behind the FIN */
+	__u64 missed;	 /* octets that were acknowledged and not seen */
+	__u32 last_syn;	 /* places, lower 32 bits */
+	__u32 last_fin;
+	__u32 last_rst;
+	__u32 window_seq; /* of the packet that told the window */
+	__u32 window_ack;
+	__u32 gaps;
+	__u32 retransmits;
+	__u32 zero_windows;
+	struct hw_block blocks[HW_BLOCKS];
+};
+
+struct hw_flow {
+	hw_ktime first;
+	hw_ktime last;	  /* see `duration` in docs/records.md */
+	hw_ktime attempt; /* the last SYN */
+	hw_ktime half;	  /* one side has ended, */
+	hw_ktime ended;	  /* and both, or one by a RST */
+	__u32 seen;	     /* enum hw_seen */
+	__u16 marks;	     /* enum hw_flow_mark */
+	__u8 proto;
+	__u8 history_length;
+	struct hw_side sides[2];
+	struct hw_side_more more[2];
+	char history[HW_HISTORY];
+	__u32 overflows; /* letters and blocks for which there was no room */
+	__u16 vlan;
+	__u16 vlan_inner;
+	hw_mac l2[2];	 /* of the packet that began it */
+	__u32 has;	 /* enum hw_has, of that packet */
+};
+
+_Static_assert(sizeof(struct hw_flow) <= 640, "a million of them fit into 640 MB");
+_Static_assert(__builtin_offsetof(struct hw_flow, more) <= 192, "what each packet touches lies in three cache lines");
+
+/* -- history ---------------------------------------------------------------------------------------------------------------- */
+
+HW_INLINE void hw_history(struct hw_flow *flow, int side, char letter)
+{
+	__u32 at = flow->history_length;
+
+	HW_OPAQUE(at);
+	if (at >= HW_HISTORY) {
+		flow->overflows++;
+		return;
+	}
+	flow->history[at] = side == HW_RESP && letter != '^' ? letter + ('a' - 'A') : letter;
+	flow->history_length = at + 1;
+}
+
+/* The letter, if it is this side's first. Returns whether there was one before. */
+HW_INLINE int hw_history_once(struct hw_flow *flow, int side, enum hw_seen what, char letter)
+{
+	__u32 bit = (__u32)what << (16 * side);
+
+	if (flow->seen & bit)
+		return 1;
+	flow->seen |= bit;
+	hw_history(flow, side, letter);
+	return 0;
+}
+
+/* The letter at 1, 10, 100 ... times. */
+HW_INLINE void hw_history_scaled(struct hw_flow *flow, int side, __u32 *count, char letter)
+{
+	__u32 times = ++*count;
+
+	if (times == 1 || times == 10 || times == 100 || times == 1000 || times == 10000 || times == 100000 || times == 1000000 ||
+	    times == 10000000 || times == 100000000 || times == 1000000000)
+		hw_history(flow, side, letter);
+}
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a flow to its row, with the meaning of Zeek's conn.log (scripts/base/protocols/conn/main.zeek). */
+#include <string.h>
+
+#include "flow_ids.h"
+#include "flows.h"
+
+/* Ports of analyzers (likely_server_ports, as Zeek 8 fills it in). */
+static const uint16_t TCP_SERVERS[] = {21,   22,   25,   53,   80,   81,   88,	 110,  135,  139,  143,	 389,  443,  445,  502,	 563,
+				       585,  587,  614,	 631,  636,  989,  990,	 992,  993,  995,  1080, 1434, 1883, 2811, 3128, 3268,
+				       3306, 3389, 5222, 5223, 5269, 5432, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8888, 20000};
+static const uint16_t UDP_SERVERS[] = {53,   67,   88,	 123,  137,  161,  162,	 389,  443,  514,  1812, 2123,
+				       2152, 3268, 3389, 3544, 4789, 5060, 5072, 5353, 5355, 6081, 20000};
+
+static int is_in(const uint16_t *ports, size_t count, uint16_t port)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ports[i] == port)
+			return 1;
+	return 0;
+}
+
+static int is_server(const struct hw_packet *row, uint16_t port)
+{
+	if (row->proto == HW_PROTO_TCP)
+		return is_in(TCP_SERVERS, sizeof(TCP_SERVERS) / sizeof(*TCP_SERVERS), port);
+	return is_in(UDP_SERVERS, sizeof(UDP_SERVERS) / sizeof(*UDP_SERVERS), port);
+}
+
+int hw_begins_with_answer(const struct hw_packet *row)
+{
+	static const uint8_t everybody[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	if ((row->proto != HW_PROTO_TCP && row->proto != HW_PROTO_UDP) || !memcmp(row->dst, everybody, 16)) /* who did not ask */
+		return 0;
+	if (row->proto == HW_PROTO_TCP && row->tcp_flags & HW_SYN)
+		return !!(row->tcp_flags & HW_ACK);
+	if (!is_server(row, row->sport))
+		return 0;
+	return !is_server(row, row->dport) || (row->proto == HW_PROTO_TCP && row->sport < row->dport);
+}
+
+/* A SYN and then a RST, and nothing from the other side between them. */
+static int gave_up(const struct hw_flow *flow)
+{
+	int i = flow->history_length && flow->history[0] == '^';
+
+	if (i >= flow->history_length || flow->history[i] != 'S')
+		return 0;
+	for (i++; i < flow->history_length; i++) {
+		if (flow->history[i] == 'R')
+			return 1;
+		if (strchr("HAFGIQ", flow->history[i]))
+			return 0;
+	}
+	return 0;
+}
+
+static enum hw_conn_state state_of(const struct hw_flow *flow, uint64_t bytes)
+{
+	enum hw_tcp_state o = flow->sides[HW_ORIG].state, r = flow->sides[HW_RESP].state;
+	int o_silent = o == HW_TCP_inactive || o == HW_TCP_partial, r_silent = r == HW_TCP_inactive || r == HW_TCP_partial;
+
+	if (flow->proto == HW_PROTO_UDP)
+		return o ? r ? HW_CONN_STATE_SF : HW_CONN_STATE_S0 : r ? HW_CONN_STATE_SHR : HW_CONN_STATE_OTH;
+	if (flow->proto != HW_PROTO_TCP)
+		return HW_CONN_STATE_OTH;
+	if (r == HW_TCP_reset) {
+		if (o == HW_TCP_syn_sent || o == HW_TCP_syn_ack_sent || (o == HW_TCP_reset && !bytes))
+			return HW_CONN_STATE_REJ;
+		return o_silent ? HW_CONN_STATE_RSTRH : HW_CONN_STATE_RSTR;
+	}
+	if (o == HW_TCP_reset) {
+		if (!r_silent)
+			return HW_CONN_STATE_RSTO;
+		return gave_up(flow) ? HW_CONN_STATE_RSTOS0 : HW_CONN_STATE_OTH;
+	}
+	if (r == HW_TCP_closed && o == HW_TCP_closed)
+		return HW_CONN_STATE_SF;
+	if (o == HW_TCP_closed)
+		return r_silent ? HW_CONN_STATE_SH : HW_CONN_STATE_S2;
+	if (r == HW_TCP_closed)
+		return o_silent ? HW_CONN_STATE_SHR : HW_CONN_STATE_S3;
+	if (o == HW_TCP_syn_sent && r == HW_TCP_inactive)
+		return HW_CONN_STATE_S0;
+	return o == HW_TCP_established && r == HW_TCP_established ? HW_CONN_STATE_S1 : HW_CONN_STATE_OTH;
+}
+
+static enum hw_transport transport_of(uint8_t proto)
+{
+	switch (proto) {
+	case HW_PROTO_TCP:
+		return HW_TRANSPORT_tcp;
+	case HW_PROTO_UDP:
+		return HW_TRANSPORT_udp;
+	case HW_PROTO_ICMP:
+	case HW_PROTO_ICMPV6:
+		return HW_TRANSPORT_icmp;
+	}
+	return HW_TRANSPORT_unknown_transport;
+}
+
+static int is_zero(const uint8_t *mac)
+{
+	return !memcmp(mac, (const uint8_t[6]){0}, 6);
+}
+
+/* The one with the most packets first; among equals, the first one. */
+static void put_parents(const struct hw_parent *parents, uint8_t *uids)
+{
+	struct hw_parent sorted[HW_PARENTS], one;
+	int i, j;
+
+	for (i = 0; i < HW_PARENTS; i++) {
+		one = parents[i];
+		for (j = i; j && sorted[j - 1].packets < one.packets; j--)
+			sorted[j] = sorted[j - 1];
+		sorted[j] = one;
+	}
+	for (i = 0; i < HW_PARENTS; i++)
+		memcpy(uids + 12 * i, sorted[i].uid, 12);
+}
+
+void hw_conn_of(const struct hw_entry *entry, struct hw_conn *row)
+{
+	const struct hw_flow *flow = &entry->flow;
+	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
+
+	memset(row, 0, sizeof(*row));
+	row->ts = flow->first;
+	row->orig_bytes = flow->proto == HW_PROTO_TCP ? hw_stream_bytes(orig, resp) : orig->bytes;
+	row->resp_bytes = flow->proto == HW_PROTO_TCP ? hw_stream_bytes(resp, orig) : resp->bytes;
+	row->conn_state = state_of(flow, row->orig_bytes + row->resp_bytes);
+	row->missed_bytes = flow->more[0].missed + flow->more[1].missed;
+	row->orig_pkts = orig->packets;
+	row->orig_ip_bytes = orig->ip_bytes;
+	row->resp_pkts = resp->packets;
+	row->resp_ip_bytes = resp->ip_bytes;
+	if (flow->last > flow->first) {
+		row->has |= HW_CONN_HAS_lasting;
+		row->duration = flow->last - flow->first;
+	}
+	if (flow->has & HW_HAS_l2)
+		row->has |= (is_zero(flow->l2[0]) ? 0 : HW_CONN_HAS_orig_l2) | (is_zero(flow->l2[1]) ? 0 : HW_CONN_HAS_resp_l2);
+	if (flow->has & HW_HAS_vlan)
+		row->has |= HW_CONN_HAS_vlan;
+	if (flow->has & HW_HAS_vlan_inner)
+		row->has |= HW_CONN_HAS_inner_vlan;
+	row->interface = entry->interface;
+	memcpy(row->id_orig_h, entry->key.addr[entry->orig], 16);
+	memcpy(row->id_resp_h, entry->key.addr[!entry->orig], 16);
+	row->id_orig_p = entry->key.port[entry->orig];
+	row->id_resp_p = entry->key.port[!entry->orig];
+	row->ip_proto = flow->proto;
+	row->proto = transport_of(flow->proto);
+	row->vlan = flow->vlan;
+	row->inner_vlan = flow->vlan_inner;
+	memcpy(row->orig_l2_addr, flow->l2[0], 6);
+	memcpy(row->resp_l2_addr, flow->l2[1], 6);
+	memcpy(row->history, flow->history, flow->history_length);
+	if (flow->history_length)
+		row->has |= HW_CONN_HAS_history;
+	memcpy(row->uid, entry->uid, sizeof(row->uid));
+	if (entry->parents)
+		put_parents(entry->parents, row->tunnel_parents);
+	hw_community_id_of(&entry->key, 0, row->community_id);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "flow_table.h"
+#include "fragments.h"
+
+#define CHUNK 1024 /* flows */
+
+int hw_flow_table_make(struct hw_flow_table *table)
+{
+	memset(table, 0, sizeof(*table));
+	table->free = table->oldest = table->newest = HW_NOBODY;
+	table->mask = 1023;
+	table->slots = malloc((table->mask + 1ul) * sizeof(*table->slots));
+	if (!table->slots || getrandom(table->salt, sizeof(table->salt), 0) < 0)
+		return -1;
+	memset(table->slots, 0xff, (table->mask + 1ul) * sizeof(*table->slots));
+	return 0;
+}
+
+void hw_flow_table_clear(struct hw_flow_table *table)
+{
+	for (uint32_t i = 0; i < table->chunk_count; i++) {
+		for (uint32_t j = 0; j < CHUNK; j++)
+			free(table->chunks[i][j].parents);
+		free(table->chunks[i]);
+	}
+	free(table->chunks);
+	free(table->slots);
+	free(table->heap);
+}
+
+uint32_t hw_flow_table_places(const struct hw_flow_table *table)
+{
+	return table->chunk_count * CHUNK;
+}
+
+struct hw_entry *hw_flow_at(const struct hw_flow_table *table, uint32_t flow)
+{
+	return &table->chunks[flow / CHUNK][flow % CHUNK];
+}
+
+/* -- finding -------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t hash_of(const struct hw_flow_table *table, const struct hw_flow_key *key)
+{
+	uint64_t words[(sizeof(*key) + 7) / 8] = {0}, hash = table->salt[0];
+
+	memcpy(words, key, sizeof(*key));
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		hash = hw_mix(hash, words[i] ^ table->salt[1]);
+	return hash ^ hash >> 32;
+}
+
+/* The slot of that key, or the free one where it belongs. */
+static uint32_t slot_of(const struct hw_flow_table *table, const struct hw_flow_key *key)
+{
+	uint32_t at = hash_of(table, key) & table->mask;
+
+	while (table->slots[at] != HW_NOBODY && memcmp(&hw_flow_at(table, table->slots[at])->key, key, sizeof(*key)))
+		at = (at + 1) & table->mask;
+	return at;
+}
+
+uint32_t hw_flow_find(const struct hw_flow_table *table, const struct hw_flow_key *key)
+{
+	return table->slots[slot_of(table, key)];
+}
+
+static int grow(struct hw_flow_table *table)
+{
+	uint32_t *old = table->slots, mask = table->mask;
+
+	table->slots = malloc((mask + 1ul) * 2 * sizeof(*table->slots));
+	if (!table->slots) {
+		table->slots = old;
+		return -1;
+	}
+	table->mask = mask * 2 + 1;
+	memset(table->slots, 0xff, (table->mask + 1ul) * sizeof(*table->slots));
+	for (uint32_t i = 0; i <= mask; i++)
+		if (old[i] != HW_NOBODY)
+			table->slots[slot_of(table, &hw_flow_at(table, old[i])->key)] = old[i];
+	free(old);
+	return 0;
+}
+
+static int add_chunk(struct hw_flow_table *table)
+{
+	struct hw_entry **chunks = realloc(table->chunks, (table->chunk_count + 1ul) * sizeof(*chunks));
+
+	if (!chunks)
+		return -1;
+	table->chunks = chunks;
+	chunks[table->chunk_count] = calloc(CHUNK, sizeof(struct hw_entry));
+	if (!chunks[table->chunk_count])
+		return -1;
+	for (uint32_t i = CHUNK; i-- > 0;) {
+		chunks[table->chunk_count][i].newer = table->free;
+		table->free = table->chunk_count * CHUNK + i;
+	}
+	table->chunk_count++;
+	return 0;
+}
+
+uint32_t hw_flow_make(struct hw_flow_table *table, const struct hw_flow_key *key)
+{
+	uint32_t flow;
+	struct hw_entry *entry;
+
+	if ((table->used + 1ul) * 2 > table->mask && grow(table) && table->used + 1 >= table->mask)
+		return HW_NOBODY;
+	if (table->free == HW_NOBODY && add_chunk(table))
+		return HW_NOBODY;
+	flow = table->free;
+	entry = hw_flow_at(table, flow);
+	table->free = entry->newer;
+	table->used++;
+	table->slots[slot_of(table, key)] = flow;
+	entry->key = *key;
+	entry->tunnel = entry->only_carries = 0;
+	entry->waiting = 1;
+	entry->due = UINT64_MAX; /* taken, and not in the heap */
+	entry->newer = HW_NOBODY;
+	entry->older = table->newest;
+	if (table->newest == HW_NOBODY)
+		table->oldest = flow;
+	else
+		hw_flow_at(table, table->newest)->newer = flow;
+	table->newest = flow;
+	return flow;
+}
+
+void hw_flow_answered(struct hw_flow_table *table, uint32_t flow)
+{
+	struct hw_entry *entry = hw_flow_at(table, flow);
+
+	if (!entry->waiting)
+		return;
+	entry->waiting = 0;
+	if (entry->older == HW_NOBODY)
+		table->oldest = entry->newer;
+	else
+		hw_flow_at(table, entry->older)->newer = entry->newer;
+	if (entry->newer == HW_NOBODY)
+		table->newest = entry->older;
+	else
+		hw_flow_at(table, entry->newer)->older = entry->older;
+}
+
+/* Take it out, and close the hole that it leaves in its run of slots. */
+void hw_flow_forget(struct hw_flow_table *table, uint32_t flow)
+{
+	struct hw_entry *entry = hw_flow_at(table, flow);
+	uint32_t hole = slot_of(table, &entry->key), at = hole, home;
+
+	hw_flow_answered(table, flow);
+	free(entry->parents);
+	entry->parents = NULL;
+	entry->due = 0;
+	entry->newer = table->free;
+	table->free = flow;
+	table->used--;
+	for (;;) {
+		at = (at + 1) & table->mask;
+		if (table->slots[at] == HW_NOBODY)
+			break;
+		home = hash_of(table, &hw_flow_at(table, table->slots[at])->key) & table->mask;
+		if (((at - home) & table->mask) >= ((at - hole) & table->mask)) {
+			table->slots[hole] = table->slots[at];
+			hole = at;
+		}
+	}
+	table->slots[hole] = HW_NOBODY;
+}
+
+/* -- when they end ---------------------------------------------------------------------------------------------------------------- */
+
+int hw_flow_is_due(struct hw_flow_table *table, uint32_t flow, uint64_t time)
+{
+	struct hw_entry *entry = hw_flow_at(table, flow);
+	struct hw_due *heap;
+	size_t i, parent;
+	uint64_t at = time ? time : 1;
+
+	if (entry->due && entry->due <= at)
+		return 0;
+	if (table->heap_count == table->heap_room) {
+		heap = realloc(table->heap, (table->heap_room * 2 + 1024) * sizeof(*heap));
+		if (!heap)
+			return -1;
+		table->heap = heap;
+		table->heap_room = table->heap_room * 2 + 1024;
+	}
+	heap = table->heap;
+	for (i = table->heap_count++; i && heap[parent = (i - 1) / 2].at > at; i = parent)
+		heap[i] = heap[parent];
+	heap[i] = (struct hw_due){at, flow};
+	entry->due = at;
+	return 0;
+}
+
+static struct hw_due take_first(struct hw_flow_table *table)
+{
+	struct hw_due first = table->heap[0], last = table->heap[--table->heap_count], *heap = table->heap;
+	size_t i = 0, child;
+
+	while ((child = 2 * i + 1) < table->heap_count) {
+		child += child + 1 < table->heap_count && heap[child + 1].at < heap[child].at;
+		if (heap[child].at >= last.at)
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = last;
+	return first;
+}
+
+uint32_t hw_flow_next_due(struct hw_flow_table *table, uint64_t now)
+{
+	while (table->heap_count && table->heap[0].at <= now) {
+		struct hw_due due = take_first(table);
+		struct hw_entry *entry = hw_flow_at(table, due.flow);
+
+		if (entry->due != due.at)
+			continue; /* its time was made earlier, or it is gone */
+		entry->due = UINT64_MAX;
+		return due.flow;
+	}
+	return HW_NOBODY;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packets to flows, in user space: which flow a packet is of, when that ends, what carries it. What a flow is says bpf/flow.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow_ids.h"
+#include "flows.h"
+#include "fragments.h"
+
+#define SPARE 8 /* rows that one packet may make */
+#define DATAGRAMS 4096
+#define TRIES 64
+
+struct carrier {
+	uint32_t flow;
+	enum hw_tunnel tunnel;
+	uint8_t uid[12];
+};
+
+struct hw_flows {
+	struct hw_flow_settings settings;
+	uint64_t secret[2]; /* of them */
+	struct hw_flow_table table;
+	struct hw_fragments *fragments;
+	struct hw_prefix *local;
+	size_t local_count;
+	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
+	uint32_t carrier_count;
+	uint32_t interface; /* our number of that which a batch calls 0 */
+	uint32_t ending;    /* where hw_flows_end() goes on */
+	struct hw_flows_counts counts;
+	struct hw_found *found;
+};
+
+struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *local, size_t local_count)
+{
+	struct hw_flows *flows = calloc(1, sizeof(*flows));
+
+	if (!flows)
+		return NULL;
+	memcpy(&flows->settings, settings, sizeof(flows->settings));
+	memcpy(flows->secret, flows->settings.secret, sizeof(flows->secret));
+	flows->local = calloc(local_count + 1, sizeof(*local));
+	flows->local_count = local_count;
+	if (!flows->local || hw_flow_table_make(&flows->table) || !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
+		hw_flows_free(flows);
+		return NULL;
+	}
+	if (local_count)
+		memcpy(flows->local, local, local_count * sizeof(*local));
+	return flows;
+}
+
+void hw_flows_free(struct hw_flows *flows)
+{
+	if (!flows)
+		return;
+	hw_flow_table_clear(&flows->table);
+	hw_fragments_free(flows->fragments);
+	free(flows->local);
+	free(flows);
+}
+
+void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *into)
+{
+	*into = flows->counts;
+	into->flows = flows->table.used - flows->counts.only_carrying;
+	hw_fragments_counts(flows->fragments, &into->fragments_waiting, &into->fragments_given_up);
+}
+
+/* -- rows ----------------------------------------------------------------------------------------------------------------------- */
+
+static int is_local(const struct hw_flows *flows, const uint8_t *addr)
+{
+	for (size_t i = 0; i < flows->local_count; i++) {
+		const struct hw_prefix *prefix = &flows->local[i];
+		uint32_t octets = prefix->bits / 8, bits = prefix->bits % 8;
+
+		if (!memcmp(prefix->addr, addr, octets) && (!bits || !((prefix->addr[octets] ^ addr[octets]) >> (8 - bits))))
+			return 1;
+	}
+	return 0;
+}
+
+static void put_tunnel(struct hw_flows *flows, const struct hw_entry *entry, uint64_t ts, enum hw_tunnel_action action)
+{
+	struct hw_tunnel_row *row = (struct hw_tunnel_row *)flows->found->tunnels + flows->found->tunnel_count++;
+
+	memset(row, 0, sizeof(*row));
+	row->ts = ts;
+	memcpy(row->id_orig_h, entry->key.addr[entry->orig], 16);
+	memcpy(row->id_resp_h, entry->key.addr[!entry->orig], 16);
+	row->id_orig_p = entry->key.port[entry->orig];
+	row->id_resp_p = entry->key.port[!entry->orig];
+	memcpy(row->uid, entry->uid, sizeof(row->uid));
+	row->tunnel_type = entry->tunnel;
+	row->action = action;
+}
+
+/* A flow is over. `now` is 0 at the end of all. */
+static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now)
+{
+	struct hw_entry *entry = hw_flow_at(&flows->table, flow);
+	struct hw_conn *row;
+
+	if (entry->only_carries) {
+		if (now && entry->tunnel)
+			put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
+		flows->counts.only_carrying--;
+	} else {
+		row = (struct hw_conn *)flows->found->conns + flows->found->conn_count++;
+		hw_conn_of(entry, row);
+		if (flows->local_count) {
+			row->has |= HW_CONN_HAS_local;
+			row->local_orig = is_local(flows, row->id_orig_h);
+			row->local_resp = is_local(flows, row->id_resp_h);
+		}
+		if (entry->tunnel)
+			put_tunnel(flows, entry, now ? now : flows->counts.latest, HW_TUNNEL_ACTION_close);
+		flows->counts.ended++;
+		flows->counts.letters_lost += entry->flow.overflows;
+	}
+	hw_flow_forget(&flows->table, flow);
+}
+
+static int is_full(const struct hw_flows *flows)
+{
+	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->tunnel_count + SPARE > HW_CONNS_ROOM;
+}
+
+/* -- when they end -------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t deadline(const struct hw_flows *flows, const struct hw_entry *entry)
+{
+	if (entry->only_carries)
+		return entry->flow.last + flows->settings.tunnel_timeout;
+	return hw_flow_deadline(&entry->flow, entry->key.port[!entry->orig], &flows->settings);
+}
+
+/* End what is due. Returns 0 if there is no more room for rows. */
+static int expire(struct hw_flows *flows, uint64_t now)
+{
+	uint32_t flow;
+	uint64_t at;
+
+	for (;;) {
+		if (is_full(flows))
+			return 0;
+		flow = hw_flow_next_due(&flows->table, now);
+		if (flow == HW_NOBODY)
+			return 1;
+		at = deadline(flows, hw_flow_at(&flows->table, flow));
+		if (at > now)
+			hw_flow_is_due(&flows->table, flow, at);
+		else
+			finish(flows, flow, now);
+	}
+}
+
+/* The table is full: one goes that nobody has answered, the oldest; or else the one that would end first. */
+static void make_room(struct hw_flows *flows, uint64_t now)
+{
+	uint32_t flow = flows->table.oldest, next;
+	uint64_t at;
+
+	for (int i = 0; flow == HW_NOBODY && i < TRIES; i++) {
+		next = hw_flow_next_due(&flows->table, UINT64_MAX);
+		if (next == HW_NOBODY)
+			return;
+		at = deadline(flows, hw_flow_at(&flows->table, next));
+		hw_flow_is_due(&flows->table, next, at);
+		if (flows->table.heap[0].at >= at || i == TRIES - 1)
+			flow = next;
+	}
+	flows->counts.evicted++;
+	finish(flows, flow, now);
+}
+
+/* -- packets -------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_flow_key *key, int second, int only_carries)
+{
+	int flip = !only_carries && hw_begins_with_answer(row);
+	struct hw_entry *entry;
+	uint32_t flow;
+
+	if (flows->table.used >= flows->settings.most)
+		make_room(flows, row->ts);
+	flow = hw_flow_make(&flows->table, key);
+	if (flow == HW_NOBODY)
+		return flow;
+	entry = hw_flow_at(&flows->table, flow);
+	entry->orig = second ^ flip;
+	entry->interface = flows->interface + row->interface;
+	entry->only_carries = only_carries;
+	hw_uid_of(key, row->ts, flows->secret, entry->uid);
+	hw_flow_begin(&entry->flow, row, flip);
+	flows->counts.begun += !only_carries;
+	flows->counts.only_carrying += only_carries;
+	return flow;
+}
+
+/* This flow is within those tunnels. */
+static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct hw_packet *row)
+{
+	const struct carrier *innermost = &flows->carriers[flows->carrier_count - 1];
+	struct hw_parent *parent;
+
+	for (uint32_t i = 0; i < flows->carrier_count; i++) {
+		struct hw_entry *by = hw_flow_at(&flows->table, flows->carriers[i].flow);
+
+		if (!by->due || by->tunnel || memcmp(by->uid, flows->carriers[i].uid, sizeof(by->uid)))
+			continue;
+		by->tunnel = flows->carriers[i].tunnel;
+		put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
+	}
+	if (!entry->parents)
+		entry->parents = calloc(HW_PARENTS, sizeof(*entry->parents));
+	for (parent = entry->parents; parent && parent < entry->parents + HW_PARENTS; parent++)
+		if (!parent->packets || !memcmp(parent->uid, innermost->uid, sizeof(parent->uid))) {
+			memcpy(parent->uid, innermost->uid, sizeof(parent->uid));
+			parent->packets += parent->packets < UINT32_MAX;
+			return;
+		}
+}
+
+static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key *key)
+{
+	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
+}
+
+/* A packet of a flow. Returns its flow. */
+static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
+{
+	struct hw_flow_key key;
+	int second = hw_flow_key(row, &key), which, flipped;
+	struct hw_entry *entry;
+	uint32_t flow;
+
+	if (is_sampled_out(flows, &key)) {
+		flows->counts.sampled_out++;
+		return HW_NOBODY;
+	}
+	flow = hw_flow_find(&flows->table, &key);
+	if (flow != HW_NOBODY) {
+		entry = hw_flow_at(&flows->table, flow);
+		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
+			finish(flows, flow, row->ts);
+			flow = HW_NOBODY;
+		}
+	}
+	if (flow == HW_NOBODY)
+		flow = begin(flows, row, &key, second, 0);
+	if (flow == HW_NOBODY) {
+		flows->counts.no_memory++;
+		return flow;
+	}
+	entry = hw_flow_at(&flows->table, flow);
+	which = second ^ entry->orig;
+	flipped = entry->flow.marks & HW_FLOW_flipped;
+	hw_flow_add(&entry->flow, which, row);
+	if (flipped != (entry->flow.marks & HW_FLOW_flipped))
+		entry->orig ^= 1;
+	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
+		hw_flow_answered(&flows->table, flow);
+	hw_flow_is_due(&flows->table, flow, deadline(flows, entry));
+	flows->counts.in_flow++;
+	return flow;
+}
+
+/* Two addresses between which IP carries IP: no flow of its own, but it has a name. */
+static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
+{
+	struct hw_packet bare = *row;
+	struct hw_flow_key key;
+	uint32_t flow;
+	int second;
+
+	bare.proto = 4;
+	bare.has &= ~HW_HAS_ports;
+	second = hw_flow_key(&bare, &key);
+	flow = hw_flow_find(&flows->table, &key);
+	if (flow == HW_NOBODY)
+		flow = begin(flows, &bare, &key, second, 1);
+	if (flow == HW_NOBODY)
+		return flow;
+	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
+	hw_flow_answered(&flows->table, flow); /* in use, if only one way */
+	hw_flow_is_due(&flows->table, flow, row->ts + flows->settings.tunnel_timeout);
+	return flow;
+}
+
+/* A packet, or a datagram that is whole by now. Returns its flow. */
+static uint32_t take(struct hw_flows *flows, const struct hw_packet *row)
+{
+	struct hw_packet whole;
+
+	if (hw_is_fragment(row)) {
+		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, &whole) : row->fragment_offset) {
+			flows->counts.fragments++;
+			return HW_NOBODY;
+		}
+		if (row->captured >= row->length) /* else the first one, of a datagram that cannot be put together */
+			row = &whole;
+	}
+	if (hw_flow_is_of(row))
+		return add(flows, row);
+	flows->counts.no_flow++;
+	return HW_NOBODY;
+}
+
+/* What carries the packets after it. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
+static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
+{
+	int by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
+	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row) : HW_NOBODY;
+	struct carrier *carrier;
+
+	flows->counts.no_flow += !(row->has & HW_HAS_ports);
+	if (!by_flow)
+		flow = carry_ip(flows, row);
+	if (flow == HW_NOBODY || flows->carrier_count == HW_MAX_TUNNELS)
+		return;
+	if (by_flow && flows->carrier_count)
+		carry(flows, hw_flow_at(&flows->table, flow), row);
+	carrier = &flows->carriers[flows->carrier_count++];
+	carrier->flow = flow;
+	carrier->tunnel = row->tunnel;
+	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
+}
+
+static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
+{
+	uint32_t flow = take(flows, row);
+
+	if (flow != HW_NOBODY && flows->carrier_count)
+		carry(flows, hw_flow_at(&flows->table, flow), row);
+	flows->carrier_count = 0;
+}
+
+static void begin_found(struct hw_flows *flows, struct hw_found *found)
+{
+	flows->found = found;
+	found->conn_count = found->tunnel_count = 0;
+}
+
+size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
+{
+	const char *at = rows;
+	size_t i;
+
+	begin_found(flows, found);
+	flows->interface = interface;
+	for (i = 0; i < count; i++, at += stride) {
+		const struct hw_packet *row = (const struct hw_packet *)at;
+
+		if (!expire(flows, row->ts))
+			break;
+		if (row->ts > flows->counts.latest)
+			flows->counts.latest = row->ts;
+		if (row->segments)
+			take_packet(flows, row);
+		else
+			take_carrier(flows, row);
+	}
+	return i;
+}
+
+void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
+{
+	begin_found(flows, found);
+	expire(flows, now);
+}
+
+void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
+{
+	begin_found(flows, found);
+	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
+		if (hw_flow_at(&flows->table, flows->ending)->due)
+			finish(flows, flows->ending, 0);
+}

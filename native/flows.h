@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLOWS_H
+#define FLOWS_H
+
+#include "flow_table.h"
+#include "headwater.h"
+
+/* The row of a flow. */
+void hw_conn_of(const struct hw_entry *, struct hw_conn *row);
+
+/* Whether the first packet of a flow is of who answers: by Zeek's likely_server_ports, and a SYN-ACK always. */
+int hw_begins_with_answer(const struct hw_packet *);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FRAGMENTS_H
+#define FRAGMENTS_H
+
+#include <stdint.h>
+
+#include "../bpf/records.h"
+
+/* IP datagrams in pieces (RFC 791, 3.2; RFC 8200, 4.5), by their rows: which octets have come, not what they are. */
+struct hw_fragments;
+/* Remembers about so many datagrams. `salt` is a secret. NULL without memory. */
+struct hw_fragments *hw_fragments_new(uint32_t most, uint64_t salt);
+void hw_fragments_free(struct hw_fragments *);
+/* Takes the row of a fragment. Returns 1 if its datagram is whole with it, and fills in the row that it would have had in one piece. */
+int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, struct hw_packet *whole);
+/* Fragments that are of no whole datagram: `waiting` for the rest, or given up. */
+void hw_fragments_counts(const struct hw_fragments *, uint64_t *waiting, uint64_t *given_up);
+
+static inline uint64_t hw_mix(uint64_t hash, uint64_t word)
+{
+	unsigned __int128 product = (unsigned __int128)(hash ^ word) * 0x9e3779b97f4a7c15ull;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline int hw_is_fragment(const struct hw_packet *row)
+{
+	return row->has & HW_HAS_fragment && (row->mf || row->fragment_offset);
+}
+
+#endif

@@ -1,0 +1,171 @@
+"""Flows of packets that reach user space, as rows of the record `conn` when they end (native/flows.c, bpf/flow.h)."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.filters import sample_below
+from headwater.records import CONN, TUNNEL, Batch, Drop
+from headwater.records.layouts import FLOW_SETTINGS, place_reason
+from headwater.telemetry import Entry, Ledger
+
+LOCAL_NETS = tuple(
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16 198.18.0.0/15 "
+    "198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 ::/128 ::1/128 64:ff9b:1::/48 100::/64 2001::/23 2001:2::/48 2001:db8::/32 "
+    "fc00::/7 fe80::/10".split()
+)
+"""What Zeek takes for local unless told: its private_address_space_is_local (RFC 6890), and IPv4 multicast."""
+
+
+TIMEOUTS_S: Mapping[str, float] = {
+    "tcp_timeout": 300.0,
+    "handshake_timeout": 60.0,
+    "attempt_timeout": 5.0,
+    "close_timeout": 5.0,
+    "linger_timeout": 5.0,
+    "udp_timeout": 60.0,
+    "dns_timeout": 10.0,
+    "icmp_timeout": 60.0,
+    "other_timeout": 60.0,
+    "tunnel_timeout": 86400.0,
+}
+"""Zeek's."""
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How flows are kept. `most` at a time, of which one in `sample` is kept at all; `timeouts_s` that differ from Zeek's, by their names.
+
+    `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids.
+    """
+
+    secret: bytes
+    most: int = 1 << 20
+    sample: int = 1
+    local_nets: Sequence[str] = LOCAL_NETS
+    timeouts_s: Mapping[str, float] = field(default_factory=dict)
+
+    def packed(self) -> Any:
+        """A struct hw_flow_settings."""
+        row = np.zeros(1, FLOW_SETTINGS)
+        row["secret"] = np.frombuffer(self.secret, "<u8")
+        row["most"] = self.most
+        row["sample_below"] = sample_below(self.sample)
+        for name, seconds in {**TIMEOUTS_S, **self.timeouts_s}.items():
+            row[name] = round(seconds * 1e9)
+        return ffi.from_buffer(row)
+
+
+def _prefixes(nets: Sequence[str]) -> Any:
+    made = ffi.new("struct hw_prefix[]", len(nets))
+    for prefix, net in zip(made, map(ipaddress.ip_network, nets), strict=True):
+        mapped = net.network_address.packed if net.version == 6 else bytes(10) + b"\xff\xff" + net.network_address.packed
+        prefix.addr = tuple(mapped)
+        prefix.bits = net.prefixlen + (0 if net.version == 6 else 96)
+    return made
+
+
+class Flows:
+    """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone.
+
+    Not for several threads at once, but for account(). Raises MemoryError.
+    """
+
+    reads_carriers = True
+
+    def __init__(self, name: str, settings: FlowSettings, *, live: bool = False) -> None:
+        flows = lib.hw_flows_new(settings.packed(), _prefixes(settings.local_nets), len(settings.local_nets))
+        if flows == ffi.NULL:
+            raise MemoryError("no memory for flows")
+        self._name = name
+        self._live = live
+        self._flows = ffi.gc(flows, lib.hw_flows_free)
+        self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
+        self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
+        self._found = ffi.new("struct hw_found *")
+        self._found.conns = ffi.cast("void *", self._conns.ctypes.data)
+        self._found.tunnels = ffi.cast("void *", self._tunnels.ctypes.data)
+        self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
+        self._given: Mapping[int, str] = {}
+        self._first = 0  # our number of the batch's 0
+        self._count = 0  # packets and carriers
+        self._counts: dict[Entry, int] = {}
+
+    def __len__(self) -> int:
+        return int(self.counts().flows)
+
+    def counts(self) -> Any:
+        """What became of packets and flows until now: a struct hw_flows_counts."""
+        counts = ffi.new("struct hw_flows_counts *")
+        lib.hw_flows_counts_of(self._flows, counts)
+        return counts
+
+    def find(self, batch: Batch) -> Iterator[Batch]:
+        """Take packets; those flows come out that have ended by then."""
+        self._learn(batch.interfaces)
+        rows, at = batch.rows, 0
+        while at < len(rows):
+            first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
+            at += lib.hw_flows_add(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
+            yield from self._batches()
+        self._count += len(rows)
+        self._note()
+
+    def tick(self, now: int) -> Iterator[Batch]:
+        """Live, those that have been silent too long at that time (nanoseconds)."""
+        while self._live:
+            lib.hw_flows_expire(self._flows, now, self._found)
+            if not self._found.conn_count + self._found.tunnel_count:
+                break
+            yield from self._batches()
+        self._note()
+
+    def end(self) -> Iterator[Batch]:
+        """All that are left."""
+        while True:
+            lib.hw_flows_end(self._flows, self._found)
+            if not self._found.conn_count + self._found.tunnel_count:
+                break
+            yield from self._batches()
+        self._note()
+
+    def account(self, ledger: Ledger) -> None:
+        """Write what is known since the last batch into the ledger; from any thread."""
+        ledger.replace(self._counts)
+
+    def _learn(self, given: Mapping[int, str]) -> None:
+        """Flows outlive the captures and interfaces that they began on: where a number has another name by now, it gets another number."""
+        if given is self._given and len(given) + self._first == len(self._interfaces):
+            return
+        self._given = given
+        if any(self._interfaces.get(self._first + number, name) != name for number, name in given.items()):
+            self._first = max(self._interfaces) + 1
+        self._interfaces |= {self._first + number: name for number, name in given.items()}
+
+    def _note(self) -> None:
+        counts = self.counts()
+        terms = {
+            "given": self._count,
+            "in_flow": counts.in_flow,
+            "no_flow": counts.no_flow,
+            "fragment": counts.fragments,
+            "sampled_out": counts.sampled_out,
+            "begun": counts.begun,
+            "ended": counts.ended,
+            "evicted": counts.evicted,
+            "letters_lost": counts.letters_lost,
+        }
+        drop = place_reason(Drop["flows__no_memory"])
+        self._counts = {Entry("flows", self._name, term): count for term, count in terms.items() if self._count}
+        if counts.no_memory:
+            self._counts[Entry("flows", self._name, "dropped", *drop)] = counts.no_memory
+
+    def _batches(self) -> Iterator[Batch]:
+        if count := self._found.conn_count:
+            yield Batch(CONN, self._conns[:count], self._interfaces, borrowed=True)
+        if count := self._found.tunnel_count:
+            yield Batch(TUNNEL, self._tunnels[:count], self._interfaces, borrowed=True)

@@ -1,0 +1,52 @@
+"""The analyses that the records which are asked for need."""
+
+import hashlib
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headwater.analysis.flows import TIMEOUTS_S, Flows, FlowSettings
+from headwater.analysis.weirds import Weirds
+from headwater.config import Settings
+from headwater.interfaces import Analysis
+
+_MACHINE = Path("/etc/machine-id")
+OF_FLOWS = {"conn", "tunnel"}
+
+
+def analyses(settings: Settings, *, live: bool) -> Callable[[str], Sequence[Analysis]]:
+    """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
+    records = set(settings.records)
+    flows = flow_settings(settings) if records & OF_FLOWS else None
+
+    def make(name: str) -> Sequence[Analysis]:
+        found: list[Analysis] = []
+        if "weird" in records:
+            found.append(Weirds())
+        if flows:
+            found.append(Flows(name, flows, live=live))
+        return found
+
+    return make
+
+
+def flow_settings(settings: Settings) -> FlowSettings:
+    """How flows are kept. uids are the same from run to run, and nobody who has not the key can tell them beforehand."""
+    key = settings.flows.uid_key or _machine()
+    values = msgspec.structs.asdict(settings.flows)
+    return FlowSettings(
+        hashlib.blake2s(key.encode(), digest_size=16, person=b"uid").digest(),
+        most=settings.flows.most,
+        sample=settings.sample,
+        local_nets=settings.flows.local_nets,
+        timeouts_s={name: values[f"{name}_s"] for name in TIMEOUTS_S},
+    )
+
+
+def _machine() -> str:
+    try:
+        return _MACHINE.read_text().strip() or socket.gethostname()
+    except OSError:
+        return socket.gethostname()

@@ -1,0 +1,42 @@
+"""`headwater run` in a network namespace, and the rows of one record that it made."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from netns import End
+
+
+class Rows(list[dict[str, Any]]):
+    """Of one record of a run, once it has ended; and what it said."""
+
+    said = ""
+
+
+@contextlib.contextmanager
+def watching(end: End, folder: Path, record: str, *more: str) -> Iterator[Rows]:
+    """A run on that end, until the block ends."""
+    rows, file = Rows(), folder / f"{record}.jsonl"
+    command = [sys.executable, "-m", "headwater", "run", "-i", end.interface, "--record", record, "-o", str(folder), *more]
+    with end.space.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            until = time.monotonic() + 30
+            while not file.exists():  # files are made once all is attached
+                assert run.poll() is None, run.communicate()[1]
+                assert time.monotonic() < until, "it does not begin"
+                time.sleep(0.05)
+            yield rows
+            time.sleep(0.5)  # for what a kernel sends of itself
+            run.send_signal(signal.SIGINT)
+            rows.said = run.communicate(timeout=30)[1]
+        finally:
+            run.kill()
+    assert run.returncode == 0, rows.said
+    assert "adds up exactly" in rows.said
+    rows += [json.loads(line) for line in file.read_text().splitlines()]
