@@ -33,9 +33,21 @@ HW_INLINE __u32 hw_icmp_counterpart(int is_v6, __u32 type, __u32 code)
 {
 	if (is_v6) {
 		switch (type) {
-		case 128: case 130: case 133: case 135: case 139: case 144: case 146:
+		case 128:
+		case 130:
+		case 133:
+		case 135:
+		case 139:
+		case 144:
+		case 146:
 			return type + 1;
-		case 129: case 131: case 134: case 136: case 140: case 145: case 147:
+		case 129:
+		case 131:
+		case 134:
+		case 136:
+		case 140:
+		case 145:
+		case 147:
 			return type - 1;
 		}
 		return 0x10000 | code;
@@ -49,9 +61,13 @@ HW_INLINE __u32 hw_icmp_counterpart(int is_v6, __u32 type, __u32 code)
 		return 10;
 	case 10:
 		return 9;
-	case 13: case 15: case 17:
+	case 13:
+	case 15:
+	case 17:
 		return type + 1;
-	case 14: case 16: case 18:
+	case 14:
+	case 16:
+	case 18:
 		return type - 1;
 	}
 	return 0x10000 | code;
@@ -82,8 +98,12 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 	case HW_PROTO_ICMP:
 	case HW_PROTO_ICMPV6:
 		return !!(row->has & HW_HAS_icmp);
-	case 4: case 41: case 47: /* tunnels whose inside could not be read */
-	case 50: case 59: case 135:
+	case 4:
+	case 41:
+	case 47: /* tunnels whose inside could not be read */
+	case 50:
+	case 59:
+	case 135:
 		return 0;
 	}
 	return 1;
@@ -211,12 +231,13 @@ HW_INLINE hw_ktime hw_tcp_deadline(const struct hw_flow *flow, const struct hw_f
 		return hw_earlier(flow->ended + settings->close_timeout, end);
 	if (flow->marks & HW_FLOW_reset)
 		return end;
-	if (flow->marks & HW_FLOW_attempt && (orig->state == HW_TCP_syn_sent || orig->state == HW_TCP_syn_ack_sent) && resp->state == HW_TCP_inactive)
+	if (flow->marks & HW_FLOW_attempt && (orig->state == HW_TCP_syn_sent || orig->state == HW_TCP_syn_ack_sent) &&
+	    resp->state == HW_TCP_inactive)
 		end = hw_earlier(flow->attempt + settings->attempt_timeout, end);
 	if (!orig->closed && !resp->closed)
 		return end;
-	if (!(orig->closed && resp->closed) && orig->state != HW_TCP_reset && resp->state != HW_TCP_reset && orig->state != HW_TCP_inactive &&
-	    resp->state != HW_TCP_inactive)
+	if (!(orig->closed && resp->closed) && orig->state != HW_TCP_reset && resp->state != HW_TCP_reset &&
+	    orig->state != HW_TCP_inactive && resp->state != HW_TCP_inactive)
 		return end;
 	end = hw_earlier(hw_flow_look(flow, flow->first + settings->linger_timeout, HW_NEXT_LOOK, settings->linger_timeout), end);
 	if (flow->marks & HW_FLOW_half_ended)

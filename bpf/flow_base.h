@@ -6,10 +6,10 @@
 #include "parser.h"
 
 #define HW_SECOND 1000000000ull
-#define HW_HISTORY 40	/* letters of a history */
-#define HW_BLOCKS 4	/* parts of a stream that lie behind a hole */
-#define HW_ORIG 0	/* the side that spoke first, */
-#define HW_RESP 1	/* and the other */
+#define HW_HISTORY 40 /* letters of a history */
+#define HW_BLOCKS 4   /* parts of a stream that lie behind a hole */
+#define HW_ORIG 0     /* the side that spoke first, */
+#define HW_RESP 1     /* and the other */
 
 /* What a side of a TCP flow has done; of other protocols' flows, established is all that there is. */
 enum hw_tcp_state {
@@ -34,8 +34,8 @@ enum hw_seen {
 };
 
 enum hw_flow_mark {
-	HW_FLOW_partial = 1 << 0,    /* its begin was not seen */
-	HW_FLOW_orig_seen = 1 << 1,  /* packets of this side came */
+	HW_FLOW_partial = 1 << 0,   /* its begin was not seen */
+	HW_FLOW_orig_seen = 1 << 1, /* packets of this side came */
 	HW_FLOW_resp_seen = 1 << 2,
 	HW_FLOW_reset = 1 << 3,	     /* reported as reset: only silence ends it */
 	HW_FLOW_deferred = 1 << 4,   /* closed but for data that is missing yet */
@@ -56,17 +56,17 @@ struct hw_block {
 struct hw_side {
 	__u64 packets;
 	__u64 ip_bytes;
-	__u64 bytes;	 /* payload; of TCP see hw_stream_bytes() */
-	__s64 sent;	 /* TCP: the place behind the last octet sent */
-	__s64 acked;	 /* TCP: the place that the other side has acknowledged */
-	__u32 first;	 /* TCP: the sequence number of place 0 */
-	__u32 window;	 /* TCP, scaled */
+	__u64 bytes;  /* payload; of TCP see hw_stream_bytes() */
+	__s64 sent;   /* TCP: the place behind the last octet sent */
+	__s64 acked;  /* TCP: the place that the other side has acknowledged */
+	__u32 first;  /* TCP: the sequence number of place 0 */
+	__u32 window; /* TCP, scaled */
 	enum hw_tcp_state state;
 	enum hw_tcp_state before; /* the state before this one */
-	__u8 closed;	 /* reported as closed */
-	__u8 fins;	 /* 1: a FIN was sent */
-	__u8 ended;	 /* all that will come has come */
-	__u8 unfollowed; /* too much is missing: holes are not looked for any more */
+	__u8 closed;		  /* reported as closed */
+	__u8 fins;		  /* 1: a FIN was sent */
+	__u8 ended;		  /* all that will come has come */
+	__u8 unfollowed;	  /* too much is missing: holes are not looked for any more */
 	__u8 block_count;
 	__u8 window_scale;
 };
@@ -94,8 +94,8 @@ struct hw_flow {
 	hw_ktime attempt; /* the last SYN */
 	hw_ktime half;	  /* one side has ended, */
 	hw_ktime ended;	  /* and both, or one by a RST */
-	__u32 seen;	     /* enum hw_seen */
-	__u16 marks;	     /* enum hw_flow_mark */
+	__u32 seen;	  /* enum hw_seen */
+	__u16 marks;	  /* enum hw_flow_mark */
 	__u8 proto;
 	__u8 history_length;
 	struct hw_side sides[2];
@@ -104,8 +104,8 @@ struct hw_flow {
 	__u32 overflows; /* letters and blocks for which there was no room */
 	__u16 vlan;
 	__u16 vlan_inner;
-	hw_mac l2[2];	 /* of the packet that began it */
-	__u32 has;	 /* enum hw_has, of that packet */
+	hw_mac l2[2]; /* of the packet that began it */
+	__u32 has;    /* enum hw_has, of that packet */
 };
 
 _Static_assert(sizeof(struct hw_flow) <= 640, "a million of them fit into 640 MB");

@@ -8,9 +8,9 @@
 
 #include "flow_base.h"
 
-#define HW_INITIAL_WINDOW 16384	       /* octets that nobody acknowledges: acknowledgements are not seen */
-#define HW_MOST_ABOVE_HOLE 16384       /* likewise, behind a hole */
-#define HW_MOST_UNACKED (10 << 20)     /* octets since the last acknowledgement */
+#define HW_INITIAL_WINDOW 16384	   /* octets that nobody acknowledges: acknowledgements are not seen */
+#define HW_MOST_ABOVE_HOLE 16384   /* likewise, behind a hole */
+#define HW_MOST_UNACKED (10 << 20) /* octets since the last acknowledgement */
 
 /* The place that is nearest to `near` and has this sequence number. */
 HW_INLINE __s64 hw_place(const struct hw_side *side, __u32 seq, __s64 near)

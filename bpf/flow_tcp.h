@@ -9,7 +9,7 @@
 #define HW_SYN 2
 #define HW_RST 4
 #define HW_ACK 16
-#define HW_FARTHEST 1048576 /* a SYN's or RST's number further off than this is not trusted */
+#define HW_FARTHEST 1048576	     /* a SYN's or RST's number further off than this is not trusted */
 #define HW_NEXT_LOOK (6 * HW_SECOND) /* tcp_session_timer */
 
 HW_INLINE int hw_in_handshake(const struct hw_side *side)
@@ -197,7 +197,7 @@ HW_INLINE int hw_tcp_first(struct hw_flow *flow, int *which, const struct hw_pac
 	if (side->state != HW_TCP_inactive)
 		return closes;
 	if (*which == HW_RESP && !row->payload_length && peer->state == HW_TCP_syn_sent)
-		return closes; /* some acknowledge a SYN before they answer it */
+		return closes;					   /* some acknowledge a SYN before they answer it */
 	if (flags & HW_ACK && peer->state == HW_TCP_established) { /* only the SYN is missing */
 		hw_tcp_enter(flow, *which, HW_TCP_established);
 		flow->marks &= ~HW_FLOW_partial;

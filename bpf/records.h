@@ -24,17 +24,17 @@
 #define HW_IF(layer) HW_TAG("if:" #layer)
 #define HW_PACKED __attribute__((packed))
 
-typedef __u64 hw_ktime;	  /* UTC, nanoseconds since 1970; 0 if it is not known */
-typedef __u8 hw_addr[16]; /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
-typedef __u8 hw_mac[6];	  /* link-layer address */
-typedef __u16 hw_port;	  /* host order */
-typedef __u32 hw_ifindex; /* named by the batch that carries the row */
-typedef __u8 hw_flag;	  /* 0 or 1 */
-typedef __u64 hw_interval;	   /* nanoseconds; shown in seconds */
-typedef __u8 hw_uid[12];	   /* "C" and base62; all zero: none */
-typedef __u8 hw_uids[48];	   /* several, with commas between them */
-typedef __u8 hw_community_id[20];  /* "1:" and base64 */
-typedef __u8 hw_letters[40];	   /* ASCII, zeros behind it */
+typedef __u64 hw_ktime;		  /* UTC, nanoseconds since 1970; 0 if it is not known */
+typedef __u8 hw_addr[16];	  /* IPv6, or IPv4 mapped (::ffff:a.b.c.d) */
+typedef __u8 hw_mac[6];		  /* link-layer address */
+typedef __u16 hw_port;		  /* host order */
+typedef __u32 hw_ifindex;	  /* named by the batch that carries the row */
+typedef __u8 hw_flag;		  /* 0 or 1 */
+typedef __u64 hw_interval;	  /* nanoseconds; shown in seconds */
+typedef __u8 hw_uid[12];	  /* "C" and base62; all zero: none */
+typedef __u8 hw_uids[48];	  /* several, with commas between them */
+typedef __u8 hw_community_id[20]; /* "1:" and base64 */
+typedef __u8 hw_letters[40];	  /* ASCII, zeros behind it */
 typedef __u16 hw_ethertype;
 typedef __u8 hw_ipproto;
 typedef __u16 hw_tcp_flags;	/* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
@@ -403,65 +403,65 @@ enum hw_conn_state {
 
 /* What carries other packets: a flow over UDP, or the addresses between which IP carries IP or GRE. */
 struct hw_tunnel_row {
-	hw_ktime ts;		/* when that became known */
-	hw_addr id_orig_h;	/* who sent the first packet */
-	hw_addr id_resp_h;	/* to whom */
-	hw_port id_orig_p;	/* 0 where no port is */
-	hw_port id_resp_p;	/* likewise */
-	hw_uid uid;		/* that of the flow, or one of its own */
-	enum hw_tunnel tunnel_type;	   /* what it carries */
+	hw_ktime ts;		      /* when that became known */
+	hw_addr id_orig_h;	      /* who sent the first packet */
+	hw_addr id_resp_h;	      /* to whom */
+	hw_port id_orig_p;	      /* 0 where no port is */
+	hw_port id_resp_p;	      /* likewise */
+	hw_uid uid;		      /* that of the flow, or one of its own */
+	enum hw_tunnel tunnel_type;   /* what it carries */
 	enum hw_tunnel_action action; /* what became known */
 	__u8 unused[6];
 };
 
 /* How flows are kept. Silence after which one is over, in nanoseconds; Zeek's names are those of scripts/base/init-bare.zeek. */
 struct hw_flow_settings {
-	__u64 secret[2];	  /* what uids are made with */
-	__u64 sample_below;	  /* a hash of 32 bits below it makes a flow: 2^32 / N for 1 in N; 0 for all */
-	__u64 most;		  /* flows at a time */
-	__u64 tcp_timeout;	  /* tcp_inactivity_timeout */
-	__u64 handshake_timeout;  /* udp_inactivity_timeout, which Zeek has for TCP till both sides are past it */
-	__u64 attempt_timeout;	  /* tcp_attempt_delay: nobody answers a SYN */
-	__u64 close_timeout;	  /* tcp_close_delay: after both sides have ended */
-	__u64 linger_timeout;	  /* tcp_connection_linger: after one side has */
-	__u64 udp_timeout;	  /* udp_inactivity_timeout */
-	__u64 dns_timeout;	  /* dns_session_timeout: UDP to port 53, 137, 5353 or 5355 */
-	__u64 icmp_timeout;	  /* icmp_inactivity_timeout */
-	__u64 other_timeout;	  /* unknown_ip_inactivity_timeout */
-	__u64 tunnel_timeout;	  /* Tunnel::expiration_interval */
+	__u64 secret[2];	 /* what uids are made with */
+	__u64 sample_below;	 /* a hash of 32 bits below it makes a flow: 2^32 / N for 1 in N; 0 for all */
+	__u64 most;		 /* flows at a time */
+	__u64 tcp_timeout;	 /* tcp_inactivity_timeout */
+	__u64 handshake_timeout; /* udp_inactivity_timeout, which Zeek has for TCP till both sides are past it */
+	__u64 attempt_timeout;	 /* tcp_attempt_delay: nobody answers a SYN */
+	__u64 close_timeout;	 /* tcp_close_delay: after both sides have ended */
+	__u64 linger_timeout;	 /* tcp_connection_linger: after one side has */
+	__u64 udp_timeout;	 /* udp_inactivity_timeout */
+	__u64 dns_timeout;	 /* dns_session_timeout: UDP to port 53, 137, 5353 or 5355 */
+	__u64 icmp_timeout;	 /* icmp_inactivity_timeout */
+	__u64 other_timeout;	 /* unknown_ip_inactivity_timeout */
+	__u64 tunnel_timeout;	 /* Tunnel::expiration_interval */
 };
 
 /* One flow, when it is over: Zeek's conn.log. The originator is who spoke first, as far as that can be told. */
 struct hw_conn {
-	hw_ktime ts;				  /* of its first packet */
-	hw_interval duration HW_IF(lasting);	  /* to the last packet that told something new */
-	__u64 orig_bytes HW_IF(lasting);	  /* payload of the originator: of TCP from sequence numbers */
-	__u64 resp_bytes HW_IF(lasting);	  /* payload of the responder */
-	__u64 missed_bytes;			  /* payload that was acknowledged and not seen */
-	__u64 orig_pkts;			  /* packets of the originator */
-	__u64 orig_ip_bytes;			  /* their octets, IP headers included */
-	__u64 resp_pkts;			  /* packets of the responder */
-	__u64 resp_ip_bytes;			  /* their octets, IP headers included */
-	__u32 has;				  /* enum hw_conn_has */
-	hw_ifindex interface;			  /* where its first packet was seen */
-	hw_addr id_orig_h;			  /* originator */
-	hw_addr id_resp_h;			  /* responder */
-	hw_port id_orig_p;			  /* its port, or ICMP's type; 0 of others */
-	hw_port id_resp_p;			  /* its port, or the type that answers, or the code; 0 of others */
-	enum hw_transport proto;		  /* ip_proto tells more */
-	hw_ipproto ip_proto;			  /* protocol of IP */
-	enum hw_conn_state conn_state;		  /* how it began and ended */
-	hw_flag local_orig HW_IF(local);	  /* whether the originator is of a local network */
-	hw_flag local_resp HW_IF(local);	  /* whether the responder is */
+	hw_ktime ts;			     /* of its first packet */
+	hw_interval duration HW_IF(lasting); /* to the last packet that told something new */
+	__u64 orig_bytes HW_IF(lasting);     /* payload of the originator: of TCP from sequence numbers */
+	__u64 resp_bytes HW_IF(lasting);     /* payload of the responder */
+	__u64 missed_bytes;		     /* payload that was acknowledged and not seen */
+	__u64 orig_pkts;		     /* packets of the originator */
+	__u64 orig_ip_bytes;		     /* their octets, IP headers included */
+	__u64 resp_pkts;		     /* packets of the responder */
+	__u64 resp_ip_bytes;		     /* their octets, IP headers included */
+	__u32 has;			     /* enum hw_conn_has */
+	hw_ifindex interface;		     /* where its first packet was seen */
+	hw_addr id_orig_h;		     /* originator */
+	hw_addr id_resp_h;		     /* responder */
+	hw_port id_orig_p;		     /* its port, or ICMP's type; 0 of others */
+	hw_port id_resp_p;		     /* its port, or the type that answers, or the code; 0 of others */
+	enum hw_transport proto;	     /* ip_proto tells more */
+	hw_ipproto ip_proto;		     /* protocol of IP */
+	enum hw_conn_state conn_state;	     /* how it began and ended */
+	hw_flag local_orig HW_IF(local);     /* whether the originator is of a local network */
+	hw_flag local_resp HW_IF(local);     /* whether the responder is */
 	__u8 unused[1];
-	__u16 vlan HW_IF(vlan);		  /* outermost VLAN id */
-	__u16 inner_vlan HW_IF(inner_vlan);	  /* VLAN id of the second tag */
-	hw_mac orig_l2_addr HW_IF(orig_l2);	  /* link-layer address of the originator's first packet, or its receiver's, seen from there */
-	hw_mac resp_l2_addr HW_IF(resp_l2);	  /* of the responder, likewise */
-	hw_letters history HW_IF(history);	  /* what happened, a letter each, at most 40 */
-	hw_uid uid;				  /* names this flow in all records */
-	hw_uids tunnel_parents;			  /* of the flows and tunnels that carry it, the one with the most packets first; at most 4 */
-	hw_community_id community_id;		  /* names it in other products too */
+	__u16 vlan HW_IF(vlan);		    /* outermost VLAN id */
+	__u16 inner_vlan HW_IF(inner_vlan); /* VLAN id of the second tag */
+	hw_mac orig_l2_addr HW_IF(orig_l2); /* link-layer address of the originator's first packet, or its receiver's, seen from there */
+	hw_mac resp_l2_addr HW_IF(resp_l2); /* of the responder, likewise */
+	hw_letters history HW_IF(history);  /* what happened, a letter each, at most 40 */
+	hw_uid uid;			    /* names this flow in all records */
+	hw_uids tunnel_parents;		    /* of the flows and tunnels that carry it, the one with the most packets first; at most 4 */
+	hw_community_id community_id;	    /* names it in other products too */
 };
 
 #ifndef HW_RATE_SLOTS	    /* a test makes them few */

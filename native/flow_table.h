@@ -19,10 +19,10 @@ struct hw_parent {
 struct hw_entry {
 	struct hw_flow flow;
 	struct hw_flow_key key;
-	uint8_t orig;	    /* which of the key's endpoints is the originator */
-	uint8_t tunnel;	    /* enum hw_tunnel: it carries others, and that was told */
+	uint8_t orig;	      /* which of the key's endpoints is the originator */
+	uint8_t tunnel;	      /* enum hw_tunnel: it carries others, and that was told */
 	uint8_t only_carries; /* addresses between which IP carries IP: no flow of its own */
-	uint8_t waiting;    /* nobody has answered: it is in the list of those */
+	uint8_t waiting;      /* nobody has answered: it is in the list of those */
 	uint32_t interface;
 	uint32_t older, newer; /* of those that nobody has answered; of free places, the next */
 	uint64_t due;	       /* when the heap has it next; 0: free */
@@ -43,7 +43,7 @@ struct hw_flow_table {
 	struct hw_due {
 		uint64_t at;
 		uint32_t flow;
-	} *heap;
+	} * heap;
 	size_t heap_count, heap_room;
 	uint32_t oldest, newest; /* of those that nobody has answered */
 };

@@ -169,7 +169,7 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 		return 0;
 	*whole = datagram->first;
 	header = row->ip_version == 4 ? whole->ip_length - length_of(whole) : datagram->header - 8; /* the Fragment header goes */
-	if (header > 65535) /* lengths that lie */
+	if (header > 65535)									    /* lengths that lie */
 		header = 0;
 	whole->payload_length = datagram->length - (whole->has & HW_HAS_payload ? before_payload(whole) : 0);
 	whole->ip_length = header + datagram->length;

@@ -20,7 +20,8 @@ void hw_format_macs(const void *first, const void *has, size_t stride, size_t co
 /* uids (18 octets at most, nothing where they are zero), several of them (75), community ids (30) and letters (40). Where `wanted` is 0, all are there. */
 void hw_format_uids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 void hw_format_uid_lists(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
-void hw_format_community_ids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
+void hw_format_community_ids(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text,
+			     int32_t *offsets);
 void hw_format_letters(const void *first, const void *has, size_t stride, size_t count, uint32_t wanted, char *text, int32_t *offsets);
 
 /* -- rollup.c: packets and octets by group, over rows of struct hw_packet `stride` octets apart ---------------------------- */
@@ -72,8 +73,8 @@ struct hw_prefix {
 struct hw_flows_counts {
 	/* what became of the rows given: one of these each */
 	uint64_t in_flow;
-	uint64_t no_flow;     /* neither IP nor a whole transport header, or an IP packet that only carries another */
-	uint64_t fragments;   /* of a datagram that is not whole with it */
+	uint64_t no_flow;   /* neither IP nor a whole transport header, or an IP packet that only carries another */
+	uint64_t fragments; /* of a datagram that is not whole with it */
 	uint64_t sampled_out;
 	uint64_t no_memory;
 	/* of fragments, those of datagrams that are not whole: */

@@ -27,7 +27,8 @@ static inline void sip_round(uint64_t v[4])
 
 uint64_t hw_siphash(const uint64_t key[2], const void *octets, size_t size)
 {
-	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
+	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
+			 key[1] ^ 0x7465646279746573};
 	const uint8_t *at = octets;
 	uint64_t word;
 
