@@ -124,15 +124,16 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         hook = "af_packet"
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
+    of_flows = bool(OF_FLOWS & set(settings.records))
     if hook == "af_packet":
         return AfPacket(
             ledger,
             settings.interfaces,
             promiscuous=settings.promiscuous,
             ring_bytes=max(settings.ring_bytes, 1 << 20),
-            fanout=1 if packets else settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),
+            fanout=1 if packets or of_flows else settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),  # which keeps their order
             filter=settings.packets(),
-            sample=1 if OF_FLOWS & set(settings.records) else settings.sample,
+            sample=1 if of_flows else settings.sample,
             rates_only=settings.detail == "rates",
             packets=packets,
             report=report,
@@ -147,7 +148,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         promiscuous=settings.promiscuous,
         ring_bytes=settings.ring_bytes,
         filter=settings.packets(),
-        sample=1 if OF_FLOWS & set(settings.records) else settings.sample,
+        sample=1 if of_flows else settings.sample,
         rates_only=settings.detail == "rates",
         report=report,
     )
