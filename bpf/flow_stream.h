@@ -8,9 +8,10 @@
 
 #include "flow_base.h"
 
-#define HW_INITIAL_WINDOW 16384	   /* octets that nobody acknowledges: acknowledgements are not seen */
-#define HW_MOST_ABOVE_HOLE 16384   /* likewise, behind a hole */
-#define HW_MOST_UNACKED (10 << 20) /* octets since the last acknowledgement */
+#define HW_INITIAL_WINDOW 16384	     /* octets that nobody acknowledges: acknowledgements are not seen */
+#define HW_MOST_ABOVE_HOLE 16384     /* likewise, behind a hole */
+#define HW_MOST_UNACKED (10 << 20)   /* octets that came since the last acknowledgement */
+#define HW_FARTHEST_BLOCK 0x7fffffff /* behind a hole: no window is that large, and a block does not tell a place further off */
 
 /* The place that is nearest to `near` and has this sequence number. */
 HW_INLINE __s64 hw_place(const struct hw_side *side, __u32 seq, __s64 near)
@@ -136,20 +137,6 @@ HW_INLINE void hw_block_insert(struct hw_flow *flow, struct hw_side *side, struc
 	side->block_count++;
 }
 
-/* The place behind the last octet that was seen. */
-HW_INLINE __s64 hw_stream_top(const struct hw_side_more *more)
-{
-	__s64 top = more->delivered, end;
-	__u32 i;
-
-	for (i = 0; i < HW_BLOCKS; i++) {
-		end = hw_block_place(more, more->blocks[i].end);
-		if (more->blocks[i].begin != more->blocks[i].end && end > top)
-			top = end;
-	}
-	return top;
-}
-
 /* Nothing before `place` will be sent again: what is missing there is a gap. */
 HW_INLINE void hw_stream_trim(struct hw_flow *flow, int which, __s64 place)
 {
@@ -166,12 +153,27 @@ HW_INLINE void hw_stream_trim(struct hw_flow *flow, int which, __s64 place)
 	more->trimmed = place;
 }
 
+/* Whether it is no use to wait for what is missing. */
+HW_INLINE int hw_is_too_much(const struct hw_side *side, const struct hw_side_more *more)
+{
+	__s64 kept = more->delivered - more->trimmed, ahead, farthest = 0;
+	__u32 i;
+
+	for (i = 0; i < HW_BLOCKS && side->block_count; i++) {
+		kept += more->blocks[i].end - more->blocks[i].begin;
+		ahead = hw_block_place(more, more->blocks[i].end) - more->delivered;
+		if (more->blocks[i].begin != more->blocks[i].end && ahead > farthest)
+			farthest = ahead;
+	}
+	return kept > HW_MOST_UNACKED || (farthest > HW_MOST_ABOVE_HOLE && hw_nothing_acked(side));
+}
+
 /* Octets of payload at [place, place + length) were seen. */
 HW_INLINE void hw_stream_add(struct hw_flow *flow, int which, __s64 place, __u32 length)
 {
 	struct hw_side *side = &flow->sides[which], *peer = &flow->sides[!which];
 	struct hw_side_more *more = &flow->more[which];
-	__s64 end = place + length, top;
+	__s64 end = place + length;
 
 	if (side->unfollowed || end <= side->acked || end <= more->trimmed)
 		return;
@@ -189,8 +191,7 @@ HW_INLINE void hw_stream_add(struct hw_flow *flow, int which, __s64 place, __u32
 	} else {
 		hw_block_insert(flow, side, more, place, end);
 	}
-	top = side->block_count ? hw_stream_top(more) : more->delivered;
-	if ((hw_nothing_acked(side) && top - more->delivered > HW_MOST_ABOVE_HOLE) || top - more->trimmed > HW_MOST_UNACKED) {
+	if (end - more->delivered > HW_FARTHEST_BLOCK || hw_is_too_much(side, more)) {
 		side->block_count = 0;
 		__builtin_memset(more->blocks, 0, sizeof(more->blocks));
 		side->unfollowed = 1;
@@ -207,7 +208,10 @@ HW_INLINE int hw_is_pending(const struct hw_flow *flow, int which)
 		return 0;
 	if (delivered != side->sent - 1 && delivered != side->sent)
 		return 1;
-	return side->state != HW_TCP_reset && peer->block_count;
+	if (side->state == HW_TCP_reset || peer->unfollowed)
+		return 0;
+	return peer->block_count ||
+	       flow->more[!which].delivered > flow->more[!which].trimmed; /* the peer's last octets, not acknowledged yet */
 }
 
 #endif
