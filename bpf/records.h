@@ -429,6 +429,8 @@ struct hw_flow_settings {
 	__u64 icmp_timeout;	 /* icmp_inactivity_timeout */
 	__u64 other_timeout;	 /* unknown_ip_inactivity_timeout */
 	__u64 tunnel_timeout;	 /* Tunnel::expiration_interval */
+	__u16 community_id_seed; /* what all who compare community ids have agreed on: CommunityID::seed */
+	__u8 unused[6];
 };
 
 /* One flow, when it is over: Zeek's conn.log. The originator is who spoke first, as far as that can be told. */

@@ -121,7 +121,7 @@ static void put_parents(const struct hw_parent *parents, uint8_t *uids)
 		memcpy(uids + 12 * i, sorted[i].uid, 12);
 }
 
-void hw_conn_of(const struct hw_entry *entry, struct hw_conn *row)
+void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, struct hw_conn *row)
 {
 	const struct hw_flow *flow = &entry->flow;
 	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
@@ -163,5 +163,5 @@ void hw_conn_of(const struct hw_entry *entry, struct hw_conn *row)
 	memcpy(row->uid, entry->uid, sizeof(row->uid));
 	if (entry->parents)
 		put_parents(entry->parents, row->tunnel_parents);
-	hw_community_id_of(&entry->key, 0, row->community_id);
+	hw_community_id_of(&entry->key, community_id_seed, row->community_id);
 }

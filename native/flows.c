@@ -109,7 +109,7 @@ static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now)
 		flows->counts.only_carrying--;
 	} else {
 		row = (struct hw_conn *)flows->found->conns + flows->found->conn_count++;
-		hw_conn_of(entry, row);
+		hw_conn_of(entry, flows->settings.community_id_seed, row);
 		if (flows->local_count) {
 			row->has |= HW_CONN_HAS_local;
 			row->local_orig = is_local(flows, row->id_orig_h);

@@ -40,7 +40,8 @@ TIMEOUTS_S: Mapping[str, float] = {
 class FlowSettings:
     """How flows are kept. `most` at a time, of which one in `sample` is kept at all; `timeouts_s` that differ from Zeek's, by their names.
 
-    `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids.
+    `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids. `community_id_seed` is what all who
+    compare community ids have agreed on.
     """
 
     secret: bytes
@@ -48,12 +49,14 @@ class FlowSettings:
     sample: int = 1
     local_nets: Sequence[str] = LOCAL_NETS
     timeouts_s: Mapping[str, float] = field(default_factory=dict)
+    community_id_seed: int = 0
 
     def packed(self) -> Any:
         """A struct hw_flow_settings."""
         row = np.zeros(1, FLOW_SETTINGS)
         row["secret"] = np.frombuffer(self.secret, "<u8")
         row["most"] = self.most
+        row["community_id_seed"] = self.community_id_seed
         row["sample_below"] = sample_below(self.sample)
         for name, seconds in {**TIMEOUTS_S, **self.timeouts_s}.items():
             row[name] = round(seconds * 1e9)
