@@ -108,32 +108,22 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 	return *best;
 }
 
-/* Octets of a transport header, as far as a row tells: TCP's options, and IPv4's before them, it does not. */
-static uint32_t before_payload(const struct hw_packet *row)
+/* Octets of a first fragment's IP header; 0 if that is not known. Of options before TCP a row does not tell, nor of IPv6's headers: these
+ * the later fragments have too. */
+static uint32_t header_of(const struct datagram *datagram, const struct hw_packet *first)
 {
-	uint32_t ip = row->ip_version == 4 ? 20 : 0;
+	uint32_t rest = first->ip_length - first->payload_length;
 
-	switch (row->proto) {
-	case 1:
-	case 17:
-	case 58:
-		return 8;
-	case 132:
-		return 12;
-	case 6:
-		return ip && row->ip_length - ip > row->payload_length ? row->ip_length - ip - row->payload_length : 20;
-	}
-	return 0;
+	if (first->ip_version == 6)
+		return datagram->header <= first->ip_length ? datagram->header : 0;
+	if (!(first->has & HW_HAS_payload) || first->proto == 6)
+		return 20;
+	if (first->proto == 132)
+		return rest - 12;
+	return first->proto == 1 || first->proto == 17 ? rest - 8 : rest;
 }
 
-/* Octets that a fragment has behind its IP header. */
-static uint32_t length_of(const struct hw_packet *row)
-{
-	if (!(row->has & HW_HAS_payload))
-		return row->ip_version == 4 && row->ip_length > 20 ? row->ip_length - 20 : 0;
-	return row->payload_length + (row->fragment_offset ? 0 : before_payload(row));
-}
-
+/* These octets have come. */
 static void cover(struct datagram *datagram, uint32_t begin, uint32_t end)
 {
 	for (uint32_t unit = begin / UNIT; unit < (end + UNIT - 1) / UNIT && unit < UNITS; unit++) {
@@ -142,12 +132,22 @@ static void cover(struct datagram *datagram, uint32_t begin, uint32_t end)
 		datagram->covered += !(datagram->units[unit / 64] & bit);
 		datagram->units[unit / 64] |= bit;
 	}
+	if (end > datagram->length)
+		datagram->length = end;
+}
+
+static void cover_first(struct datagram *datagram, const struct hw_packet *first)
+{
+	uint32_t header = header_of(datagram, first);
+
+	if (header && header < first->ip_length)
+		cover(datagram, 0, first->ip_length - header);
 }
 
 int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, struct hw_packet *whole)
 {
 	struct datagram *datagram = find(fragments, row);
-	uint32_t length = length_of(row), header;
+	uint32_t header, before;
 
 	if (!datagram) {
 		fragments->given_up++;
@@ -156,23 +156,27 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	datagram->touched = ++fragments->seen;
 	datagram->pieces++;
 	fragments->waiting++;
-	cover(datagram, row->fragment_offset, row->fragment_offset + length);
-	if (row->fragment_offset)
-		datagram->header = row->ip_length - length;
-	else if (!datagram->begun)
-		datagram->first = *row;
-	datagram->begun |= !row->fragment_offset;
 	datagram->ended |= !row->mf;
-	if (row->fragment_offset + length > datagram->length)
-		datagram->length = row->fragment_offset + length;
+	if (row->fragment_offset) {
+		uint32_t length = row->has & HW_HAS_payload ? row->payload_length : 0;
+
+		datagram->header = row->ip_length - length;
+		cover(datagram, row->fragment_offset, row->fragment_offset + length);
+	} else {
+		cover_first(datagram, row);
+		if (!datagram->begun)
+			datagram->first = *row;
+		datagram->begun = 1;
+	}
+	if (datagram->begun && !(datagram->units[0] & 1)) /* its header was not known yet */
+		cover_first(datagram, &datagram->first);
 	if (!datagram->begun || !datagram->ended || datagram->covered < (datagram->length + UNIT - 1) / UNIT)
 		return 0;
 	*whole = datagram->first;
-	header = row->ip_version == 4 ? whole->ip_length - length_of(whole) : datagram->header - 8; /* the Fragment header goes */
-	if (header > 65535)									    /* lengths that lie */
-		header = 0;
-	whole->payload_length = datagram->length - (whole->has & HW_HAS_payload ? before_payload(whole) : 0);
-	whole->ip_length = header + datagram->length;
+	header = header_of(datagram, whole);
+	before = whole->has & HW_HAS_payload ? whole->ip_length - header - whole->payload_length : 0;
+	whole->payload_length = datagram->length - before;
+	whole->ip_length = header - (whole->ip_version == 6 ? 8 : 0) + datagram->length; /* the Fragment header goes */
 	whole->ts = row->ts;
 	whole->captured = whole->length;
 	whole->mf = 0;
