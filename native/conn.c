@@ -33,6 +33,8 @@ int hw_begins_with_answer(const struct hw_packet *row)
 
 	if ((row->proto != HW_PROTO_TCP && row->proto != HW_PROTO_UDP) || !memcmp(row->dst, everybody, 16)) /* who did not ask */
 		return 0;
+	if (row->sport == row->dport && !memcmp(row->src, row->dst, sizeof(row->src))) /* nobody else is there to ask */
+		return 0;
 	if (row->proto == HW_PROTO_TCP && row->tcp_flags & HW_SYN)
 		return !!(row->tcp_flags & HW_ACK);
 	if (!is_server(row, row->sport))

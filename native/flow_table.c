@@ -37,6 +37,12 @@ uint32_t hw_flow_table_places(const struct hw_flow_table *table)
 	return table->chunk_count * CHUNK;
 }
 
+size_t hw_flow_table_octets(const struct hw_flow_table *table)
+{
+	return table->chunk_count * (sizeof(*table->chunks) + CHUNK * sizeof(struct hw_entry)) +
+	       (table->mask + 1ul) * sizeof(*table->slots) + table->heap_room * sizeof(*table->heap);
+}
+
 struct hw_entry *hw_flow_at(const struct hw_flow_table *table, uint32_t flow)
 {
 	return &table->chunks[flow / CHUNK][flow % CHUNK];
@@ -178,6 +184,51 @@ void hw_flow_forget(struct hw_flow_table *table, uint32_t flow)
 
 /* -- when they end ---------------------------------------------------------------------------------------------------------------- */
 
+/* Put `due` at `i`, or below it, where what comes sooner lies. */
+static void sink(struct hw_flow_table *table, size_t i, struct hw_due due)
+{
+	struct hw_due *heap = table->heap;
+	size_t child;
+
+	while ((child = 2 * i + 1) < table->heap_count) {
+		child += child + 1 < table->heap_count && heap[child + 1].at < heap[child].at;
+		if (heap[child].at >= due.at)
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = due;
+}
+
+/* Forget what is no news any more: of flows that are gone, or whose time was made earlier. */
+static void tidy(struct hw_flow_table *table)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->heap_count; i++)
+		if (hw_flow_at(table, table->heap[i].flow)->due == table->heap[i].at)
+			table->heap[kept++] = table->heap[i];
+	table->heap_count = kept;
+	for (size_t i = kept / 2; i-- > 0;)
+		sink(table, i, table->heap[i]);
+}
+
+static int more_room(struct hw_flow_table *table)
+{
+	struct hw_due *heap;
+
+	if (table->used < table->heap_room / 2) /* a flood's flows go before their time, which would stay here till it comes */
+		tidy(table);
+	if (table->heap_count < table->heap_room)
+		return 0;
+	heap = realloc(table->heap, (table->heap_room * 2 + 1024) * sizeof(*heap));
+	if (!heap)
+		return -1;
+	table->heap = heap;
+	table->heap_room = table->heap_room * 2 + 1024;
+	return 0;
+}
+
 int hw_flow_is_due(struct hw_flow_table *table, uint32_t flow, uint64_t time)
 {
 	struct hw_entry *entry = hw_flow_at(table, flow);
@@ -187,13 +238,8 @@ int hw_flow_is_due(struct hw_flow_table *table, uint32_t flow, uint64_t time)
 
 	if (entry->due && entry->due <= at)
 		return 0;
-	if (table->heap_count == table->heap_room) {
-		heap = realloc(table->heap, (table->heap_room * 2 + 1024) * sizeof(*heap));
-		if (!heap)
-			return -1;
-		table->heap = heap;
-		table->heap_room = table->heap_room * 2 + 1024;
-	}
+	if (table->heap_count == table->heap_room && more_room(table))
+		return -1;
 	heap = table->heap;
 	for (i = table->heap_count++; i && heap[parent = (i - 1) / 2].at > at; i = parent)
 		heap[i] = heap[parent];
@@ -204,17 +250,10 @@ int hw_flow_is_due(struct hw_flow_table *table, uint32_t flow, uint64_t time)
 
 static struct hw_due take_first(struct hw_flow_table *table)
 {
-	struct hw_due first = table->heap[0], last = table->heap[--table->heap_count], *heap = table->heap;
-	size_t i = 0, child;
+	struct hw_due first = table->heap[0], last = table->heap[--table->heap_count];
 
-	while ((child = 2 * i + 1) < table->heap_count) {
-		child += child + 1 < table->heap_count && heap[child + 1].at < heap[child].at;
-		if (heap[child].at >= last.at)
-			break;
-		heap[i] = heap[child];
-		i = child;
-	}
-	heap[i] = last;
+	if (table->heap_count)
+		sink(table, 0, last);
 	return first;
 }
 

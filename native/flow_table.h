@@ -27,6 +27,7 @@ struct hw_entry {
 	uint32_t older, newer; /* of those that nobody has answered; of free places, the next */
 	uint64_t due;	       /* when the heap has it next; 0: free */
 	uint8_t uid[12];
+	uint32_t again;		   /* flows of this key that began at the same time before it */
 	struct hw_parent *parents; /* HW_PARENTS of them; NULL if it was never carried */
 };
 
@@ -52,6 +53,8 @@ int hw_flow_table_make(struct hw_flow_table *);
 void hw_flow_table_clear(struct hw_flow_table *);
 /* Places of flows, free ones included: each below this can be asked for. */
 uint32_t hw_flow_table_places(const struct hw_flow_table *);
+/* Memory that it takes. */
+size_t hw_flow_table_octets(const struct hw_flow_table *);
 struct hw_entry *hw_flow_at(const struct hw_flow_table *, uint32_t flow);
 /* HW_NOBODY if there is none. */
 uint32_t hw_flow_find(const struct hw_flow_table *, const struct hw_flow_key *);

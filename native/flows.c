@@ -65,6 +65,7 @@ void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *in
 {
 	*into = flows->counts;
 	into->flows = flows->table.used - flows->counts.only_carrying;
+	into->octets = hw_flow_table_octets(&flows->table);
 	hw_fragments_counts(flows->fragments, &into->fragments_waiting, &into->fragments_given_up);
 }
 
@@ -172,13 +173,14 @@ static void make_room(struct hw_flows *flows, uint64_t now)
 		if (flows->table.heap[0].at >= at || i == TRIES - 1)
 			flow = next;
 	}
-	flows->counts.evicted++;
+	flows->counts.evicted += !hw_flow_at(&flows->table, flow)->only_carries;
 	finish(flows, flow, now);
 }
 
 /* -- packets -------------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_flow_key *key, int second, int only_carries)
+static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_flow_key *key, int second, int only_carries,
+		      uint32_t again)
 {
 	int flip = !only_carries && hw_begins_with_answer(row);
 	struct hw_entry *entry;
@@ -193,7 +195,8 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 	entry->orig = second ^ flip;
 	entry->interface = flows->interface + row->interface;
 	entry->only_carries = only_carries;
-	hw_uid_of(key, row->ts, flows->secret, entry->uid);
+	entry->again = again;
+	hw_uid_of(key, row->ts, again, flows->secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
 	flows->counts.begun += !only_carries;
 	flows->counts.only_carrying += only_carries;
@@ -235,7 +238,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	struct hw_flow_key key;
 	int second = hw_flow_key(row, &key), which, flipped;
 	struct hw_entry *entry;
-	uint32_t flow;
+	uint32_t flow, again = 0;
 
 	if (is_sampled_out(flows, &key)) {
 		flows->counts.sampled_out++;
@@ -245,12 +248,13 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	if (flow != HW_NOBODY) {
 		entry = hw_flow_at(&flows->table, flow);
 		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
+			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
 			finish(flows, flow, row->ts);
 			flow = HW_NOBODY;
 		}
 	}
 	if (flow == HW_NOBODY)
-		flow = begin(flows, row, &key, second, 0);
+		flow = begin(flows, row, &key, second, 0, again);
 	if (flow == HW_NOBODY) {
 		flows->counts.no_memory++;
 		return flow;
@@ -281,7 +285,7 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 	second = hw_flow_key(&bare, &key);
 	flow = hw_flow_find(&flows->table, &key);
 	if (flow == HW_NOBODY)
-		flow = begin(flows, &bare, &key, second, 1);
+		flow = begin(flows, &bare, &key, second, 1, 0);
 	if (flow == HW_NOBODY)
 		return flow;
 	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
@@ -378,4 +382,6 @@ void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			finish(flows, flows->ending, 0);
+	if (!found->conn_count && !found->tunnel_count)
+		flows->ending = 0; /* more may begin, and end */
 }

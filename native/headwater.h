@@ -88,6 +88,7 @@ struct hw_flows_counts {
 	uint64_t only_carrying; /* addresses between which IP carries IP, at present */
 	uint64_t letters_lost;	/* letters and parts of streams for which a flow had no room */
 	uint64_t latest;	/* time of a packet */
+	uint64_t octets;	/* memory that the table of flows takes; it grows with the most flows there were, and not with time */
 };
 struct hw_flows;
 /* `settings` is a struct hw_flow_settings; `local`, which addresses are local. NULL without memory. */

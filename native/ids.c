@@ -50,14 +50,15 @@ uint64_t hw_siphash(const uint64_t key[2], const void *octets, size_t size)
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-void hw_uid_of(const struct hw_flow_key *key, uint64_t begin, const uint64_t secret[2], uint8_t uid[12])
+void hw_uid_of(const struct hw_flow_key *key, uint64_t begin, uint32_t again, const uint64_t secret[2], uint8_t uid[12])
 {
 	const uint64_t other[2] = {secret[1], ~secret[0]};
-	uint8_t octets[sizeof(*key) + sizeof(begin)];
+	uint8_t octets[sizeof(*key) + sizeof(begin) + sizeof(again)];
 	uint64_t first, second;
 
 	memcpy(octets, key, sizeof(*key));
 	memcpy(octets + sizeof(*key), &begin, sizeof(begin));
+	memcpy(octets + sizeof(*key) + sizeof(begin), &again, sizeof(again));
 	first = hw_siphash(secret, octets, sizeof(octets));
 	second = hw_siphash(other, octets, sizeof(octets));
 	memcpy(uid, &first, 8);
