@@ -1,0 +1,353 @@
+"""Flows against a model of them, and what must hold whatever packets come."""
+
+import struct
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conversations import ACK, HANDSHAKE, LATER, PARTINGS, RST, SECOND, SIDES, START, SYN, UDP, Packet, Step, Tcp, mapped, rows, traffic
+from flow_model import Model
+from flowing import Rows, all_of, conns, flows, found, packets, plainly
+from frames import ethernet, ethertype, ip, tcp, udp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headwater.records import PACKET, Batch
+
+A, B = "10.0.0.1", "10.0.0.2"
+A6, B6 = "2001:db8::1", "2001:db8::2"
+ENDS = ((A, 40_000), (B, 50_000))
+FATES = ("in_flow", "no_flow", "fragments", "sampled_out", "no_memory")
+SAYS = st.builds(
+    Step, SIDES, st.sampled_from(("ack", "data", "old", "half", "again", "alive", "zero")), st.integers(1, 3000), st.sampled_from(LATER)
+)
+
+
+def talk(*steps: Step, first: Sequence[int] = (1000, 2000)) -> list[Packet]:
+    return Tcp(ENDS, first).packets(steps)
+
+
+def fates(of: Any) -> int:
+    return sum(getattr(of, fate) for fate in FATES)
+
+
+# -- the model ----------------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=300, deadline=None)
+@given(traffic())
+def test_the_rows_are_those_of_the_model(made: list[Packet]) -> None:
+    """Packet by packet, so that flows end with the same packets. What C had no room for it counts, and that is not compared."""
+    model, into, given_rows = Model(), flows(), rows(made)
+    equal = [plainly(found(into, given_rows[at : at + 1])) == sorted(model.take(row)) for at, row in enumerate(given_rows)]
+    equal.append(plainly(conns(into.end())) == sorted(model.end()))
+    assert all(equal) or into.counts().letters_lost
+
+
+# -- what must hold -----------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(traffic(), st.lists(st.integers(0, 40), max_size=5))
+def test_batches_make_no_difference(made: list[Packet], cuts: list[int]) -> None:
+    whole, into = rows(made), flows()
+    parts = [found(into, whole[begin:end]) for begin, end in pairwise([0, *sorted(cuts), len(made)]) if begin < end]
+    assert np.concatenate([*parts, conns(into.end())]).tolist() == all_of(whole).tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(traffic(), st.randoms(use_true_random=False))
+def test_each_packet_is_counted_once(made: list[Packet], chance: Any) -> None:
+    """In whatever order they come, some of them lost, and some twice."""
+    made = chance.choices(made, k=len(made)) if made else made
+    given_rows, into = rows(made), flows()
+    ended = np.concatenate([found(into, given_rows), conns(into.end())])
+    counts = into.counts()
+    assert fates(counts) == len(made)
+    assert counts.in_flow == sum(ended["orig_pkts"] + ended["resp_pkts"])
+    assert sum(ended["orig_ip_bytes"] + ended["resp_ip_bytes"]) == sum(given_rows["ip_length"])
+    assert counts.begun == counts.ended == len(ended)
+    for column in ("duration", "orig_bytes", "resp_bytes", "missed_bytes", "orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes"):
+        assert max(ended[column], default=0) < 2**63, f"{column} went below 0"
+    for end in ("orig", "resp"):
+        assert all((ended[f"{end}_pkts"] == 0) == (ended[f"{end}_ip_bytes"] == 0))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(SAYS, max_size=20), st.sampled_from([*PARTINGS, ()]), st.lists(st.integers(3, 30)))
+def test_no_more_bytes_than_were_sent(steps: list[Step], end: tuple[Step, ...], late: list[int]) -> None:
+    """Of those who acknowledge what they have, whatever was sent twice or came too late."""
+    made = talk(*HANDSHAKE, *(step._replace(later=10**6) for step in steps), *end)
+    for at in late:
+        made[at : at + 3] = made[at + 1 : at + 3] + made[at : at + 1]
+    (row,) = all_of(rows(made))
+    for name, (host, _) in zip(("orig_bytes", "resp_bytes"), ENDS, strict=True):
+        sent = {octet for packet in made if packet.src == host for octet in range(packet.seq, packet.seq + packet.payload)}
+        assert row[name] <= len(sent)
+    assert row["missed_bytes"] <= row["orig_bytes"] + row["resp_bytes"] + 2  # FINs that come behind their acknowledgements, as in Zeek
+
+
+def test_uids_tell_flows_apart() -> None:
+    made = rows([Packet(START + i % 7, A, B, UDP, 1000 + i, 53) for i in range(5000)])
+    uids = {bytes(uid) for uid in all_of(made)["uid"]}
+    assert len(uids) == 5000
+    assert uids == {bytes(uid) for uid in all_of(made)["uid"]}
+    assert not uids & {bytes(uid) for uid in all_of(made, secret=bytes(16))["uid"]}
+
+
+def test_uids_of_the_same_endpoints_at_the_same_time_differ() -> None:
+    """Where a capture has no times, or coarse ones, and a port is used again."""
+    made = rows([Packet(START, A, B, 6, 40_000, 80, flags=SYN, seq=seq) for seq in (1, 100_000, 200_000)])
+    assert len({bytes(row["uid"]) for row in all_of(made)}) == 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(traffic())
+def test_sampling_leaves_whole_flows_out(made: list[Packet]) -> None:
+    given_rows, into = rows(made), flows(sample=2)
+    kept = plainly(np.concatenate([found(into, given_rows), conns(into.end())]))
+    counts = into.counts()
+    assert fates(counts) == len(made)
+    assert counts.in_flow == sum(sum(conn.packets) for conn in kept)
+    assert {(conn.orig, conn.resp) for conn in kept} <= {(conn.orig, conn.resp) for conn in plainly(all_of(given_rows))}
+
+
+def test_flows_go_on_after_the_end_of_a_part() -> None:
+    into = flows()
+    for part in range(3):
+        assert not len(found(into, rows([Packet(START + part, A, B, UDP, 1000 + i, 53) for i in range(5000)])))
+        assert len(conns(into.end())) == 5000
+
+
+# -- a flood ------------------------------------------------------------------------------------------------------------------------
+
+
+def flood(count: int, begin: int = START, seed: int = 1) -> Rows:
+    """SYNs of sources that are not there, 10 microseconds apart."""
+    made = np.repeat(rows([Packet(begin, A, B, 6, 1, 443, flags=SYN)]), count)
+    chance = np.random.default_rng(seed)
+    made["ts"] += np.arange(count, dtype=np.uint64) * np.uint64(10_000)
+    sources = np.frombuffer(mapped("172.16.0.0") * count, np.uint8).reshape(-1, 16).copy()
+    sources[:, 13:] = chance.integers(0, 256, (count, 3))
+    made["src"] = sources.view("V16")[:, 0]
+    made["sport"], made["seq"] = chance.integers(1, 2**16, count), chance.integers(0, 2**32, count)
+    return made
+
+
+def test_a_flood_leaves_those_who_answer() -> None:
+    spoofed = flood(200_000)
+    step = Step(0, "data", 100, 0)
+    steps = [*(step._replace(later=0) for step in HANDSHAKE), step, *[step._replace(side=1, size=1000)] * 3, Step(0, "ack", 1, 0)]
+    for number in range(100):  # each goes on for as long as the flood does, a packet in 20,000 of it
+        known = rows(Tcp([("192.0.2.1", 10_000 + number), (B, 443)], (5, 7)).packets(steps))
+        at = number + 200 + np.arange(len(known)) * 20_000
+        known["ts"] = spoofed["ts"][at]
+        spoofed[at] = known
+    into = flows(most=20_000)
+    during, counts = found(into, spoofed), into.counts()
+    assert (counts.in_flow, counts.begun, counts.ended, counts.flows) == (200_000, 199_300, 179_300, 20_000)
+    assert counts.evicted == counts.ended == len(during)
+    assert not any(during["resp_pkts"])
+    left = conns(into.end())
+    answered = left[left["resp_pkts"] > 0]
+    assert len(left) == 20_000
+    assert len(answered) == 100
+    exact = {
+        "orig_pkts": 4,
+        "resp_pkts": 4,
+        "orig_bytes": 100,
+        "resp_bytes": 3000,
+        "orig_ip_bytes": 260,
+        "resp_ip_bytes": 3160,
+        "missed_bytes": 0,
+    }
+    for name, value in exact.items():
+        assert set(answered[name]) == {value}, name
+
+
+def test_floods_one_after_the_other_take_no_more_memory() -> None:
+    into, octets = flows(most=10_000), []
+    for number in range(6):
+        found(into, flood(50_000, START + number * SECOND, number))
+        octets.append(into.counts().octets)
+    assert len(set(octets[1:])) == 1
+    assert octets[-1] < 10_000 * 1200 + (1 << 20)
+
+
+def test_what_only_carries_is_no_flow_that_was_evicted(tmp_path: Path) -> None:
+    inner = ip(bytes(20), 50, A, B)  # of no flow itself
+    frames = [ethernet(ip(inner, 4, f"192.0.2.{i}", B), 0x0800) for i in range(1, 21)]
+    into = flows(most=8)
+    found(into, packets(capture(frames, tmp_path), carriers=True))
+    counts = into.counts()
+    assert (counts.begun, counts.ended, counts.evicted, counts.flows, counts.only_carrying) == (0, 0, 0, 0, 8)
+    assert fates(counts) == 40
+
+
+# -- datagrams in pieces ------------------------------------------------------------------------------------------------------------
+
+
+def capture(frames: Sequence[bytes], folder: Path, name: str = "made.pcap") -> Path:
+    """Frames a millisecond apart, as a file."""
+    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)
+    times = ((1_700_000_000 + number // 1000, number % 1000 * 10**6) for number in range(len(frames)))
+    packed = (struct.pack("<IIII", *time, len(frame), len(frame)) + frame for time, frame in zip(times, frames, strict=True))
+    (folder / name).write_bytes(head + b"".join(packed))
+    return folder / name
+
+
+def pieces(packet: bytes, *ends: int, identification: int = 7) -> list[bytes]:
+    """Frames of an IP packet's fragments that reach from 0 to the first of `ends`, from there to the next ..., and to the end."""
+    six = packet[0] >> 4 == 6
+    header, body = (packet[:40], packet[40:]) if six else (packet[:20], packet[20:])
+    made = []
+    for begin, end in pairwise([0, *ends, len(body)]):
+        part, more = body[begin:end], end < len(body)
+        if six:
+            part = struct.pack("!BBHI", packet[6], 0, begin | more, identification) + part
+            whole = header[:4] + struct.pack("!HB", len(part), 44) + header[7:] + part
+        else:
+            field = (0x2000 if more else 0) | begin >> 3
+            whole = header[:2] + struct.pack("!HHH", 20 + len(part), identification, field) + header[8:] + part
+        made.append(ethernet(whole, ethertype(packet)))
+    return made
+
+
+UDP4, UDP6 = udp(A, B, 4000, 5000, bytes(4000)), udp(A6, B6, 4000, 5000, bytes(4000))
+ECHO = ip(struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(2992), 1, A, B)
+
+
+def with_options(packet: bytes) -> bytes:
+    """A TCP packet over IPv6, with time stamps."""
+    header, segment = packet[:40], packet[40:]
+    segment = segment[:12] + bytes([8 << 4]) + segment[13:20] + struct.pack("!BBBBII", 1, 1, 8, 10, 1, 2) + segment[20:]
+    return header[:4] + struct.pack("!H", len(segment)) + header[6:] + segment
+
+
+SYN6 = with_options(tcp(A6, B6, 4000, 5000, 0x12, payload=bytes(2000)))
+
+
+@pytest.mark.parametrize(
+    ("packet", "frames", "payload"),
+    [
+        (UDP4, pieces(UDP4, 1480, 2960), 4000),
+        (UDP4, pieces(UDP4, 1480, 2960)[::-1], 4000),
+        (UDP4, [*pieces(UDP4, 1480, 2960)[:2], *pieces(UDP4, 1480, 2960)[1:]], 4000),  # one twice
+        (UDP4, [pieces(UDP4, 1480)[0], pieces(UDP4, 800, 2960)[1], pieces(UDP4, 2000)[1]], 4000),  # they overlap
+        (UDP6, pieces(UDP6, 1448, 2896), 4000),
+        (UDP6, pieces(UDP6, 1448, 2896)[::-1], 4000),
+        (ECHO, pieces(ECHO, 1480), 2992),
+        (SYN6, pieces(SYN6, 1448), 2000),
+        (SYN6, pieces(SYN6, 1448)[::-1], 2000),
+    ],
+    ids="in-order reversed twice overlapping ipv6 ipv6-reversed icmp tcp-over-ipv6 tcp-over-ipv6-reversed".split(),
+)
+def test_a_datagram_in_pieces_is_one_packet(packet: bytes, frames: list[bytes], payload: int, tmp_path: Path) -> None:
+    into = flows()
+    given_rows = packets(capture(frames, tmp_path))
+    ended = np.concatenate([found(into, given_rows), conns(into.end())])
+    (conn,) = plainly(ended)
+    assert {sum(conn.packets), max(conn.packets)} == {1}
+    assert {sum(conn.ip_bytes), max(conn.ip_bytes)} == {len(packet)}
+    assert sum(conn.bytes) == payload
+    assert conn.ts == given_rows["ts"][-1], "it is there when its last piece is"
+    counts = into.counts()
+    assert (counts.in_flow, counts.fragments, counts.fragments_waiting, fates(counts)) == (1, len(frames) - 1, 0, len(frames))
+
+
+def test_pieces_of_several_datagrams_are_told_apart(tmp_path: Path) -> None:
+    sent = [
+        (udp(A, B, 4000, 5000, bytes(3000)), 1),
+        (udp(A, B, 4001, 5000, bytes(4000)), 2),  # another number
+        (udp(B, A, 5000, 4000, bytes(2000)), 1),  # the other way
+        (udp(A6, B6, 4000, 5000, bytes(3500)), 1),
+    ]
+    each = [pieces(packet, 1448, identification=number) for packet, number in sent]
+    frames = [*(one for one, _ in each), *(other for _, other in reversed(each))]
+    told = plainly(all_of(packets(capture(frames, tmp_path))))
+    assert sorted(conn.ip_bytes for conn in told) == [(2028, 3028), (3548, 0), (4028, 0)]
+
+
+def test_pieces_that_never_become_whole(tmp_path: Path) -> None:
+    into = flows()
+    first, _, last = pieces(UDP4, 1480, 2960)
+    assert not len(found(into, packets(capture([first, last], tmp_path))))
+    counts = into.counts()
+    assert (counts.fragments, counts.fragments_waiting, counts.fragments_given_up, counts.begun) == (2, 2, 0, 0)
+    lost = packets(capture([pieces(UDP4, 1480)[0]], tmp_path)).repeat(20_000)
+    lost["ip_id"] = np.arange(20_000)
+    assert not len(found(into, lost))
+    counts = into.counts()
+    assert counts.fragments == counts.fragments_waiting + counts.fragments_given_up == 20_002
+    assert 2000 <= counts.fragments_waiting <= 4096
+
+
+def test_pieces_that_are_left_out(tmp_path: Path) -> None:
+    """Sampling looks at datagrams: either all of one is taken, or nothing."""
+    fate = set()
+    for secret in range(20):
+        into = flows(sample=2, secret=bytes([secret]) * 16)
+        found(into, packets(capture(pieces(UDP4, 1480, 2960), tmp_path)))
+        counts = into.counts()
+        fate.add((counts.in_flow, counts.sampled_out, counts.fragments, counts.fragments_waiting))
+    assert fate == {(1, 0, 2, 0), (0, 1, 2, 0)}
+
+
+# -- files --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_two_files_are_as_one(tmp_path: Path) -> None:
+    frames = [ethernet(tcp(A, B, 4000, 80, 0x02, seq=9), 0x0800), ethernet(tcp(B, A, 80, 4000, 0x12, seq=99, ack=10), 0x0800)]
+    frames += [ethernet(tcp(A, B, 4000, 80, 0x18, seq=10 + 10 * i, ack=100, payload=bytes(10)), 0x0800) for i in range(20)]
+    frames += [ethernet(udp(A6, B6, 5000 + i % 3, 53, b"x"), 0x86DD) for i in range(20)] + pieces(UDP4, 1480, 2960)
+    whole = packets(capture(frames, tmp_path))
+    for cut in (1, 2, 10, 30, len(frames) - 1):
+        parts, into = [], flows()
+        for number, name in enumerate(("first.pcap", "second.pcap")):
+            part = packets(capture(frames[cut:] if number else frames[:cut], tmp_path, name))
+            part["ts"] += np.uint64(cut * 10**6 * number)
+            parts.append(conns(into.find(Batch(PACKET, part, {0: name}))))
+        ended = np.concatenate([*parts, conns(into.end())])
+        expected = all_of(whole)
+        ended["interface"] = expected["interface"] = 0
+        assert ended.tolist() == expected.tolist()
+
+
+# -- what once was wrong ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_side_is_not_done_while_the_other_has_not_acknowledged() -> None:
+    """As in Zeek, so that what comes after two FINs still counts for the duration."""
+    made = talk(*HANDSHAKE, Step(1, "data", 100), Step(1, "fin", 4))
+    fin = made[-1]._replace(ts=made[-1].ts + 10**6, src=A, dst=B, sport=40_000, dport=50_000, seq=1001, ack=2001)  # not even the data
+    made += [fin, fin._replace(ts=fin.ts + SECOND, flags=RST, seq=1002)]
+    (conn,) = plainly(all_of(rows(made)))
+    assert (conn.history, conn.state, conn.duration) == ("ShAdfFR", "SF", made[-1].ts - START - 10**6)
+
+
+def test_a_large_gap_does_not_end_the_looking_for_gaps() -> None:
+    """What counts against the 10 MB that may wait is what came, and not what is missing."""
+    lost = [Step(0, "lost", 20 << 20), Step(0, "data"), Step(1, "ack"), Step(0, "lost", 1000), Step(0, "data"), Step(1, "ack")]
+    (conn,) = plainly(all_of(rows(talk(*HANDSHAKE, Step(0, "data"), Step(1, "ack"), *lost))))
+    assert (conn.missed_bytes, conn.history) == ((20 << 20) + 1000, "ShADaG")
+
+
+def test_octets_further_off_than_numbers_reach() -> None:
+    """Of 3 GB only SYN and FIN were captured, and what comes then is 1 GB behind the FIN: ahead of what is missing, and not before it."""
+    made = talk(*HANDSHAKE, Step(0, "lost", 3 << 30), Step(0, "fin", 4))
+    made.append(made[-1]._replace(ts=made[-1].ts + 1, seq=1001, payload=1))
+    made.append(made[1]._replace(ts=made[-1].ts + 1, flags=ACK, seq=2001, ack=1003))
+    (conn,) = plainly(all_of(rows(made)))
+    model = Model()
+    assert [conn] == [ended for row in rows(made) for ended in model.take(row)] + model.end()
+    assert (conn.missed_bytes, conn.history) == (0, "ShAFFa")
+
+
+def test_who_talks_to_himself() -> None:
+    """A socket that is connected to itself: there is one side, whatever the ports and flags say of who answers."""
+    made = Tcp([(A, 53), (A, 53)], (1000, 1000)).packets([Step(1, "syn-ack"), Step(0, "data", 10), Step(1, "data", 10)])
+    (conn,) = plainly(all_of(rows(made)))
+    assert (conn.packets, conn.history) == ((3, 0), "HD")
