@@ -25,7 +25,7 @@ struct hw_flow_key {
 	__u8 proto;
 	__u8 one_way; /* an ICMP message that nothing answers: its directions are two flows */
 	__u8 unused[2];
-	__u32 apart; /* what else makes a flow another one (flow_key) */
+	__u32 apart[3]; /* what else makes a flow another one (hw_flow_key_apart) */
 };
 
 /* The type that answers an ICMP type (RFC 792, 950, 1256; RFC 4443, 2710, 4861, 4620, 6275); 0x10000 and the code, if nothing does. */
@@ -78,7 +78,7 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 {
 	if (!(row->has & HW_HAS_ip))
 		return 0;
-	switch (row->weird) { /* no packet of the length that its header tells */
+	switch (row->weird) { /* no packet of the length that its header tells, or not what was sent */
 	case HW_WEIRD_truncated_IP_len:
 		if (row->tunnel_depth || row->ip_length + (row->has & HW_HAS_l2 ? 14 : 0) > row->length) /* a layer between may be wrong */
 			return 0;
@@ -86,6 +86,7 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 	case HW_WEIRD_truncated_IP:
 	case HW_WEIRD_invalid_IP_header_size:
 	case HW_WEIRD_IPv4_min_header_size:
+	case HW_WEIRD_bad_IP_checksum:
 		return 0;
 	default:
 		break;
@@ -146,6 +147,62 @@ HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 	return swap;
 }
 
+/* What keeps flows apart besides endpoints: bits of enum hw_flow_apart say which of a packet's tags, tunnel and interface do. */
+HW_INLINE void hw_flow_key_apart(const struct hw_packet *row, __u32 by, __u32 interface, struct hw_flow_key *key)
+{
+	if (by & HW_FLOW_APART_vlan)
+		key->apart[0] = (row->has & HW_HAS_vlan ? row->vlan + 1u : 0) | (row->has & HW_HAS_vlan_inner ? row->vlan_inner + 1u : 0) << 16;
+	if (by & HW_FLOW_APART_vni && row->has & HW_HAS_tunnel_id && row->tunnel != HW_TUNNEL_gtp && row->tunnel != HW_TUNNEL_l2tp &&
+	    row->tunnel != HW_TUNNEL_pptp) /* there each receiver has its own number */
+		key->apart[1] = row->tunnel_id + 1;
+	if (by & HW_FLOW_APART_interface)
+		key->apart[2] = interface + 1;
+}
+
+/* The packet that an ICMP error is about, as far as a flow's key needs it. Returns 0 if that tells of no flow, or of no end. */
+HW_INLINE int hw_flow_quoted(const struct hw_packet *row, struct hw_packet *about)
+{
+	int ends;
+
+	if (!(row->has & HW_HAS_quoted) || !(row->has & HW_HAS_icmp))
+		return 0;
+	if (row->proto == HW_PROTO_ICMPV6)
+		ends = row->icmp_type >= 1 && row->icmp_type <= 4; /* RFC 4443 */
+	else
+		ends = row->icmp_type == 3 || row->icmp_type == 11 || row->icmp_type == 12; /* RFC 792 */
+	if (!ends || row->quoted_proto == HW_PROTO_ICMP || row->quoted_proto == HW_PROTO_ICMPV6)
+		return 0; /* an ICMP message's flow is that of its type, which is not kept */
+	__builtin_memset(about, 0, sizeof(*about));
+	__builtin_memcpy(about->src, row->quoted_src, 16);
+	__builtin_memcpy(about->dst, row->quoted_dst, 16);
+	about->proto = row->quoted_proto;
+	about->has = HW_HAS_ip;
+	if (row->has & HW_HAS_quoted_ports) {
+		about->has |= HW_HAS_ports;
+		about->sport = row->quoted_sport;
+		about->dport = row->quoted_dport;
+	}
+	return 1;
+}
+
+/* Why a flow ends, if `why` is what brings that about now; what both sides, or a RST, have done before counts for more. */
+HW_INLINE enum hw_conn_end hw_flow_end(const struct hw_flow *flow, enum hw_conn_end why)
+{
+	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
+
+	if (flow->marks & (HW_FLOW_ended | HW_FLOW_reset))
+		return orig->state == HW_TCP_reset || resp->state == HW_TCP_reset ? HW_CONN_END_rst : HW_CONN_END_fin;
+	if (flow->marks & HW_FLOW_error && flow->error >= flow->last)
+		return HW_CONN_END_icmp_error;
+	if (why != HW_CONN_END_timeout)
+		return why;
+	if (orig->closed || resp->closed)
+		return HW_CONN_END_linger;
+	if (flow->proto == HW_PROTO_TCP && flow->marks & HW_FLOW_attempt && resp->state == HW_TCP_inactive)
+		return HW_CONN_END_attempt;
+	return HW_CONN_END_timeout;
+}
+
 /* A flow that begins with this packet; hw_flow_add() is yet to be called with it. `flip`: who answers was seen first. */
 HW_INLINE void hw_flow_begin(struct hw_flow *flow, const struct hw_packet *row, int flip)
 {
@@ -185,16 +242,29 @@ HW_INLINE int hw_flow_is_reused(const struct hw_flow *flow, int which, const str
 		 row->seq == resp->first);
 }
 
+/* Whether its transport checksum is wrong: no word of it is to be relied on. */
+HW_INLINE int hw_flow_is_damaged(const struct hw_packet *row)
+{
+	return row->weird >= HW_WEIRD_bad_TCP_checksum && row->weird <= HW_WEIRD_bad_ICMP_checksum;
+}
+
 /* Give it a packet of the side `which`. */
 HW_INLINE void hw_flow_add(struct hw_flow *flow, int which, const struct hw_packet *row)
 {
 	int whole = row->captured >= row->length;
 	struct hw_side *side;
 
+	if (hw_flow_is_damaged(row)) {
+		if (flow->proto == HW_PROTO_TCP || flow->proto == HW_PROTO_UDP)
+			hw_history_scaled(flow, which & 1, &flow->more[which & 1].damaged, 'C');
+		return;
+	}
+
 	if (flow->proto == HW_PROTO_TCP)
 		which = hw_tcp_add(flow, which, row, whole);
 	else
 		flow->last = row->ts;
+	hw_path_add(flow, which & 1, row);
 	side = &flow->sides[which & 1];
 	side->packets++;
 	side->ip_bytes += row->ip_length;

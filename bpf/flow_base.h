@@ -44,6 +44,20 @@ enum hw_flow_mark {
 	HW_FLOW_attempt = 1 << 7,    /* `attempt` is set, */
 	HW_FLOW_half_ended = 1 << 8, /* `half`, */
 	HW_FLOW_ended = 1 << 9,	     /* and `ended` */
+	HW_FLOW_syn = 1 << 10,	     /* `syn` is set, */
+	HW_FLOW_syn_ack = 1 << 11,   /* `syn_ack`, */
+	HW_FLOW_acked = 1 << 12,     /* `handshaken`, */
+	HW_FLOW_error = 1 << 13,     /* and `error` */
+};
+
+enum hw_side_mark {
+	HW_SIDE_asked = 1 << 0,	  /* an acknowledgement of `awaited` is waited for: the time that it takes is a round trip */
+	HW_SIDE_stamped = 1 << 1, /* what is waited for had the time stamp `stamp` */
+	HW_SIDE_again = 1 << 2,	  /* something was sent again meanwhile */
+	HW_SIDE_rtt = 1 << 3,	  /* `rtt` is set, */
+	HW_SIDE_data = 1 << 4,	  /* `first_data`, */
+	HW_SIDE_mss = 1 << 5,	  /* `mss`, */
+	HW_SIDE_scale = 1 << 6,	  /* and `scale` */
 };
 
 /* A part of a stream, by the lower 32 bits of its places. */
@@ -69,6 +83,16 @@ struct hw_side {
 	__u8 unfollowed;	  /* too much is missing: holes are not looked for any more */
 	__u8 block_count;
 	__u8 window_scale;
+	__u8 marks; /* enum hw_side_mark */
+	__u8 ttl;   /* the lowest */
+	__u8 ttl_max;
+	__u8 dscp; /* of the first packet */
+	__u8 dscp_last;
+	__u8 ecn;	 /* bits of the code points seen */
+	__u16 tcp_flags; /* seen */
+	__u32 awaited;	 /* TCP: a sequence number */
+	__u32 stamp;
+	hw_ktime asked; /* when what ends there was sent */
 };
 
 /* What is touched rarely of a direction. */
@@ -77,29 +101,44 @@ struct hw_side_more {
 	__s64 trimmed;	 /* up to this place nothing is kept */
 	__s64 fin;	 /* the place behind the FIN */
 	__u64 missed;	 /* octets that were acknowledged and not seen */
-	__u32 last_syn;	 /* places, lower 32 bits */
+	__u64 resent_bytes;
+	__u64 rtt; /* from here to this side and back, smoothed, nanoseconds */
+	hw_ktime first_data;
+	hw_ktime hole;	/* when the first of `blocks` came */
+	__u32 last_syn; /* places, lower 32 bits */
 	__u32 last_fin;
 	__u32 last_rst;
 	__u32 window_seq; /* of the packet that told the window */
 	__u32 window_ack;
 	__u32 gaps;
-	__u32 retransmits;
+	__u32 not_new; /* segments that took the stream no further (history's T) */
 	__u32 zero_windows;
 	struct hw_block blocks[HW_BLOCKS];
+	__u32 resent;	/* packets that carry what this side had sent before */
+	__u32 dup_acks; /* packets of this side that acknowledge nothing new */
+	__u32 late;	/* packets that others of this side have overtaken */
+	__u32 damaged;	/* packets whose checksum is wrong; of nothing else are they part */
+	__u16 mss;
+	__u8 scale;
+	__u8 unused[5];
 };
 
 struct hw_flow {
 	hw_ktime first;
-	hw_ktime last;	  /* see `duration` in docs/records.md */
-	hw_ktime attempt; /* the last SYN */
-	hw_ktime half;	  /* one side has ended, */
-	hw_ktime ended;	  /* and both, or one by a RST */
-	__u32 seen;	  /* enum hw_seen */
+	hw_ktime last; /* see `duration` in docs/records.md */
+	__u32 seen;    /* enum hw_seen */
 	__u16 marks;	  /* enum hw_flow_mark */
 	__u8 proto;
 	__u8 history_length;
 	struct hw_side sides[2];
 	struct hw_side_more more[2];
+	hw_ktime attempt;    /* the last SYN */
+	hw_ktime half;	     /* one side has ended, */
+	hw_ktime ended;	     /* and both, or one by a RST */
+	hw_ktime syn;	     /* the originator's first SYN, */
+	hw_ktime syn_ack;    /* the responder's first answer to it, */
+	hw_ktime handshaken; /* and when that was acknowledged */
+	hw_ktime error;	     /* the last ICMP error about it */
 	char history[HW_HISTORY];
 	__u32 overflows; /* letters and blocks for which there was no room */
 	__u16 vlan;

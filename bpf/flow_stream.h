@@ -8,6 +8,10 @@
 
 #include "flow_base.h"
 
+#define HW_FIN 1
+#define HW_SYN 2
+#define HW_RST 4
+#define HW_ACK 16
 #define HW_INITIAL_WINDOW 16384	     /* octets that nobody acknowledges: acknowledgements are not seen */
 #define HW_MOST_ABOVE_HOLE 16384     /* likewise, behind a hole */
 #define HW_MOST_UNACKED (10 << 20)   /* octets that came since the last acknowledgement */

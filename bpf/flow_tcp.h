@@ -3,12 +3,8 @@
 #ifndef HW_FLOW_TCP_H
 #define HW_FLOW_TCP_H
 
-#include "flow_stream.h"
+#include "flow_path.h"
 
-#define HW_FIN 1
-#define HW_SYN 2
-#define HW_RST 4
-#define HW_ACK 16
 #define HW_FARTHEST 1048576	     /* a SYN's or RST's number further off than this is not trusted */
 #define HW_NEXT_LOOK (6 * HW_SECOND) /* tcp_session_timer */
 
@@ -135,7 +131,7 @@ HW_INLINE __s32 hw_tcp_advance(struct hw_flow *flow, int which, const struct hw_
 	else if (ahead > 0)
 		side->sent += ahead;
 	else if (row->payload_length)
-		hw_history_scaled(flow, which, &flow->more[which].retransmits, 'T');
+		hw_history_scaled(flow, which, &flow->more[which].not_new, 'T');
 	return ahead;
 }
 
@@ -319,7 +315,7 @@ HW_INLINE int hw_tcp_add(struct hw_flow *flow, int which, const struct hw_packet
 	struct hw_side *side = &flow->sides[which], *peer = &flow->sides[!which];
 	__u32 flags = row->tcp_flags, length = 0;
 	__s64 place, acked = 0;
-	int closes, before_begin;
+	int closes, before_begin, again, blocks;
 
 	if (!(flow->marks & (which == HW_ORIG ? HW_FLOW_orig_seen : HW_FLOW_resp_seen))) {
 		if (which == HW_ORIG ? !(flags & HW_SYN) || flags & HW_ACK : !(flow->marks & HW_FLOW_partial) && !(flags & HW_SYN))
@@ -330,9 +326,11 @@ HW_INLINE int hw_tcp_add(struct hw_flow *flow, int which, const struct hw_packet
 	if (!(flags & HW_RST))
 		length = row->payload_length;
 	length += !!(flags & HW_SYN) + !!(flags & HW_FIN);
+	again = flags & HW_SYN && side->state != HW_TCP_inactive && row->seq == side->first;
 	hw_begin_side(side, row, length);
 	place = hw_place(side, row->seq, side->sent);
 	before_begin = place < 0;
+	hw_path_tcp(flow, which, row, place, length, again);
 	hw_tcp_history(flow, which, row, place);
 	hw_tcp_window(flow, which, row);
 	if (!side->closed || !peer->closed)
@@ -360,8 +358,12 @@ HW_INLINE int hw_tcp_add(struct hw_flow *flow, int which, const struct hw_packet
 	if (flags & HW_ACK)
 		hw_tcp_acked(flow, !which, acked);
 	flow->marks |= which == HW_ORIG ? HW_FLOW_orig_seen : HW_FLOW_resp_seen;
+	side = &flow->sides[which];
+	blocks = side->block_count;
 	if (row->payload_length && whole && !(flags & HW_RST) && !before_begin)
 		hw_stream_add(flow, which, place + !!(flags & HW_SYN), row->payload_length);
+	if (!blocks && side->block_count)
+		flow->more[which].hole = row->ts;
 	hw_tcp_end(flow, which);
 	if (closes)
 		hw_tcp_close(flow, which);

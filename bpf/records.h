@@ -38,6 +38,7 @@ typedef __u8 hw_letters[40];	  /* ASCII, zeros behind it */
 typedef __u16 hw_ethertype;
 typedef __u8 hw_ipproto;
 typedef __u16 hw_tcp_flags;	/* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
+typedef __u8 hw_ecn_seen;	/* 1 not capable, 2 ECT(1), 4 ECT(0), 8 congestion experienced (RFC 3168) */
 typedef __u16 hw_ip_options;	/* bits of enum hw_ip_option */
 typedef __u16 hw_arp_operation; /* absent if 0, which is reserved (RFC 5494) */
 typedef __u8 hw_hops;		/* absent if 0 */
@@ -202,6 +203,11 @@ enum hw_weird {
 	HW_WEIRD_duplicate_arp_answer,	/* another link-layer address answers for an address than did before */
 	HW_WEIRD_gratuitous_arp,	/* an ARP packet that tells its own address unasked: sender and target are the same */
 	HW_WEIRD_ipv6_neighbor_changed, /* neighbour discovery tells another link-layer address than before */
+
+	HW_WEIRD_bad_IP_checksum,   /* of the IPv4 header; only where checksums are looked at */
+	HW_WEIRD_bad_TCP_checksum,  /* likewise */
+	HW_WEIRD_bad_UDP_checksum,  /* likewise */
+	HW_WEIRD_bad_ICMP_checksum, /* likewise; of ICMPv6 too */
 } HW_PACKED;
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
@@ -367,6 +373,19 @@ enum hw_conn_has {
 	HW_CONN_HAS_lasting = 1 << 4,	 /* more than one moment */
 	HW_CONN_HAS_history = 1 << 5,	 /* at least one letter */
 	HW_CONN_HAS_local = 1 << 6,	 /* local networks are known */
+	HW_CONN_HAS_orig = 1 << 7,	 /* a packet of the originator */
+	HW_CONN_HAS_resp = 1 << 8,	 /* a packet of the responder */
+	HW_CONN_HAS_tcp = 1 << 9,	 /* TCP */
+	HW_CONN_HAS_syn_ack = 1 << 10,	 /* a SYN, and then a SYN-ACK */
+	HW_CONN_HAS_handshake = 1 << 11, /* and then an acknowledgement of that */
+	HW_CONN_HAS_orig_rtt = 1 << 12,	 /* a round trip to the originator that could be measured */
+	HW_CONN_HAS_resp_rtt = 1 << 13,	 /* to the responder */
+	HW_CONN_HAS_orig_data = 1 << 14, /* payload of the originator */
+	HW_CONN_HAS_resp_data = 1 << 15, /* payload of the responder */
+	HW_CONN_HAS_orig_mss = 1 << 16,	 /* the TCP option in the originator's SYN */
+	HW_CONN_HAS_resp_mss = 1 << 17,	 /* in the responder's */
+	HW_CONN_HAS_orig_scale = 1 << 18, /* the TCP option in the originator's SYN */
+	HW_CONN_HAS_resp_scale = 1 << 19, /* in the responder's */
 };
 
 /* What a tunnel's row tells (Zeek: scripts/base/frameworks/tunnels/main.zeek). */
@@ -401,6 +420,27 @@ enum hw_conn_state {
 	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN; of UDP, only the responder spoke */
 } HW_PACKED;
 
+/* Why a flow is over. */
+enum hw_conn_end {
+	HW_CONN_END_none,	/* it is not */
+	HW_CONN_END_fin,	/* both sides have sent a FIN */
+	HW_CONN_END_rst,	/* one has sent a RST */
+	HW_CONN_END_linger,	/* one has sent a FIN, and nothing came for linger_timeout_s */
+	HW_CONN_END_attempt,	/* nobody answered its SYN within attempt_timeout_s */
+	HW_CONN_END_timeout,	/* nothing came for the time that its protocol is allowed */
+	HW_CONN_END_icmp_error, /* what was last heard of it was an ICMP error: ended_by is that one's flow */
+	HW_CONN_END_reused,	/* another began between the same endpoints */
+	HW_CONN_END_evicted,	/* there was no room for it ([flows] most) */
+	HW_CONN_END_stopped,	/* the capture was at its end, or Headwater stopped */
+} HW_PACKED;
+
+/* What keeps flows apart besides endpoints and protocol. */
+enum hw_flow_apart {
+	HW_FLOW_APART_vlan = 1 << 0,	  /* both VLAN ids */
+	HW_FLOW_APART_vni = 1 << 1,	  /* the nearest tunnel's number, where it is the same both ways */
+	HW_FLOW_APART_interface = 1 << 2, /* where they are seen */
+};
+
 /* What carries other packets: a flow over UDP, or the addresses between which IP carries IP or GRE. */
 struct hw_tunnel_row {
 	hw_ktime ts;		      /* when that became known */
@@ -429,8 +469,10 @@ struct hw_flow_settings {
 	__u64 icmp_timeout;	 /* icmp_inactivity_timeout */
 	__u64 other_timeout;	 /* unknown_ip_inactivity_timeout */
 	__u64 tunnel_timeout;	 /* Tunnel::expiration_interval */
+	__u64 progress;		 /* how often flows that go on are reported; 0: never */
+	__u32 apart;		 /* enum hw_flow_apart */
 	__u16 community_id_seed; /* what all who compare community ids have agreed on: CommunityID::seed */
-	__u8 unused[6];
+	__u8 unused[2];
 };
 
 /* One flow, when it is over: Zeek's conn.log. The originator is who spoke first, as far as that can be told. */
@@ -444,6 +486,23 @@ struct hw_conn {
 	__u64 orig_ip_bytes;		     /* their octets, IP headers included */
 	__u64 resp_pkts;		     /* packets of the responder */
 	__u64 resp_ip_bytes;		     /* their octets, IP headers included */
+	hw_ktime progress;		     /* when this was told of a flow that goes on; null of one that is over */
+	hw_interval syn_ack_time HW_IF(syn_ack); /* from the originator's first SYN to the responder's first SYN-ACK */
+	hw_interval ack_time HW_IF(handshake);	 /* from there to the originator's acknowledgement of it */
+	hw_interval orig_rtt HW_IF(orig_rtt);	 /* from where it was seen to the originator and back, smoothed (RFC 6298) */
+	hw_interval resp_rtt HW_IF(resp_rtt);	 /* to the responder and back, likewise */
+	hw_interval orig_first_data HW_IF(orig_data); /* from ts to the originator's first payload */
+	hw_interval resp_first_data HW_IF(resp_data); /* to the responder's */
+	__u64 orig_retransmitted_bytes HW_IF(tcp); /* payload that the originator had sent before */
+	__u64 resp_retransmitted_bytes HW_IF(tcp); /* of the responder */
+	__u32 orig_retransmits HW_IF(tcp); /* packets with what the originator had sent before: payload, SYN or FIN; no keep-alives */
+	__u32 resp_retransmits HW_IF(tcp); /* of the responder */
+	__u32 orig_dup_acks HW_IF(tcp); /* packets of the originator that do nothing but acknowledge the same again (RFC 5681) */
+	__u32 resp_dup_acks HW_IF(tcp); /* of the responder */
+	__u32 orig_out_of_order HW_IF(tcp); /* packets of the originator that later ones have overtaken */
+	__u32 resp_out_of_order HW_IF(tcp); /* of the responder */
+	__u32 orig_zero_windows HW_IF(tcp); /* packets of the originator by which it takes nothing for now */
+	__u32 resp_zero_windows HW_IF(tcp); /* of the responder */
 	__u32 has;			     /* enum hw_conn_has */
 	hw_ifindex interface;		     /* where its first packet was seen */
 	hw_addr id_orig_h;		     /* originator */
@@ -455,13 +514,30 @@ struct hw_conn {
 	enum hw_conn_state conn_state;	     /* how it began and ended */
 	hw_flag local_orig HW_IF(local);     /* whether the originator is of a local network */
 	hw_flag local_resp HW_IF(local);     /* whether the responder is */
-	__u8 unused[1];
+	enum hw_conn_end end_reason;	     /* why it is over */
 	__u16 vlan HW_IF(vlan);		    /* outermost VLAN id */
 	__u16 inner_vlan HW_IF(inner_vlan); /* VLAN id of the second tag */
+	hw_tcp_flags orig_tcp_flags HW_IF(tcp); /* that were set in any packet of the originator */
+	hw_tcp_flags resp_tcp_flags HW_IF(tcp); /* of the responder */
+	__u16 orig_mss HW_IF(orig_mss);	/* largest segment that the originator takes */
+	__u16 resp_mss HW_IF(resp_mss); /* that the responder takes */
+	__u8 orig_window_scale HW_IF(orig_scale); /* the shift, as in the SYN */
+	__u8 resp_window_scale HW_IF(resp_scale); /* likewise */
+	__u8 orig_ttl HW_IF(orig);	 /* the lowest TTL or hop limit of the originator's packets */
+	__u8 resp_ttl HW_IF(resp);	 /* of the responder's */
+	__u8 orig_ttl_max HW_IF(orig);	 /* the highest */
+	__u8 resp_ttl_max HW_IF(resp);	 /* the highest */
+	__u8 orig_dscp HW_IF(orig);	 /* differentiated services code point of the originator's first packet */
+	__u8 resp_dscp HW_IF(resp);	 /* of the responder's */
+	__u8 orig_dscp_last HW_IF(orig); /* and of its last */
+	__u8 resp_dscp_last HW_IF(resp); /* likewise */
+	hw_ecn_seen orig_ecn HW_IF(orig); /* explicit congestion notification in the originator's packets */
+	hw_ecn_seen resp_ecn HW_IF(resp); /* in the responder's */
 	hw_mac orig_l2_addr HW_IF(orig_l2); /* link-layer address of the originator's first packet, or its receiver's, seen from there */
 	hw_mac resp_l2_addr HW_IF(resp_l2); /* of the responder, likewise */
 	hw_letters history HW_IF(history);  /* what happened, a letter each, at most 40 */
 	hw_uid uid;			    /* names this flow in all records */
+	hw_uid ended_by;		    /* of the flow of the ICMP error that ended it */
 	hw_uids tunnel_parents;		    /* of the flows and tunnels that carry it, the one with the most packets first; at most 4 */
 	hw_community_id community_id;	    /* names it in other products too */
 };

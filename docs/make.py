@@ -97,9 +97,9 @@ def _absent(of: Record, column: Column) -> str:
     if column.needs:
         layers = ENUMS["hw_conn_has"] if of is CONN else ENUMS["hw_has"] | (ENUMS["hw_weird_has"] if of is WEIRD else {})
         return f"`{layers[column.needs]}`"
-    if column.zero_is_absent and (of in (PACKET, WEIRD) or column.kind is not Kind.TIME):  # those that we make have a time
+    if column.zero_is_absent and (of in (PACKET, WEIRD) or column.name != "ts"):  # those that we make have a time
         return "there is one"
-    if column.kind is Kind.UIDS:
+    if column.kind is Kind.UIDS or column.name == "ended_by":
         return "there is one"
     if column.kind is Kind.TEXT:
         return "not empty"
@@ -241,6 +241,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "conn": lambda: record(CONN, "hw_conn"),
     "tunnel": lambda: record(TUNNEL, "hw_tunnel_row"),
     "conn_state": lambda: enumeration("hw_conn_state", number=False),
+    "conn_end": lambda: enumeration("hw_conn_end", leave_out=("none",), number=False),
     "conn_has": lambda: enumeration("hw_conn_has", title="bit"),
     "rate": lambda: record(RATE, "hw_rate"),
     "weirds": lambda: record(WEIRD, "hw_weird_row"),

@@ -23,7 +23,8 @@ struct whole {
 	struct hw_choice choice;
 	struct hw_packet carriers[HW_MAX_TUNNELS]; /* of the packet that is parsed, the outermost first */
 	uint32_t carrier_count;
-	int carries; /* whether carriers are rows too */
+	int carries;  /* whether carriers are rows too, */
+	int verifies; /* and wrong checksums weirds */
 };
 
 _Static_assert(HW_CAPTURE_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
@@ -146,6 +147,11 @@ void hw_capture_carry(struct hw_capture *capture)
 	((struct whole *)capture)->carries = 1;
 }
 
+void hw_capture_verify(struct hw_capture *capture)
+{
+	((struct whole *)capture)->verifies = 1;
+}
+
 bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
 {
 	uint32_t most = ((const struct whole *)capture)->carries ? HW_CAPTURE_MOST_ROWS : 1;
@@ -178,6 +184,7 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	const struct hw_capture_interface *interface = &capture->interfaces[index];
 	struct whole *whole = (struct whole *)capture;
 	struct hw_parser *parser = capture->parser;
+	enum hw_weird wrong;
 
 	whole->carrier_count = 0;
 	parser->have = record->captured < HW_WINDOW ? record->captured : HW_WINDOW;
@@ -191,6 +198,8 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	parser->row.direction = record->direction;
 	hw_frame(parser);
 	hw_walk(parser, interface->read(parser));
+	if (whole->verifies && (wrong = hw_bad_checksum(&parser->row, parser->headers, record->frame, record->captured)))
+		parser->row.weird = wrong; /* the others rely on what was sent */
 	if (capture->writer)
 		hw_pcapng_writer_received(capture->writer, interface->written);
 	if (!hw_wanted(capture->choice, parser, &capture->counts.filtered, &capture->counts.sampled_out, NULL))

@@ -126,4 +126,7 @@ void hw_capture_put(struct hw_capture *, struct hw_feed *, uint32_t interface, c
 enum hw_capture_status hw_pcap_decode(struct hw_capture *, struct hw_feed *);
 enum hw_capture_status hw_pcapng_decode(struct hw_capture *, struct hw_feed *);
 
+/* What is wrong with a checksum of the innermost packet, in checksum.c. `headers` is where its payload begins, as in struct hw_parser. */
+enum hw_weird hw_bad_checksum(const struct hw_packet *row, uint32_t headers, const uint8_t *frame, uint32_t captured);
+
 #endif

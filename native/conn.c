@@ -123,7 +123,67 @@ static void put_parents(const struct hw_parent *parents, uint8_t *uids)
 		memcpy(uids + 12 * i, sorted[i].uid, 12);
 }
 
-void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, struct hw_conn *row)
+/* From one time to a later one; 0 where they are not in order. */
+static uint64_t between(uint64_t begin, uint64_t end)
+{
+	return end > begin ? end - begin : 0;
+}
+
+static void put_path(const struct hw_flow *flow, struct hw_conn *row)
+{
+	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
+	const struct hw_side_more *orig_more = &flow->more[HW_ORIG], *resp_more = &flow->more[HW_RESP];
+	uint32_t has = 0;
+
+	has |= orig->packets ? HW_CONN_HAS_orig : 0;
+	has |= resp->packets ? HW_CONN_HAS_resp : 0;
+	has |= flow->proto == HW_PROTO_TCP ? HW_CONN_HAS_tcp : 0;
+	has |= flow->marks & HW_FLOW_syn_ack ? HW_CONN_HAS_syn_ack : 0;
+	has |= flow->marks & HW_FLOW_acked ? HW_CONN_HAS_handshake : 0;
+	has |= orig->marks & HW_SIDE_rtt ? HW_CONN_HAS_orig_rtt : 0;
+	has |= resp->marks & HW_SIDE_rtt ? HW_CONN_HAS_resp_rtt : 0;
+	has |= orig->marks & HW_SIDE_data ? HW_CONN_HAS_orig_data : 0;
+	has |= resp->marks & HW_SIDE_data ? HW_CONN_HAS_resp_data : 0;
+	has |= orig->marks & HW_SIDE_mss ? HW_CONN_HAS_orig_mss : 0;
+	has |= resp->marks & HW_SIDE_mss ? HW_CONN_HAS_resp_mss : 0;
+	has |= orig->marks & HW_SIDE_scale ? HW_CONN_HAS_orig_scale : 0;
+	has |= resp->marks & HW_SIDE_scale ? HW_CONN_HAS_resp_scale : 0;
+	row->has |= has;
+	row->syn_ack_time = between(flow->syn, flow->syn_ack);
+	row->ack_time = between(flow->syn_ack, flow->handshaken);
+	row->orig_rtt = orig_more->rtt;
+	row->resp_rtt = resp_more->rtt;
+	row->orig_first_data = between(flow->first, orig_more->first_data);
+	row->resp_first_data = between(flow->first, resp_more->first_data);
+	row->orig_retransmitted_bytes = orig_more->resent_bytes;
+	row->resp_retransmitted_bytes = resp_more->resent_bytes;
+	row->orig_retransmits = orig_more->resent;
+	row->resp_retransmits = resp_more->resent;
+	row->orig_dup_acks = orig_more->dup_acks;
+	row->resp_dup_acks = resp_more->dup_acks;
+	row->orig_out_of_order = orig_more->late;
+	row->resp_out_of_order = resp_more->late;
+	row->orig_zero_windows = orig_more->zero_windows;
+	row->resp_zero_windows = resp_more->zero_windows;
+	row->orig_tcp_flags = orig->tcp_flags;
+	row->resp_tcp_flags = resp->tcp_flags;
+	row->orig_mss = orig_more->mss;
+	row->resp_mss = resp_more->mss;
+	row->orig_window_scale = orig_more->scale;
+	row->resp_window_scale = resp_more->scale;
+	row->orig_ttl = orig->ttl;
+	row->resp_ttl = resp->ttl;
+	row->orig_ttl_max = orig->ttl_max;
+	row->resp_ttl_max = resp->ttl_max;
+	row->orig_dscp = orig->dscp;
+	row->resp_dscp = resp->dscp;
+	row->orig_dscp_last = orig->dscp_last;
+	row->resp_dscp_last = resp->dscp_last;
+	row->orig_ecn = orig->ecn;
+	row->resp_ecn = resp->ecn;
+}
+
+void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, enum hw_conn_end why, struct hw_conn *row)
 {
 	const struct hw_flow *flow = &entry->flow;
 	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
@@ -162,6 +222,11 @@ void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, struct
 	memcpy(row->history, flow->history, flow->history_length);
 	if (flow->history_length)
 		row->has |= HW_CONN_HAS_history;
+	put_path(flow, row);
+	if (why != HW_CONN_END_none)
+		row->end_reason = hw_flow_end(flow, why);
+	if (row->end_reason == HW_CONN_END_icmp_error)
+		memcpy(row->ended_by, entry->error_by, sizeof(row->ended_by));
 	memcpy(row->uid, entry->uid, sizeof(row->uid));
 	if (entry->parents)
 		put_parents(entry->parents, row->tunnel_parents);

@@ -127,6 +127,7 @@ uint32_t hw_flow_make(struct hw_flow_table *table, const struct hw_flow_key *key
 	table->slots[slot_of(table, key)] = flow;
 	entry->key = *key;
 	entry->tunnel = entry->only_carries = 0;
+	entry->told = 0;
 	entry->waiting = 1;
 	entry->due = UINT64_MAX; /* taken, and not in the heap */
 	entry->newer = HW_NOBODY;

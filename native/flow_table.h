@@ -27,6 +27,8 @@ struct hw_entry {
 	uint32_t older, newer; /* of those that nobody has answered; of free places, the next */
 	uint64_t due;	       /* when the heap has it next; 0: free */
 	uint8_t uid[12];
+	uint8_t error_by[12];	   /* uid of the flow of the last ICMP error about it */
+	uint64_t told;		   /* its packets when its progress was reported */
 	uint32_t again;		   /* flows of this key that began at the same time before it */
 	struct hw_parent *parents; /* HW_PARENTS of them; NULL if it was never carried */
 };

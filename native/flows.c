@@ -27,7 +27,10 @@ struct hw_flows {
 	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
 	uint32_t interface; /* our number of that which a batch calls 0 */
-	uint32_t ending;    /* where hw_flows_end() goes on */
+	uint32_t ending;    /* where hw_flows_end() goes on, */
+	uint32_t reporting; /* and report() */
+	uint64_t report_at; /* the next time to tell of flows that go on */
+	uint32_t calm;	    /* times told since there was a packet */
 	struct hw_flows_counts counts;
 	struct hw_found *found;
 };
@@ -98,24 +101,28 @@ static void put_tunnel(struct hw_flows *flows, const struct hw_entry *entry, uin
 	row->action = action;
 }
 
+static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *entry, enum hw_conn_end why, struct hw_conn *row)
+{
+	hw_conn_of(entry, flows->settings.community_id_seed, why, row);
+	if (flows->local_count) {
+		row->has |= HW_CONN_HAS_local;
+		row->local_orig = is_local(flows, row->id_orig_h);
+		row->local_resp = is_local(flows, row->id_resp_h);
+	}
+	return row;
+}
+
 /* A flow is over. `now` is 0 at the end of all. */
-static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now)
+static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_conn_end why)
 {
 	struct hw_entry *entry = hw_flow_at(&flows->table, flow);
-	struct hw_conn *row;
 
 	if (entry->only_carries) {
 		if (now && entry->tunnel)
 			put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
 		flows->counts.only_carrying--;
 	} else {
-		row = (struct hw_conn *)flows->found->conns + flows->found->conn_count++;
-		hw_conn_of(entry, flows->settings.community_id_seed, row);
-		if (flows->local_count) {
-			row->has |= HW_CONN_HAS_local;
-			row->local_orig = is_local(flows, row->id_orig_h);
-			row->local_resp = is_local(flows, row->id_resp_h);
-		}
+		put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
 		if (entry->tunnel)
 			put_tunnel(flows, entry, now ? now : flows->counts.latest, HW_TUNNEL_ACTION_close);
 		flows->counts.ended++;
@@ -126,7 +133,8 @@ static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now)
 
 static int is_full(const struct hw_flows *flows)
 {
-	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->tunnel_count + SPARE > HW_CONNS_ROOM;
+	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->long_count + SPARE > HW_CONNS_ROOM ||
+	       flows->found->tunnel_count + SPARE > HW_CONNS_ROOM;
 }
 
 /* -- when they end -------------------------------------------------------------------------------------------------------------- */
@@ -154,8 +162,48 @@ static int expire(struct hw_flows *flows, uint64_t now)
 		if (at > now)
 			hw_flow_is_due(&flows->table, flow, at);
 		else
-			finish(flows, flow, now);
+			finish(flows, flow, now, HW_CONN_END_timeout);
 	}
+}
+
+/*
+ * Tell of flows that go on: at multiples of `progress`, of those that have lasted so long and had packets since. Returns 0 if there is no
+ * more room for rows.
+ */
+static int report(struct hw_flows *flows, uint64_t now)
+{
+	uint64_t every = flows->settings.progress;
+
+	for (; flows->reporting < hw_flow_table_places(&flows->table); flows->reporting++) {
+		struct hw_entry *entry = hw_flow_at(&flows->table, flows->reporting);
+		uint64_t packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
+
+		if (!entry->due || entry->only_carries || packets == entry->told || entry->flow.first + every > flows->report_at)
+			continue;
+		if (is_full(flows))
+			return 0;
+		entry->told = packets;
+		put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++)->progress =
+		    flows->report_at;
+	}
+	flows->reporting = 0;
+	flows->report_at += every;
+	if (flows->calm++ && flows->report_at <= now) /* the second time every flow has lasted long enough: no more is to be told */
+		flows->report_at = (now / every + 1) * every;
+	return 1;
+}
+
+/* It is `now`: tell of flows, and end them. Returns 0 if there is no more room for rows. */
+static int pass(struct hw_flows *flows, uint64_t now)
+{
+	uint64_t every = flows->settings.progress;
+
+	if (every && !flows->report_at)
+		flows->report_at = (now / every + 1) * every;
+	while (every && flows->report_at <= now)
+		if (!expire(flows, flows->report_at) || !report(flows, now))
+			return 0;
+	return expire(flows, now);
 }
 
 /* The table is full: one goes that nobody has answered, the oldest; or else the one that would end first. */
@@ -174,7 +222,7 @@ static void make_room(struct hw_flows *flows, uint64_t now)
 			flow = next;
 	}
 	flows->counts.evicted += !hw_flow_at(&flows->table, flow)->only_carries;
-	finish(flows, flow, now);
+	finish(flows, flow, now, HW_CONN_END_evicted);
 }
 
 /* -- packets -------------------------------------------------------------------------------------------------------------------- */
@@ -232,11 +280,42 @@ static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key
 	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
 }
 
+static int key_of(const struct hw_flows *flows, const struct hw_packet *row, struct hw_flow_key *key)
+{
+	int second = hw_flow_key(row, key);
+
+	if (flows->settings.apart)
+		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, key);
+	return second;
+}
+
+/* An ICMP error of the flow `by`: the flow that it is about knows that. */
+static void blame(struct hw_flows *flows, const struct hw_packet *row, const uint8_t by[12])
+{
+	struct hw_packet about;
+	struct hw_flow_key key;
+	struct hw_entry *entry;
+	uint32_t flow;
+
+	if (!hw_flow_quoted(row, &about))
+		return;
+	hw_flow_key(&about, &key);
+	if (flows->settings.apart)
+		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, &key);
+	flow = hw_flow_find(&flows->table, &key);
+	if (flow == HW_NOBODY)
+		return;
+	entry = hw_flow_at(&flows->table, flow);
+	entry->flow.error = row->ts;
+	entry->flow.marks |= HW_FLOW_error;
+	memcpy(entry->error_by, by, sizeof(entry->error_by));
+}
+
 /* A packet of a flow. Returns its flow. */
 static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_flow_key key;
-	int second = hw_flow_key(row, &key), which, flipped;
+	int second = key_of(flows, row, &key), which, flipped;
 	struct hw_entry *entry;
 	uint32_t flow, again = 0;
 
@@ -249,7 +328,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 		entry = hw_flow_at(&flows->table, flow);
 		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
 			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
-			finish(flows, flow, row->ts);
+			finish(flows, flow, row->ts, HW_CONN_END_reused);
 			flow = HW_NOBODY;
 		}
 	}
@@ -268,6 +347,12 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
 		hw_flow_answered(&flows->table, flow);
 	hw_flow_is_due(&flows->table, flow, deadline(flows, entry));
+	if (hw_flow_is_damaged(row)) {
+		flows->counts.damaged++;
+		return flow;
+	}
+	if (row->has & HW_HAS_quoted)
+		blame(flows, row, entry->uid);
 	flows->counts.in_flow++;
 	return flow;
 }
@@ -282,7 +367,7 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 
 	bare.proto = 4;
 	bare.has &= ~HW_HAS_ports;
-	second = hw_flow_key(&bare, &key);
+	second = key_of(flows, &bare, &key);
 	flow = hw_flow_find(&flows->table, &key);
 	if (flow == HW_NOBODY)
 		flow = begin(flows, &bare, &key, second, 1, 0);
@@ -345,7 +430,7 @@ static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
 static void begin_found(struct hw_flows *flows, struct hw_found *found)
 {
 	flows->found = found;
-	found->conn_count = found->tunnel_count = 0;
+	found->conn_count = found->long_count = found->tunnel_count = 0;
 }
 
 size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
@@ -358,8 +443,9 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
 
-		if (!expire(flows, row->ts))
+		if (!pass(flows, row->ts))
 			break;
+		flows->calm = 0;
 		if (row->ts > flows->counts.latest)
 			flows->counts.latest = row->ts;
 		if (row->segments)
@@ -373,7 +459,7 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
 {
 	begin_found(flows, found);
-	expire(flows, now);
+	pass(flows, now);
 }
 
 void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
@@ -381,7 +467,7 @@ void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 	begin_found(flows, found);
 	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
-			finish(flows, flows->ending, 0);
+			finish(flows, flows->ending, 0, HW_CONN_END_stopped);
 	if (!found->conn_count && !found->tunnel_count)
 		flows->ending = 0; /* more may begin, and end */
 }

@@ -5,8 +5,8 @@
 #include "flow_table.h"
 #include "headwater.h"
 
-/* The row of a flow. */
-void hw_conn_of(const struct hw_entry *, uint16_t community_id_seed, struct hw_conn *row);
+/* The row of a flow that ends for this reason, or that goes on (HW_CONN_END_none). */
+void hw_conn_of(const struct hw_entry *, uint16_t community_id_seed, enum hw_conn_end, struct hw_conn *row);
 
 /* Whether the first packet of a flow is of who answers: by Zeek's likely_server_ports, and a SYN-ACK always. */
 int hw_begins_with_answer(const struct hw_packet *);

@@ -59,11 +59,13 @@ size_t hw_weirds_end(struct hw_weirds *, void *into);
 
 /* -- flows.c: packets to flows ---------------------------------------------------------------------------------------------- */
 
-enum { HW_CONNS_ROOM = 4096 }; /* rows of struct hw_conn, and of struct hw_tunnel_row, that there is room for */
+enum { HW_CONNS_ROOM = 4096 }; /* rows of each kind that there is room for */
 struct hw_found {
-	void *conns;
-	void *tunnels;
+	void *conns;   /* struct hw_conn: flows that are over */
+	void *longs;   /* struct hw_conn: of flows that go on, what they are till now */
+	void *tunnels; /* struct hw_tunnel_row */
 	size_t conn_count;
+	size_t long_count;
 	size_t tunnel_count;
 };
 struct hw_prefix {
@@ -75,6 +77,7 @@ struct hw_flows_counts {
 	uint64_t in_flow;
 	uint64_t no_flow;   /* neither IP nor a whole transport header, or an IP packet that only carries another */
 	uint64_t fragments; /* of a datagram that is not whole with it */
+	uint64_t damaged;   /* a wrong checksum: a letter of its flow's history, and nothing else */
 	uint64_t sampled_out;
 	uint64_t no_memory;
 	/* of fragments, those of datagrams that are not whole: */
@@ -166,6 +169,8 @@ void hw_capture_call(struct hw_capture *, uint32_t index, uint32_t number);
 void hw_capture_write(struct hw_capture *, struct hw_pcapng_writer *, const char *unnamed);
 /* From now on, what carries a tunnelled packet comes as a row before it, of 0 segments. */
 void hw_capture_carry(struct hw_capture *);
+/* From now on, wrong checksums of packets that were captured whole are weirds of theirs. */
+void hw_capture_verify(struct hw_capture *);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
 /* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a

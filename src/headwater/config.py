@@ -64,10 +64,14 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]
 
 
 class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Flows, which the records conn and tunnel are made of. Times are of silence after which one is over; the defaults are Zeek's.
+    """Flows, which the records conn, conn_long and tunnel are made of. Times are of silence after which one is over; the defaults are Zeek's.
 
     most: flows at a time, about 600 octets each; a further one takes the place of one that nobody has answered, the oldest first.
     local_nets: addresses that local_orig and local_resp call local.
+    flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids), "vni"
+        (a tunnel's number, where it is the same both ways: VXLAN, Geneve, GRE, ERSPAN, NSH), "interface".
+    progress_s: how often flows that go on are told of, as rows of the record conn_long; those that had packets since, and are as old.
+    community_id_seed: what all who compare community ids have agreed on.
     uid_key: text that uids are made with; unset, it is this machine's id. The same text gives the same uids on other machines.
     tcp_timeout_s: TCP, once one side is past its handshake.
     handshake_timeout_s: TCP before that.
@@ -83,6 +87,9 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     most: Annotated[int, msgspec.Meta(ge=1024, le=1 << 28)] = 1 << 20
     local_nets: tuple[str, ...] = LOCAL_NETS
+    flow_key: tuple[Literal["vlan", "vni", "interface"], ...] = ()
+    progress_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 300.0
+    community_id_seed: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
     uid_key: str | None = None
     tcp_timeout_s: Seconds = 300.0
     handshake_timeout_s: Seconds = 60.0
@@ -138,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: Literal["packets", "rates"] = "packets"
     filter: str = ""
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    records: tuple[Literal["packet", "conn", "tunnel", "rate", "weird", "cost"], ...] = ("packet",)
+    records: tuple[Literal["packet", "conn", "conn_long", "tunnel", "rate", "weird", "cost"], ...] = ("packet",)
     bpf_stats: bool = True
     user: str | None = None
     flows: FlowsSettings = FlowsSettings()
@@ -153,7 +160,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
         if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
-        of_flows = {"conn", "tunnel"} & set(self.records)
+        of_flows = {"conn", "conn_long", "tunnel"} & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn or tunnel then')
         if of_flows and "packet" in self.records and self.sample > 1:

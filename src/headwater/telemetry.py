@@ -2,7 +2,7 @@
 
 packets: seen = duplicate_hook + filtered + in_flow + as_row + sampled_out + counted_only + Σ dropped{place, reason}
 records: made = acked + spooled + queued + Σ dropped{place, reason}, up to the ring and for each sink
-flows:   given = in_flow + no_flow + fragment + sampled_out + Σ dropped{place, reason}, of packets and what carries them
+flows:   given = in_flow + no_flow + fragment + damaged + sampled_out + Σ dropped{place, reason}, of packets and what carries them
 
 `queued` are rows that wait in memory: none at the end. Other terms (octets, segments, consumed) are told beside a sum and belong to none.
 """
@@ -17,7 +17,7 @@ FATES = ("as_row", "filtered", "sampled_out", "counted_only")
 """Of packets that a source has read."""
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "as_row", "sampled_out", "counted_only", "dropped")
 RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
-FLOW_TERMS = ("in_flow", "no_flow", "fragment", "sampled_out", "dropped")
+FLOW_TERMS = ("in_flow", "no_flow", "fragment", "damaged", "sampled_out", "dropped")
 _PARTS: Mapping[LedgerName, tuple[str, ...]] = {"packets": PACKET_TERMS, "records": RECORD_TERMS, "flows": FLOW_TERMS}
 _WHOLE: Mapping[LedgerName, str] = {"packets": "seen", "records": "made", "flows": "given"}
 

@@ -20,7 +20,7 @@ from headwater.records import PACKET, Batch
 A, B = "10.0.0.1", "10.0.0.2"
 A6, B6 = "2001:db8::1", "2001:db8::2"
 ENDS = ((A, 40_000), (B, 50_000))
-FATES = ("in_flow", "no_flow", "fragments", "sampled_out", "no_memory")
+FATES = ("in_flow", "no_flow", "fragments", "damaged", "sampled_out", "no_memory")
 SAYS = st.builds(
     Step, SIDES, st.sampled_from(("ack", "data", "old", "half", "again", "alive", "zero")), st.integers(1, 3000), st.sampled_from(LATER)
 )

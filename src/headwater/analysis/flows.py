@@ -1,4 +1,4 @@
-"""Flows of packets that reach user space, as rows of the record `conn` when they end (native/flows.c, bpf/flow.h)."""
+"""Flows of packets that reach user space: rows of `conn` when they end, of `conn_long` while they go on (native/flows.c, bpf/flow.h)."""
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.filters import sample_below
-from headwater.records import CONN, TUNNEL, Batch, Drop
+from headwater.records import CONN, CONN_LONG, ENUMS, TUNNEL, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, place_reason
 from headwater.telemetry import Entry, Ledger
 
@@ -41,7 +41,8 @@ class FlowSettings:
     """How flows are kept. `most` at a time, of which one in `sample` is kept at all; `timeouts_s` that differ from Zeek's, by their names.
 
     `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids. `community_id_seed` is what all who
-    compare community ids have agreed on.
+    compare community ids have agreed on. `flow_key` is what keeps flows apart besides endpoints: names of enum hw_flow_apart. Each
+    `progress_s` those that go on are rows of `conn_long`; 0 is never.
     """
 
     secret: bytes
@@ -50,6 +51,8 @@ class FlowSettings:
     local_nets: Sequence[str] = LOCAL_NETS
     timeouts_s: Mapping[str, float] = field(default_factory=dict)
     community_id_seed: int = 0
+    flow_key: Sequence[str] = ()
+    progress_s: float = 0.0
 
     def packed(self) -> Any:
         """A struct hw_flow_settings."""
@@ -57,6 +60,8 @@ class FlowSettings:
         row["secret"] = np.frombuffer(self.secret, "<u8")
         row["most"] = self.most
         row["community_id_seed"] = self.community_id_seed
+        row["progress"] = round(self.progress_s * 1e9)
+        row["apart"] = sum(bit for bit, name in ENUMS["hw_flow_apart"].items() if name in self.flow_key)
         row["sample_below"] = sample_below(self.sample)
         for name, seconds in {**TIMEOUTS_S, **self.timeouts_s}.items():
             row[name] = round(seconds * 1e9)
@@ -88,9 +93,11 @@ class Flows:
         self._live = live
         self._flows = ffi.gc(flows, lib.hw_flows_free)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
+        self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
         self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
         self._found = ffi.new("struct hw_found *")
         self._found.conns = ffi.cast("void *", self._conns.ctypes.data)
+        self._found.longs = ffi.cast("void *", self._longs.ctypes.data)
         self._found.tunnels = ffi.cast("void *", self._tunnels.ctypes.data)
         self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
         self._given: Mapping[int, str] = {}
@@ -122,7 +129,7 @@ class Flows:
         """Live, those that have been silent too long at that time (nanoseconds)."""
         while self._live:
             lib.hw_flows_expire(self._flows, now, self._found)
-            if not self._found.conn_count + self._found.tunnel_count:
+            if not self._found.conn_count + self._found.long_count + self._found.tunnel_count:
                 break
             yield from self._batches()
         self._note()
@@ -156,6 +163,7 @@ class Flows:
             "in_flow": counts.in_flow,
             "no_flow": counts.no_flow,
             "fragment": counts.fragments,
+            "damaged": counts.damaged,
             "sampled_out": counts.sampled_out,
             "begun": counts.begun,
             "ended": counts.ended,
@@ -170,5 +178,7 @@ class Flows:
     def _batches(self) -> Iterator[Batch]:
         if count := self._found.conn_count:
             yield Batch(CONN, self._conns[:count], self._interfaces, borrowed=True)
+        if count := self._found.long_count:
+            yield Batch(CONN_LONG, self._longs[:count], self._interfaces, borrowed=True)
         if count := self._found.tunnel_count:
             yield Batch(TUNNEL, self._tunnels[:count], self._interfaces, borrowed=True)

@@ -163,7 +163,7 @@ def cli() -> None:
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["packet", "conn", "tunnel", "rate", "weird", "cost"]),
+    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "rate", "weird", "cost"]),
     help="What to write (default: packet).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -229,10 +229,11 @@ def run(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["conn", "packet", "tunnel", "weird"]),
+    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "weird"]),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
+@click.option("--checksums", is_flag=True, help="Verify checksums: a packet whose checksum is wrong is a weird, and of no flow a part.")
 @click.option("--extra", is_flag=True, help="With --format zeek and zeek-json: our columns too, behind Zeek's fields.")
 def read(
     files: tuple[str, ...],
@@ -241,6 +242,7 @@ def read(
     records: tuple[str, ...],
     format_: str | None,
     extra: bool,
+    checksums: bool,
     packets: str | None,
     cut: str | None,
     **flags: Any,
@@ -255,7 +257,7 @@ def read(
     changes = {"directory": output, "format": None if as_table else format_}
     given = {key: value for key, value in changes.items() if value is not None}
     settings = config.override(settings, "the command line", output={**_builtins(settings.output), **given} if given else None, **flags)
-    offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra)
+    offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra, checksums=checksums)
 
 
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")

@@ -8,15 +8,15 @@ from headwater.records import ENUMS, Batch
 
 _COLUMNS = "ts id.orig_h id.orig_p id.resp_h id.resp_p proto ip_proto conn_state duration orig_bytes resp_bytes orig_pkts resp_pkts".split()
 _UNITS = "KMGTPE"
-_FIXED = 15 + 5 + 6 + 8 + 7 + 7 + 7  # cells of what is not an end, with the spaces between
-_LEAST_END, _MOST_END = 15, 45  # cells
+_FIXED = 15 + 6 + 6 + 8 + 7 + 7 + 7  # cells of what is not an end, with the spaces between
+_LEAST_END, _MOST_END = 15, 47  # cells
 _PORTS = {1, 2}  # transports whose ports are ports: TCP and UDP
 
 
 def heading(width: int | None) -> str:
     """What stands above the columns."""
     end = _end(width)
-    return f"{'time':<15} {'proto':<5} {'originator':<{end}} {'responder':<{end}} {'state':<6} {'lasted':>8} {'sent':>7} {'got':>7} history"
+    return f"{'time':<15} {'proto':<6} {'originator':<{end}} {'responder':<{end}} {'state':<6} {'lasted':>8} {'sent':>7} {'got':>7} history"
 
 
 def lines(batch: Batch, width: int | None) -> Iterator[str]:
@@ -30,7 +30,7 @@ def lines(batch: Batch, width: int | None) -> Iterator[str]:
         ports = (orig_p, resp_p) if proto in _PORTS else ("", "")
         cells = [
             f"{clock(ts):<15}",
-            f"{names.protocol(ip_proto):<5.5}",
+            f"{names.protocol(ip_proto):<6.6}",
             f"{_at(orig, ports[0]):<{end}}",
             f"{_at(resp, ports[1]):<{end}}",
             f"{ENUMS['hw_conn_state'].get(state, '?'):<6}",

@@ -161,6 +161,7 @@ def read(
     as_table: bool = False,
     packets: WhereTo | None = None,
     extra: bool = False,
+    checksums: bool = False,
 ) -> None:
     """Read `files` in turn; of the settings, filter, sample, flows and output apply. Without `records`, flows are asked for, and in a
     directory what else there is. Raises ConfigError, and SourceError or SinkError after everything before it is written.
@@ -189,6 +190,7 @@ def read(
             sample=1 if of_flows else settings.sample,
             packets=file,
             carriers=of_flows,
+            checksums=checksums,
         )
         for path, name in zip(files, _names(files), strict=True)
     ]

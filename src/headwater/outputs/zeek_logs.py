@@ -64,6 +64,7 @@ LOGS: dict[str, dict[str, str]] = {
         "source": "string",
     },
 }
+LOGS["conn_long"] = LOGS["conn"]  # as the package zeek-long-connections has it
 """By record: the fields, and Zeek's types. Those of conn are Zeek's own and of its policies community-id, vlan and mac logging."""
 
 OURS = {"id.orig_h": "src", "id.orig_p": "sport", "id.resp_h": "dst", "id.resp_p": "dport"}

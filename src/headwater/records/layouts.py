@@ -67,6 +67,7 @@ WEIRD: Record = record(
 CONN: Record = record(
     "conn", SCHEMA.structs["hw_conn"], dtype(SCHEMA.structs["hw_conn"]), ENUMS, {name: bit for bit, name in ENUMS["hw_conn_has"].items()}
 )
+CONN_LONG: Record = Record("conn_long", CONN.columns, CONN.dtype)
 TUNNEL: Record = record("tunnel", SCHEMA.structs["hw_tunnel_row"], dtype(SCHEMA.structs["hw_tunnel_row"]), ENUMS, {})
 FLOW_SETTINGS: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_settings"])
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])

@@ -40,7 +40,7 @@ TYPEDEFS = {
     "hw_community_id": Kind.COMMUNITY_ID,
     "hw_letters": Kind.LETTERS,
 }
-ABSENT_WHEN_ZERO = {"hw_weird", "hw_hook", "hw_direction", "hw_tunnel", "hw_arp_operation", "hw_hops"}  # whose 0 says that there is none
+ABSENT_WHEN_ZERO = {"hw_weird", "hw_hook", "hw_direction", "hw_tunnel", "hw_arp_operation", "hw_hops", "hw_conn_end"}  # whose 0 says that there is none
 
 
 @dataclass(frozen=True)

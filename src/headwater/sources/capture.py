@@ -29,7 +29,8 @@ class Capture:
     `path` is a file, a FIFO, or `-` for standard input; `name`, what it is called in messages, rows and the ledger (the file's name
     unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
-    keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it.
+    keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it;
+    with `checksums`, wrong ones are weirds.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Capture:
         sample: int = 1,
         packets: PacketWriter | None = None,
         carriers: bool = False,
+        checksums: bool = False,
     ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self.lost_before = 0
@@ -54,6 +56,7 @@ class Capture:
         self._sample = sample
         self._packets = packets
         self._wants_carriers = carriers
+        self._checksums = checksums
         self._carriers = self._made_carriers = 0  # until the last batch, and until now
         self._stopped = False
         self._fd = -1
@@ -88,6 +91,8 @@ class Capture:
         self._choose()
         if self._wants_carriers:
             lib.hw_capture_carry(self._decoder)
+        if self._checksums:
+            lib.hw_capture_verify(self._decoder)
         if self._packets:
             lib.hw_capture_write(self._decoder, self._packets.memory, self._unnamed)
         self._before = self._ledger.totals()
