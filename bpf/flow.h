@@ -196,8 +196,6 @@ HW_INLINE enum hw_conn_end hw_flow_end(const struct hw_flow *flow, enum hw_conn_
 		return HW_CONN_END_icmp_error;
 	if (why != HW_CONN_END_timeout)
 		return why;
-	if (orig->closed || resp->closed)
-		return HW_CONN_END_linger;
 	if (flow->proto == HW_PROTO_TCP && flow->marks & HW_FLOW_attempt && resp->state == HW_TCP_inactive)
 		return HW_CONN_END_attempt;
 	return HW_CONN_END_timeout;

@@ -71,6 +71,9 @@ struct hw_parser {
 	__u32 headers;	 /* where the innermost payload begins; 0: not known, or headers may be in it */
 	struct hw_packet row;
 	__u8 window[HW_WINDOW]; /* behind the row, so that a filter may load words from its last octets */
+	__u32 carries;		/* whether rows of what carries the packet are wanted */
+	__u32 carrier_count;
+	struct hw_packet carriers[HW_MAX_TUNNELS]; /* the outermost first; each of 0 segments, and with the tunnel that it carries */
 };
 
 /* Parts of the row, by their first members: a tunnel begins anew with `inner`; `rare` is written only where `has` tells of it. */
@@ -97,6 +100,7 @@ HW_INLINE void hw_begin(struct hw_parser *p)
 	p->at = 0;
 	p->l4_length = 0;
 	p->headers = 0;
+	p->carrier_count = 0;
 	p->row.segments = 1;
 }
 
@@ -187,10 +191,23 @@ HW_INLINE int hw_is_ip(struct hw_parser *p)
 	return ip && (ip[0] >> 4 == 4 || ip[0] >> 4 == 6);
 }
 
+/* The row until now is that of a carrier, which stands for no packet of its own. */
+HW_INLINE void hw_keep_carrier(struct hw_parser *p, enum hw_tunnel tunnel)
+{
+	__u32 at = p->carrier_count;
+
+	HW_OPAQUE(at);
+	if (at >= HW_MAX_TUNNELS)
+		return;
+	p->carriers[at] = p->row;
+	p->carriers[at].tunnel = tunnel;
+	p->carriers[at].segments = 0;
+	p->carrier_count = at + 1;
+}
+
 /*
  * Go into what a tunnel carries: the first IP header's tuple becomes the outer one, and the row begins anew with the inner packet. `id` is
- * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep. Who includes this may look at the packet that is
- * the carrier before it is gone: HW_ENTERING.
+ * below 0 if the tunnel has none. Returns `next`, or nothing where tunnels are too deep.
  */
 HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int next)
 {
@@ -200,9 +217,8 @@ HW_INLINE int hw_enter(struct hw_parser *p, enum hw_tunnel tunnel, __s64 id, int
 		hw_weird(p, HW_WEIRD_exceeded_tunnel_max_depth);
 		return HW_NEXT_nothing;
 	}
-#ifdef HW_ENTERING
-	HW_ENTERING(p, tunnel);
-#endif
+	if (p->carries && row->has & HW_HAS_ip)
+		hw_keep_carrier(p, tunnel);
 	if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer)) {
 		hw_copy_addr(row->outer_src, row->src);
 		hw_copy_addr(row->outer_dst, row->dst);

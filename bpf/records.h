@@ -425,7 +425,6 @@ enum hw_conn_end {
 	HW_CONN_END_none,	/* it is not */
 	HW_CONN_END_fin,	/* both sides have sent a FIN */
 	HW_CONN_END_rst,	/* one has sent a RST */
-	HW_CONN_END_linger,	/* one has sent a FIN, and nothing came for linger_timeout_s */
 	HW_CONN_END_attempt,	/* nobody answered its SYN within attempt_timeout_s */
 	HW_CONN_END_timeout,	/* nothing came for the time that its protocol is allowed */
 	HW_CONN_END_icmp_error, /* what was last heard of it was an ICMP error: ended_by is that one's flow */
@@ -590,6 +589,8 @@ struct hw_control {
 	volatile __u32 second;	     /* which half of the rates is counted into; the other is read meanwhile */
 	volatile __u32 rates_only;   /* 1: no packet becomes a row */
 	__u32 cpus;		     /* whose rates there is room for */
+	__u32 carries;		     /* 1: what carries a tunnelled packet is a row before it */
+	__u32 unused;
 	struct hw_filter filters[2];
 };
 
@@ -601,6 +602,7 @@ struct hw_counters {
 	__u64 octets;
 	__u64 segments;
 	__u64 as_row;
+	__u64 carriers; /* rows of what carries packets, in addition */
 	__u64 filtered;
 	__u64 sampled_out;
 	__u64 counted_only;

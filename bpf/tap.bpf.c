@@ -74,6 +74,7 @@ HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_dire
 	p->row.segments = segments;
 	p->row.hook = hook;
 	p->row.direction = direction;
+	p->carries = hw_control.carries;
 	if (tag)
 		hw_vlan(&p->row, skb->vlan_tci);
 	hw_parse(p, counters->starts_with_ip ? HW_START_ip : HW_START_ethernet);
@@ -81,7 +82,7 @@ HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_dire
 	p->row.captured += tag;
 	hw_count_rate(&p->row);
 	if (hw_wanted(p, counters))
-		hw_emit(p, counters);
+		hw_put(p, counters);
 	return TC_ACT_UNSPEC;
 }
 

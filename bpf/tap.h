@@ -148,6 +148,37 @@ HW_INLINE void hw_emit(struct hw_parser *p, struct hw_counters *counters)
 	counters->as_row++;
 }
 
+/* What carries the packet first. Where there is no room for all of them the packet is lost. */
+HW_INLINE void hw_emit_carriers(struct hw_parser *p, struct hw_counters *counters)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), i;
+	struct hw_packet *slot;
+	void *ring;
+
+	ring = bpf_map_lookup_elem(&hw_packet_rings, &cpu);
+	for (i = 0; ring && i < HW_MAX_TUNNELS && i < p->carrier_count; i++) {
+		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
+		if (!slot)
+			break;
+		*slot = p->carriers[i];
+		bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
+		counters->carriers++;
+	}
+	if (i < p->carrier_count)
+		counters->dropped[HW_DROP_ringbuf__full]++;
+	else
+		hw_emit(p, counters);
+}
+
+/* The packet becomes a row. */
+HW_INLINE void hw_put(struct hw_parser *p, struct hw_counters *counters)
+{
+	if (p->carrier_count)
+		hw_emit_carriers(p, counters);
+	else
+		hw_emit(p, counters);
+}
+
 HW_INLINE void hw_copy_block(__u8 *to, const void *from)
 {
 	__u64 *words = (__u64 *)to;

@@ -35,6 +35,7 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	p->row.captured = length;
 	p->row.hook = HW_HOOK_xdp;
 	p->row.direction = HW_DIRECTION_in;
+	p->carries = hw_control.carries;
 	tag = hw_metadata(ctx, &p->row);
 	hw_parse(p, HW_START_ethernet);
 	p->row.length += tag; /* after the parser, whose offsets are those of the frame without the tag */
@@ -42,7 +43,7 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	counters->octets += tag;
 	hw_count_rate(&p->row);
 	if (hw_wanted(p, counters))
-		hw_emit(p, counters);
+		hw_put(p, counters);
 	counters->consumed += consume;
 	return 1;
 }

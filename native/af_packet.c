@@ -312,17 +312,20 @@ size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_
 {
 	const struct tpacket3_hdr *packet;
 	socklen_t size = sizeof(int);
-	size_t made = 0, seen;
+	size_t made = 0, kept = 0, seen, most = a->parser.carries ? HW_MOST_ROWS : 1;
 	int ignored;
 
-	for (seen = 0; made < capacity && seen < MOST_AT_ONCE && !full(a) && (a->left || begin_block(a)); seen++) {
+	for (seen = 0; made + most <= capacity && seen < MOST_AT_ONCE && !full(a) && (a->left || begin_block(a)); seen++) {
 		packet = (const struct tpacket3_hdr *)a->next;
 		parse(a, packet, mtu);
 		hw_rollup_add(rates, &a->parser.row, 0, 1, 1, 0);
 		if (a->writer)
 			hw_pcapng_writer_received(a->writer, a->number);
 		if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only)) {
+			for (uint32_t i = 0; i < a->parser.carrier_count; i++)
+				memcpy((uint8_t *)rows + made++ * stride, &a->parser.carriers[i], sizeof(a->parser.row));
 			memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
+			kept++;
 			if (a->writer)
 				put_whole(a, packet);
 		}
@@ -332,10 +335,16 @@ size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_
 		if (!--a->left)
 			release_block(a);
 	}
-	a->counts.as_row += made;
+	a->counts.as_row += kept;
+	a->counts.carriers += made - kept;
 	if (!made) /* an interface that went down is an error of the socket, which poll() tells until it is asked for */
 		getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &ignored, &size);
 	return made;
+}
+
+void hw_af_packet_carry(struct hw_af_packet *a)
+{
+	a->parser.carries = 1;
 }
 
 void hw_af_packet_choose(struct hw_af_packet *a, const void *filter, uint64_t sample_below, int rates_only)

@@ -10,8 +10,6 @@
 #include "../bpf/records.h"
 #include "capture.h"
 
-static void enter(struct hw_parser *parser, enum hw_tunnel tunnel);
-#define HW_ENTERING(p, tunnel) enter(p, tunnel) /* of packet.h */
 #include "../bpf/packet.h"
 #include "choice.h"
 #include "pcapng_writer.h"
@@ -21,25 +19,10 @@ struct whole {
 	struct hw_capture capture;
 	struct hw_parser parser;
 	struct hw_choice choice;
-	struct hw_packet carriers[HW_MAX_TUNNELS]; /* of the packet that is parsed, the outermost first */
-	uint32_t carrier_count;
-	int carries;  /* whether carriers are rows too, */
-	int verifies; /* and wrong checksums weirds */
+	int verifies; /* whether wrong checksums are weirds */
 };
 
-_Static_assert(HW_CAPTURE_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
-
-/* A tunnel is entered: what carries it stands for no packet of its own, and tells what it carries. */
-static void enter(struct hw_parser *parser, enum hw_tunnel tunnel)
-{
-	struct whole *whole = (struct whole *)((char *)parser - offsetof(struct whole, parser));
-
-	if (!whole->carries || !(parser->row.has & HW_HAS_ip))
-		return;
-	whole->carriers[whole->carrier_count] = parser->row;
-	whole->carriers[whole->carrier_count].tunnel = tunnel;
-	whole->carriers[whole->carrier_count++].segments = 0;
-}
+_Static_assert(HW_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
 
 struct hw_capture *hw_capture_new(void)
 {
@@ -144,7 +127,7 @@ enum hw_capture_status hw_capture_described(struct hw_capture *capture)
 
 void hw_capture_carry(struct hw_capture *capture)
 {
-	((struct whole *)capture)->carries = 1;
+	capture->parser->carries = 1;
 }
 
 void hw_capture_verify(struct hw_capture *capture)
@@ -154,7 +137,7 @@ void hw_capture_verify(struct hw_capture *capture)
 
 bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
 {
-	uint32_t most = ((const struct whole *)capture)->carries ? HW_CAPTURE_MOST_ROWS : 1;
+	uint32_t most = ((const struct whole *)capture)->carries ? HW_MOST_ROWS : 1;
 
 	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
 }
@@ -186,7 +169,6 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	struct hw_parser *parser = capture->parser;
 	enum hw_weird wrong;
 
-	whole->carrier_count = 0;
 	parser->have = record->captured < HW_WINDOW ? record->captured : HW_WINDOW;
 	memcpy(parser->window, record->frame, parser->have);
 	hw_begin(parser);
@@ -217,11 +199,11 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 
 		hw_pcapng_writer_put(capture->writer, interface->written, &packet);
 	}
-	for (uint32_t i = 0; i < whole->carrier_count; i++) {
-		whole->carriers[i].interface = index;
-		feed_row(feed, &whole->carriers[i]);
+	for (uint32_t i = 0; i < parser->carrier_count; i++) {
+		parser->carriers[i].interface = index;
+		feed_row(feed, &parser->carriers[i]);
 	}
-	capture->counts.carriers += whole->carrier_count;
+	capture->counts.carriers += parser->carrier_count;
 	feed_row(feed, &parser->row);
 	capture->counts.as_row++;
 }

@@ -26,6 +26,7 @@ struct hw_flows {
 	size_t local_count;
 	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
+	uint64_t carrier_ts; /* of one packet they have one time; live, a packet may be lost whose carriers are not */
 	uint32_t interface; /* our number of that which a batch calls 0 */
 	uint32_t ending;    /* where hw_flows_end() goes on, */
 	uint32_t reporting; /* and report() */
@@ -405,6 +406,9 @@ static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
 	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row) : HW_NOBODY;
 	struct carrier *carrier;
 
+	if (row->ts != flows->carrier_ts)
+		flows->carrier_count = 0;
+	flows->carrier_ts = row->ts;
 	flows->counts.no_flow += !(row->has & HW_HAS_ports);
 	if (!by_flow)
 		flow = carry_ip(flows, row);
@@ -422,7 +426,7 @@ static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
 {
 	uint32_t flow = take(flows, row);
 
-	if (flow != HW_NOBODY && flows->carrier_count)
+	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
 	flows->carrier_count = 0;
 }

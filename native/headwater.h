@@ -57,6 +57,8 @@ size_t hw_weirds_add(struct hw_weirds *, const void *rows, size_t stride, size_t
 /* The rows for the rest of the last second. */
 size_t hw_weirds_end(struct hw_weirds *, void *into);
 
+enum { HW_MOST_ROWS = 5 }; /* of one packet: its own, and those of its carriers */
+
 /* -- flows.c: packets to flows ---------------------------------------------------------------------------------------------- */
 
 enum { HW_CONNS_ROOM = 4096 }; /* rows of each kind that there is room for */
@@ -140,7 +142,6 @@ uint64_t hw_pcapng_writer_written(const struct hw_pcapng_writer *);
 /* -- capture.c, pcap.c, pcapng.c: captures to rows -------------------------------------------------------------------------- */
 
 enum { HW_CAPTURE_LARGEST = 2097152 }; /* octets: what is decoded lies in one piece, and no piece is larger than this */
-enum { HW_CAPTURE_MOST_ROWS = 5 };     /* of one packet: its own, and those of its carriers */
 
 enum hw_capture_status {
 	HW_CAPTURE_more,      /* all of data that forms whole blocks is read: give what follows `consumed` and more behind it */
@@ -188,6 +189,7 @@ void hw_capture_counts_of(const struct hw_capture *, struct hw_capture_counts *i
 struct hw_af_packet_counts {
 	uint64_t seen; /* tp_packets: what the kernel offered, dropped ones included */
 	uint64_t as_row;
+	uint64_t carriers; /* rows of what carries packets, in addition */
 	uint64_t filtered;
 	uint64_t sampled_out;
 	uint64_t counted_only;
@@ -208,6 +210,8 @@ int hw_af_packet_give_back(struct hw_af_packet *); /* close all but the socket, 
 int hw_af_packet_fd(const struct hw_af_packet *);
 /* Packets that become rows go to `writer` as well, as its interface `number`. Not while a read is under way. */
 void hw_af_packet_write(struct hw_af_packet *, struct hw_pcapng_writer *, uint32_t number);
+/* As hw_capture_carry; before it is started. */
+void hw_af_packet_carry(struct hw_af_packet *);
 /* As hw_capture_choose. Not while a read is under way. */
 void hw_af_packet_choose(struct hw_af_packet *, const void *filter, uint64_t sample_below, int rates_only);
 /* 0 once the interface was deleted or left this network namespace: nothing will come any more. */

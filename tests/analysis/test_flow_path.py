@@ -135,7 +135,9 @@ def test_a_handshake_begins_with_the_first_syn() -> None:
 
 # -- lost, again, late --------------------------------------------------------------------------------------------------------------
 
-FATES = ("whole", "whole", "whole", "twice", "lost before here", "lost behind here", "overtaken")
+AFTER = {"overtaken": 100, "twice": 200, "lost before here": TRIP + 2 * TICK, "lost behind here": TRIP + 2 * TICK}
+"""How long after the flight's last segment what is late, or comes again, is seen; nanoseconds."""
+FATES = ("whole", "whole", *AFTER)
 
 
 @settings(max_examples=200, deadline=None)
@@ -146,29 +148,23 @@ def test_what_is_sent_again_and_what_comes_late_is_counted(flights: list[tuple[l
     at = seen.shake_hands()
     again = late = octets = 0
     for fates, size in flights:
-        begin, later = seen.next[1], []
+        begin, later, last = seen.next[1], [], len(fates) * 1000
         for number, fate in enumerate([*fates, "whole"]):  # something comes behind each hole
             place = begin + number * size
-            ts = at + number * 1000
-            if fate == "lost before here":
+            if fate in ("lost before here", "overtaken"):
                 seen.next[1] += size
-                later.append((place, TRIP + number * 1000))
-                continue
-            if fate == "overtaken":
-                seen.next[1] += size
-                later.append((place, len(fates) * 1000 + 500 + number))
-                continue
-            seen.send(ts, 1, ACK, size)
-            if fate in ("twice", "lost behind here"):
-                later.append((place, (TRIP if fate == "lost behind here" else len(fates) * 1000 + 600) + number * 1000))
+            else:
+                seen.send(at + number * 1000, 1, ACK, size)
+            if fate != "whole":
+                later.append((place, last + AFTER[fate] + number))
         for place, after in sorted(later, key=lambda one: one[1]):
             seen.send(at + after, 1, ACK, size, back=seen.next[1] - place)
+            last = after
         late += fates.count("overtaken")
         again += len(later) - fates.count("overtaken")
         octets += (len(later) - fates.count("overtaken")) * size
-        at += 3 * TRIP
-        seen.send(at, 0)
-        at += TRIP
+        seen.send(at + last + TO_A, 0)
+        at += last + 2 * TRIP
     row = seen.conn()
     assert told(row, "retransmits", "retransmitted_bytes", "out_of_order") == [0, 0, 0, again, octets, late]
 
@@ -269,7 +265,7 @@ def much_later(packet: Packet, seconds: int = 400) -> Packet:
         ((), "stopped"),
         ((much_later(HELLO[0]),), "timeout"),
         ((HELLO[1]._replace(ts=START + 2, flags=RST | ACK, seq=10),), "rst"),
-        ((HELLO[0]._replace(ts=START + 2, flags=FIN | ACK, seq=2, ack=10), much_later(HELLO[0])), "linger"),
+        ((HELLO[0]._replace(ts=START + 2, flags=FIN | ACK, seq=2, ack=10), much_later(HELLO[0])), "timeout"),
         (
             (
                 HELLO[0]._replace(ts=START + 2, flags=FIN | ACK, seq=2, ack=10),

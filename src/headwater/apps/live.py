@@ -135,6 +135,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
             filter=settings.packets(),
             sample=1 if of_flows else settings.sample,
             rates_only=settings.detail == "rates",
+            carriers=of_flows,
             packets=packets,
             report=report,
         )
@@ -150,5 +151,6 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         filter=settings.packets(),
         sample=1 if of_flows else settings.sample,
         rates_only=settings.detail == "rates",
+        carriers=of_flows,
         report=report,
     )

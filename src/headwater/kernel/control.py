@@ -39,10 +39,11 @@ class Control:
         """Somebody reads: programs that outlive their process idle when this is 5 s ago (HW_HEARTBEAT_OLD)."""
         self._shared["heartbeat"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def begin(self, cpus: int, *, rates_only: bool) -> None:
-        """What does not change while programs run: the CPUs that hw_rates has room for, and whether packets become rows at all."""
+    def begin(self, cpus: int, *, rates_only: bool, carriers: bool) -> None:
+        """What does not change while programs run: the CPUs that hw_rates has room for, whether packets become rows at all, and carriers."""
         self._shared["cpus"] = cpus
         self._shared["rates_only"] = rates_only
+        self._shared["carries"] = carriers
 
     def next_second(self) -> int:
         """Let the programs count rates into the other half. The half that they counted into until now; after REST_S none writes to it."""

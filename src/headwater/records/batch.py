@@ -44,7 +44,10 @@ class Batch:
 
     def packets(self) -> "Batch":
         """The rows of packets without those of their carriers."""
-        return self.where(self.rows["segments"] != 0) if self.carriers else self
+        if not self.carriers:
+            return self
+        packets = self.rows["segments"] != 0
+        return self if packets.all() else self.where(packets)
 
     def where(self, mask: np.ndarray[Any, np.dtype[np.bool_ | np.intp]]) -> "Batch":
         """The rows that `mask` (a bool for each, or their indices) keeps, in memory of their own."""

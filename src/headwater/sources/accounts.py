@@ -51,8 +51,8 @@ class Accounts:
         self._missed[name] += packets
 
     def rows(self) -> int:
-        """How many packets became rows."""
-        return sum(int(counts["as_row"]) for _, counts in self._each())
+        """How many rows there are: of packets, and of what carries them."""
+        return sum(int(counts["as_row"] + counts["carriers"]) for _, counts in self._each())
 
     def entries(self, reader: str, rows_read: int, *, ended: bool) -> dict[Entry, int]:
         """For the ledger. While packets come, `seen` is of those whose fate is known; when all has `ended` it is the programs' own."""
@@ -67,7 +67,7 @@ class Accounts:
             for (place, reason), number in dropped.items():
                 totals[Entry("packets", name, "dropped", place, reason)] += number
                 lost += number if place == "ringbuf" else 0
-            made += int(counts["as_row"])
+            made += int(counts["as_row"] + counts["carriers"])
         for name, number in self._missed.items():
             totals[Entry("packets", name, "seen")] += number
             totals[Entry("packets", name, "dropped", "nic", "not_attached")] += number

@@ -50,8 +50,8 @@ class AfPacket:
 
     `promiscuous` asks the card for frames that are addressed to others; each interface has `fanout` rings of `ring_bytes`, each for some of
     the CPUs. Of the packets that `filter` keeps, one in `sample` becomes a row, and goes whole to `packets`, for which there must be one
-    ring an interface; with `rates_only` none does. All packets are counted in
-    rates(). `report` is told, in a line, of what becomes of interfaces.
+    ring an interface; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. All packets are
+    counted in rates(). `report` is told, in a line, of what becomes of interfaces.
     """
 
     name = "af_packet"
@@ -67,6 +67,7 @@ class AfPacket:
         filter: Filter | None = None,
         sample: int = 1,
         rates_only: bool = False,
+        carriers: bool = False,
         packets: PacketWriter | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -79,6 +80,7 @@ class AfPacket:
         self._filter = filter
         self._sample = sample
         self._rates_only = rates_only
+        self._carriers = carriers
         self._packets = packets
         self._numbers: dict[tuple[str, int], int] = {}  # there, of interfaces by name and link type
         self._report = report
@@ -243,7 +245,7 @@ class AfPacket:
                 yield self._batch(self._rows[:made])
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
-        return Batch(PACKET, rows, self._interfaces, borrowed=True)
+        return Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers)
 
     def _finish(self, indices: list[int]) -> Iterator[Batch]:
         """Take nothing more for these rings, hand out what they hold, and close them."""
@@ -268,7 +270,7 @@ class AfPacket:
     def _begin(self, interface: Interface) -> None:
         whole = self._packets is not None and not self._packets.headers_only
         fanout = 1 if self._spare.are_limited else len(self._lanes)  # sockets of a fanout group cannot serve again
-        ring = PacketRings(interface, self._spare, self._ring_bytes, fanout, promiscuous=self._promiscuous, whole=whole)
+        ring = PacketRings(interface, self._spare, self._ring_bytes, fanout, promiscuous=self._promiscuous, whole=whole, carriers=self._carriers)
         self._describe(ring)
         self._ledger.note(interface.name, self.name)
         with self._alone():

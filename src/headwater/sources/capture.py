@@ -151,7 +151,7 @@ class Capture:
         rows, into = self._room()
         made, consumed = ffi.new("size_t *"), ffi.new("size_t *")
         filled = left = 0  # rows not handed out; octets not decoded
-        most = lib.HW_CAPTURE_MOST_ROWS if self._wants_carriers else 1  # of one packet
+        most = lib.HW_MOST_ROWS if self._wants_carriers else 1  # of one packet
         yielded = time.monotonic()
         problem = ""
         while not self._stopped and not problem:

@@ -20,7 +20,15 @@ class PacketRings:
     """The rings of one interface, `fanout` of them. `counts` are as of the last call of count(), since the interface has had this name."""
 
     def __init__(
-        self, interface: Interface, sockets: SpareSockets, ring_bytes: int, fanout: int, *, promiscuous: bool, whole: bool
+        self,
+        interface: Interface,
+        sockets: SpareSockets,
+        ring_bytes: int,
+        fanout: int,
+        *,
+        promiscuous: bool,
+        whole: bool,
+        carriers: bool,
     ) -> None:
         self.interface = interface
         self._sockets = sockets
@@ -33,6 +41,8 @@ class PacketRings:
                 first = self._rings[0] if ring != self._rings[0] else ffi.NULL
                 self._expect(lib.hw_af_packet_join(ring, first) == 0, ring_bytes)
             for ring in self._rings:
+                if carriers:
+                    lib.hw_af_packet_carry(ring)
                 self._expect(lib.hw_af_packet_start(ring, whole) == 0, ring_bytes)
         except BaseException:
             self.close()

@@ -47,7 +47,8 @@ class Tap:
     drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; with
     `metadata` the card is asked for the time, hash and VLAN tag that it has of a packet; `promiscuous` asks the card
     for everybody's frames. `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in
-    `sample` becomes a row; with `rates_only` none does. All packets are counted in rates().
+    `sample` becomes a row; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. All packets are
+    counted in rates().
     """
 
     name = "tap"
@@ -66,6 +67,7 @@ class Tap:
         filter: Filter | None = None,
         sample: int = 1,
         rates_only: bool = False,
+        carriers: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -75,6 +77,7 @@ class Tap:
         self._filter = filter
         self._sample = sample
         self._rates_only = rates_only
+        self._carriers = carriers
         self._rollup = Rollup()
         self._slots = np.empty((2, 0), RATE_SLOT)  # what the programs count rates in: two halves, a row for each CPU
         self._report = report
@@ -128,7 +131,7 @@ class Tap:
         self._accounts.open(self._object.map("hw_counts"))
         self._control = Control(self._object.map(".bss"))
         self._control.beat()
-        self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only)
+        self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only, carriers=self._carriers)
         self._slots = libbpf.shared(self._object.map("hw_rates"), RATE_SLOT, 2 * libbpf.possible_cpus() * RATE_SLOTS).reshape(2, -1)
         self._control.set_sampling(sample_below(self._sample))
         self.set_filter(self._filter)
@@ -235,13 +238,13 @@ class Tap:
         total = sum(len(rows) for _, rows in busy)
         self._rows_read += total
         if len(busy) > 1 and total <= SORTED_ROWS:
-            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces)
+            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces, carriers=self._carriers)
             for ring, rows in busy:
                 ring.release(len(rows))
             yield batch
             return
         for ring, rows in busy:
-            yield Batch(PACKET, rows, self._interfaces, borrowed=True)
+            yield Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers)
             ring.release(len(rows))
 
     def _drain(self) -> Iterator[Batch]:

@@ -1,0 +1,62 @@
+"""What carries a flow, live: through each rung of the ladder the same as from a capture of the same frames."""
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from encapsulations import MADE
+from frames import ethernet, udp
+from netns import FrameSender, Veth
+from watched import watching
+
+pytestmark = pytest.mark.kernel
+
+FRAMES = [made.frame for made in MADE if made.link_type == 1 and len(made.frame) <= 1500]
+NETS = ("192.0.2.", "10.1.", "2001:db8:", "fd00:")
+LATER = ethernet(udp("192.0.2.1", "192.0.2.2", 40000, 9, b"x" * 40), 0x0800)
+
+Flow = tuple[Any, ...]
+
+
+def capture(frames: Iterable[bytes], folder: Path) -> Path:
+    """Frames a millisecond apart, as a file."""
+    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)
+    packed = (struct.pack("<IIII", 1_700_000_000, at * 10**6, len(frame), len(frame)) + frame for at, frame in enumerate(frames))
+    path = folder / "sent.pcap"
+    path.write_bytes(head + b"".join(packed))
+    return path
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def told(conns: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapping[str, Any]]) -> dict[Flow, tuple[Any, ...]]:
+    """By flow: its packets and octets each way, and the ends of what carries it, in order."""
+    conns, tunnels = list(conns), list(tunnels)
+    ends = {row["uid"]: tuple(row[f"id.{name}"] for name in ("orig_h", "orig_p", "resp_h", "resp_p")) for row in [*tunnels, *conns]}
+    found: dict[Flow, tuple[Any, ...]] = {}
+    for row in conns:
+        parents = [ends[uid] for uid in row.get("tunnel_parents", "").split(",") if uid]
+        counts = [row[name] for name in ("orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes")]
+        if row["id.orig_h"].startswith(NETS):
+            found[(row["ip_proto"], *ends[row["uid"]])] = (*counts, parents)
+    return found
+
+
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "xdp", "af_packet"])
+def test_what_carries_flows_is_told_live(silent_veth: Veth, hook: str, tmp_path: Path) -> None:
+    near, far = silent_veth.near, silent_veth.far
+    with watching(far, tmp_path / "live", "conn", "--record", "tunnel", "--hook", hook) as live, FrameSender(near) as sender:
+        sender.send([*FRAMES, LATER])
+    into = tmp_path / "read"
+    command = [sys.executable, "-m", "headwater", "read", str(capture([*FRAMES, LATER], tmp_path)), "-o", str(into), "--record", "conn"]
+    subprocess.run([*command, "--record", "tunnel"], check=True, capture_output=True)
+    expected = told(rows(into / "conn.jsonl"), rows(into / "tunnel.jsonl"))
+    assert sum(bool(flow[-1]) for flow in expected.values()) >= 4, "some are carried"
+    assert told(live, rows(tmp_path / "live" / "tunnel.jsonl")) == expected
