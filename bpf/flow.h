@@ -151,7 +151,8 @@ HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 HW_INLINE void hw_flow_key_apart(const struct hw_packet *row, __u32 by, __u32 interface, struct hw_flow_key *key)
 {
 	if (by & HW_FLOW_APART_vlan)
-		key->apart[0] = (row->has & HW_HAS_vlan ? row->vlan + 1u : 0) | (row->has & HW_HAS_vlan_inner ? row->vlan_inner + 1u : 0) << 16;
+		key->apart[0] = (row->has & HW_HAS_vlan ? row->vlan + 1u : 0) | (row->has & HW_HAS_vlan_inner ? row->vlan_inner + 1u : 0)
+											<< 16;
 	if (by & HW_FLOW_APART_vni && row->has & HW_HAS_tunnel_id && row->tunnel != HW_TUNNEL_gtp && row->tunnel != HW_TUNNEL_l2tp &&
 	    row->tunnel != HW_TUNNEL_pptp) /* there each receiver has its own number */
 		key->apart[1] = row->tunnel_id + 1;

@@ -127,7 +127,7 @@ struct hw_flow {
 	hw_ktime first;
 	hw_ktime last; /* see `duration` in docs/records.md */
 	__u32 seen;    /* enum hw_seen */
-	__u16 marks;	  /* enum hw_flow_mark */
+	__u16 marks;   /* enum hw_flow_mark */
 	__u8 proto;
 	__u8 history_length;
 	struct hw_side sides[2];

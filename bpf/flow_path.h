@@ -63,7 +63,8 @@ HW_INLINE void hw_path_acks(struct hw_flow *flow, int which, const struct hw_pac
 	}
 	if (row->tcp_flags & HW_SYN)
 		return;
-	if (which == HW_ORIG && (flow->marks & (HW_FLOW_syn_ack | HW_FLOW_acked)) == HW_FLOW_syn_ack && (__s32)(row->ack - peer->first) > 0) {
+	if (which == HW_ORIG && (flow->marks & (HW_FLOW_syn_ack | HW_FLOW_acked)) == HW_FLOW_syn_ack &&
+	    (__s32)(row->ack - peer->first) > 0) {
 		flow->marks |= HW_FLOW_acked;
 		flow->handshaken = row->ts;
 	}

@@ -135,18 +135,28 @@ HW_INLINE __s32 hw_tcp_advance(struct hw_flow *flow, int which, const struct hw_
 	return ahead;
 }
 
+/* Two things of `size` octets change places, word by word: there is no room for either on a stack of 512 octets. */
+HW_INLINE void hw_swap(__u8 *one, __u8 *other, __u32 size)
+{
+	__u32 i;
+
+	for (i = 0; i < size; i += 8) {
+		__u64 word = HW_LOAD(__u64, one + i);
+
+		HW_STORE(__u64, one + i, HW_LOAD(__u64, other + i));
+		HW_STORE(__u64, other + i, word);
+	}
+}
+
 /* The sides change places: who seemed to answer had begun. */
 HW_INLINE void hw_flow_flip(struct hw_flow *flow)
 {
-	struct hw_side side = flow->sides[0];
-	struct hw_side_more more = flow->more[0];
 	__u16 marks = flow->marks & ~(HW_FLOW_orig_seen | HW_FLOW_resp_seen | HW_FLOW_partial);
 	__u8 mac[6];
 
-	flow->sides[0] = flow->sides[1];
-	flow->sides[1] = side;
-	flow->more[0] = flow->more[1];
-	flow->more[1] = more;
+	_Static_assert(sizeof(struct hw_side) % 8 == 0 && sizeof(struct hw_side_more) % 8 == 0, "words");
+	hw_swap((__u8 *)&flow->sides[0], (__u8 *)&flow->sides[1], sizeof(struct hw_side));
+	hw_swap((__u8 *)&flow->more[0], (__u8 *)&flow->more[1], sizeof(struct hw_side_more));
 	if (flow->marks & HW_FLOW_orig_seen)
 		marks |= HW_FLOW_resp_seen;
 	if (flow->marks & HW_FLOW_resp_seen)

@@ -16,6 +16,7 @@ struct hw_schema {
 	enum hw_packet_has packet_has;
 	enum hw_weird_has weird_has;
 	enum hw_conn_has conn_has;
+	enum hw_flow_apart apart;
 	enum hw_tunnel_action tunnel_action;
 	enum hw_transport transport;
 	enum hw_conn_state conn_state;

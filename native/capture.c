@@ -137,7 +137,7 @@ void hw_capture_verify(struct hw_capture *capture)
 
 bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
 {
-	uint32_t most = ((const struct whole *)capture)->carries ? HW_MOST_ROWS : 1;
+	uint32_t most = capture->parser->carries ? HW_MOST_ROWS : 1;
 
 	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
 }

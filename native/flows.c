@@ -27,11 +27,11 @@ struct hw_flows {
 	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
 	uint64_t carrier_ts; /* of one packet they have one time; live, a packet may be lost whose carriers are not */
-	uint32_t interface; /* our number of that which a batch calls 0 */
-	uint32_t ending;    /* where hw_flows_end() goes on, */
-	uint32_t reporting; /* and report() */
-	uint64_t report_at; /* the next time to tell of flows that go on */
-	uint32_t calm;	    /* times told since there was a packet */
+	uint32_t interface;  /* our number of that which a batch calls 0 */
+	uint32_t ending;     /* where hw_flows_end() goes on, */
+	uint32_t reporting;  /* and report() */
+	uint64_t report_at;  /* the next time to tell of flows that go on */
+	uint32_t calm;	     /* times told since there was a packet */
 	struct hw_flows_counts counts;
 	struct hw_found *found;
 };
@@ -185,7 +185,7 @@ static int report(struct hw_flows *flows, uint64_t now)
 			return 0;
 		entry->told = packets;
 		put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++)->progress =
-		    flows->report_at;
+			flows->report_at;
 	}
 	flows->reporting = 0;
 	flows->report_at += every;

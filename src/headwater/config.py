@@ -64,12 +64,12 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]
 
 
 class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Flows, which the records conn, conn_long and tunnel are made of. Times are of silence after which one is over; the defaults are Zeek's.
+    """Flows, of which the records conn, conn_long and tunnel are made. Times are of silence after which one is over; defaults are Zeek's.
 
-    most: flows at a time, about 600 octets each; a further one takes the place of one that nobody has answered, the oldest first.
+    most: flows at a time, about 700 octets each; a further one takes the place of one that nobody has answered, the oldest first.
     local_nets: addresses that local_orig and local_resp call local.
-    flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids), "vni"
-        (a tunnel's number, where it is the same both ways: VXLAN, Geneve, GRE, ERSPAN, NSH), "interface".
+    flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids),
+        "vni" (a tunnel's number, where it is the same both ways: VXLAN, Geneve, GRE, ERSPAN, NSH), "interface".
     progress_s: how often flows that go on are told of, as rows of the record conn_long; those that had packets since, and are as old.
     community_id_seed: what all who compare community ids have agreed on.
     uid_key: text that uids are made with; unset, it is this machine's id. The same text gives the same uids on other machines.

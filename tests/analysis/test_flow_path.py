@@ -220,7 +220,12 @@ def test_windows_that_are_full() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 255), st.integers(0, 63), st.integers(0, 3)), min_size=1, max_size=12))
 def test_marks_of_packets(marks: list[tuple[int, int, int, int]]) -> None:
-    made = rows([Packet(START + i, *(ENDS[s][0] for s in (side, 1 - side)), UDP, *(ENDS[s][1] for s in (side, 1 - side))) for i, (side, *_) in enumerate(marks)])
+    made = rows(
+        [
+            Packet(START + i, *(ENDS[s][0] for s in (side, 1 - side)), UDP, *(ENDS[s][1] for s in (side, 1 - side)))
+            for i, (side, *_) in enumerate(marks)
+        ]
+    )
     made["ttl"], made["dscp"], made["ecn"] = zip(*(mark[1:] for mark in marks), strict=True)
     (row,) = all_of(made)
     orig = int(bytes(row["id.orig_h"]) != mapped(A))
@@ -308,7 +313,7 @@ QUERY = Packet(START, A, B, UDP, 40_000, 4_000, 10)
 @pytest.mark.parametrize("about", [QUERY, HELLO[0]], ids=["udp", "tcp"])
 @pytest.mark.parametrize(("kind", "code"), [(3, 3), (11, 0)])
 def test_an_icmp_error_ends_a_flow(about: Packet, kind: int, code: int) -> None:
-    ended = all_of(np.concatenate([rows([about]), error(about, START + 5, kind, code)]))
+    ended = all_of(np.concatenate([rows([about]), error(about, START + 5, kind, code)], dtype=PACKET.dtype))
     blamed, by = (next(row for row in ended if row["ip_proto"] == proto) for proto in (about.proto, ICMP))
     assert named(blamed) == "icmp_error"
     assert bytes(blamed["ended_by"]) == bytes(by["uid"]) != bytes(12)
@@ -320,7 +325,7 @@ def test_an_icmp_error_ends_a_flow(about: Packet, kind: int, code: int) -> None:
 )
 def test_an_icmp_error_that_ends_nothing(kind: int, after: Iterable[Packet]) -> None:
     parts = [rows([QUERY]), error(QUERY, START + 5, kind, 1), *(rows([packet]) for packet in after)]
-    row = next(row for row in all_of(np.concatenate(parts)) if row["ip_proto"] == UDP)
+    row = next(row for row in all_of(np.concatenate(parts, dtype=PACKET.dtype)) if row["ip_proto"] == UDP)
     assert (named(row), bytes(row["ended_by"])) == ("stopped", bytes(12))
 
 
@@ -345,8 +350,8 @@ def test_flows_that_go_on_are_told_of() -> None:
     begin = START // (60 * SECOND) * 60 * SECOND
     made = rows([Packet(begin + second * SECOND, A, B, UDP, 40_000, 4_000, 10) for second in range(5, 305, 10)])
     longs, ended = progress(made, 60)
-    assert [(int(row["progress"]) - begin) // SECOND for row in longs] == [120, 180, 240, 300]
-    assert longs["orig_pkts"].tolist() == [12, 18, 24, 30]
+    assert [(int(row["progress"]) - begin) // SECOND for row in longs] == [120, 180, 240]
+    assert longs["orig_pkts"].tolist() == [12, 18, 24]
     assert not longs["end_reason"].any()
     assert (ended["orig_pkts"].tolist(), ended["progress"].tolist()) == ([30], [0])
     assert {bytes(uid) for uid in longs["uid"]} == {bytes(uid) for uid in ended["uid"]}
@@ -380,12 +385,13 @@ def test_progress_does_not_depend_on_batches(steps: list[tuple[int, int]], cuts:
 
 
 @pytest.mark.parametrize(
-    ("key", "column", "layer"), [("vlan", "vlan", "vlan"), ("vlan", "vlan_inner", "vlan_inner"), ("vni", "tunnel_id", "tunnel_id"), ("interface", "interface", "")]
+    ("key", "column", "layer"),
+    [("vlan", "vlan", "vlan"), ("vlan", "vlan_inner", "vlan_inner"), ("vni", "tunnel_id", "tunnel_id"), ("interface", "interface", "")],
 )
 def test_networks_with_the_same_addresses(key: str, column: str, layer: str) -> None:
     seen = Seen()
     seen.shake_hands()
-    made = np.concatenate([seen.rows(), seen.rows(), seen.rows()])
+    made = np.concatenate([seen.rows(), seen.rows(), seen.rows()], dtype=PACKET.dtype)
     made[column] = np.repeat([0, 1, 2], 3)
     made["has"] |= HAS.get(layer, 0)
     made["has"][:3] = seen.rows()["has"]

@@ -5,7 +5,6 @@ import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,22 @@ class Stream:
 
 
 def streams(capture: Path, scratch: Path) -> dict[int, Stream]:
-    command = ["tshark", "-r", str(capture), "-n", "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t", "-E", "aggregator=,", "-Y", "tcp"]
+    command = [
+        "tshark",
+        "-r",
+        str(capture),
+        "-n",
+        "-T",
+        "fields",
+        "-E",
+        "occurrence=a",
+        "-E",
+        "separator=/t",
+        "-E",
+        "aggregator=,",
+        "-Y",
+        "tcp",
+    ]
     command += ["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE"]
     for name in FIELDS:
         command += ["-e", name]
@@ -107,7 +121,9 @@ def pairs(scratch: Path) -> Iterator[tuple[Path, Any, Stream]]:
         by_ends = Counter(frozenset(stream.sides) for stream in theirs)
         rows = all_of(packets(capture)) if theirs else []
         mine = [row for row in rows if row["ip_proto"] == TCP]
-        ends = [frozenset(((bytes(row["id.orig_h"]), int(row["id.orig_p"])), (bytes(row["id.resp_h"]), int(row["id.resp_p"])))) for row in mine]
+        ends = [
+            frozenset(((bytes(row["id.orig_h"]), int(row["id.orig_p"])), (bytes(row["id.resp_h"]), int(row["id.resp_p"])))) for row in mine
+        ]
         counts = Counter(ends)
         of_ours = {end: row for end, row in zip(ends, mine, strict=True) if counts[end] == by_ends[end] == 1}
         for stream in theirs:

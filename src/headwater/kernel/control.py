@@ -40,7 +40,7 @@ class Control:
         self._shared["heartbeat"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def begin(self, cpus: int, *, rates_only: bool, carriers: bool) -> None:
-        """What does not change while programs run: the CPUs that hw_rates has room for, whether packets become rows at all, and carriers."""
+        """What does not change while programs run: the CPUs that hw_rates has room for, and whether packets and carriers become rows."""
         self._shared["cpus"] = cpus
         self._shared["rates_only"] = rates_only
         self._shared["carries"] = carriers

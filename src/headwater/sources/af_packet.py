@@ -270,7 +270,9 @@ class AfPacket:
     def _begin(self, interface: Interface) -> None:
         whole = self._packets is not None and not self._packets.headers_only
         fanout = 1 if self._spare.are_limited else len(self._lanes)  # sockets of a fanout group cannot serve again
-        ring = PacketRings(interface, self._spare, self._ring_bytes, fanout, promiscuous=self._promiscuous, whole=whole, carriers=self._carriers)
+        ring = PacketRings(
+            interface, self._spare, self._ring_bytes, fanout, promiscuous=self._promiscuous, whole=whole, carriers=self._carriers
+        )
         self._describe(ring)
         self._ledger.note(interface.name, self.name)
         with self._alone():

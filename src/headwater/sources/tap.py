@@ -47,8 +47,8 @@ class Tap:
     drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; with
     `metadata` the card is asked for the time, hash and VLAN tag that it has of a packet; `promiscuous` asks the card
     for everybody's frames. `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in
-    `sample` becomes a row; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. All packets are
-    counted in rates().
+    `sample` becomes a row; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. All packets
+    are counted in rates().
     """
 
     name = "tap"
