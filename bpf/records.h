@@ -530,8 +530,9 @@ struct hw_conn {
 	__u8 resp_dscp HW_IF(resp);		  /* of the responder's */
 	__u8 orig_dscp_last HW_IF(orig);	  /* and of its last */
 	__u8 resp_dscp_last HW_IF(resp);	  /* likewise */
-	hw_ecn_seen orig_ecn HW_IF(orig);	  /* ECN of the originator's packets, a bit for each seen: 1 not capable, 2 ECT(1), 4 ECT(0), 8 congestion experienced (RFC 3168) */
-	hw_ecn_seen resp_ecn HW_IF(resp);	  /* of the responder's */
+	hw_ecn_seen orig_ecn HW_IF(
+		orig); /* ECN of the originator's packets, a bit for each seen: 1 not capable, 2 ECT(1), 4 ECT(0), 8 congestion experienced (RFC 3168) */
+	hw_ecn_seen resp_ecn HW_IF(resp);   /* of the responder's */
 	hw_mac orig_l2_addr HW_IF(orig_l2); /* link-layer address of the originator's first packet, or its receiver's, seen from there */
 	hw_mac resp_l2_addr HW_IF(resp_l2); /* of the responder, likewise */
 	hw_letters history HW_IF(history);  /* what happened, a letter each, at most 40 */

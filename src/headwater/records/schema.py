@@ -92,7 +92,8 @@ class Record:
 FILE_ORDER = (
     "ts name uid id.orig_h id.orig_p id.resp_h id.resp_p interface hook direction length captured l2_src l2_dst ethertype vlan "
     "vlan_inner inner_vlan mpls_label pppoe_session src dst proto duration orig_bytes resp_bytes conn_state local_orig local_resp "
-    "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id orig_l2_addr resp_l2_addr end_reason ended_by progress tunnel_type action "
+    "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id orig_l2_addr resp_l2_addr "
+    "end_reason ended_by progress tunnel_type action "
     "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
     "window_scale mss sack_permitted tsval tsecr icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport "
     "quoted_dport igmp_type sctp_chunk sctp_tag spi arp_operation neighbor neighbor_mac payload_length tunnel tunnel_id tunnel_depth "
