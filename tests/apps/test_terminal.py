@@ -1,18 +1,14 @@
 """The live view on a terminal that is one, under a shell that stops, resumes and ends it."""
 
 import os
-import pty
-import re
-import select
 import signal
-import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shell import Shell
 
 pytestmark = pytest.mark.kernel
 HEADWATER = Path(sys.executable).parent / "headwater"
@@ -24,48 +20,6 @@ SENDER = (
 )
 
 
-class Shell:
-    """bash with job control on a terminal of its own."""
-
-    def __init__(self) -> None:
-        self.master, slave = pty.openpty()
-        environ = {**os.environ, "TERM": "xterm", "PS1": "ready> "}
-        self.process = subprocess.Popen(
-            # a shell cannot take back that signals are ignored: whoever started the tests may have done that
-            ["env", "--default-signal", "setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environ,
-        )
-        os.close(slave)
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def until(self, pattern: str) -> str:
-        """What came up to the pattern, with it."""
-        deadline = time.monotonic() + 20
-        while not (found := re.search(pattern, self.seen)):
-            assert time.monotonic() < deadline, (pattern, self.seen[-2000:])
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.seen += os.read(self.master, 65536).decode(errors="replace")
-        before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
-        return before
-
-    def echoes(self) -> bool:
-        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
-
-    def status(self) -> int:
-        """Of the last command; and a terminal that shows what is typed into it."""
-        self.type("echo status $?; stty -a\n")
-        self.until(r"status (?=\d)")
-        said = self.until(r"tostop")
-        assert re.search(r" echo\b", said) and re.search(r" icanon\b", said), said
-        return int(said.split()[0])
-
-
 @pytest.fixture
 def shell() -> Iterator[Shell]:
     shell = Shell()
@@ -73,9 +27,7 @@ def shell() -> Iterator[Shell]:
         shell.until("ready> ")
         yield shell
     finally:
-        shell.process.send_signal(signal.SIGHUP)
-        os.close(shell.master)
-        shell.process.wait(20)
+        shell.end()
 
 
 def started(shell: Shell) -> int:

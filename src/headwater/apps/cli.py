@@ -107,6 +107,22 @@ def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     return tuple(name for each in names for name in each)
 
 
+interface_option = click.option(
+    "-i",
+    "--interface",
+    "interfaces",
+    multiple=True,
+    metavar="IF",
+    callback=_split,
+    shell_complete=_interfaces,
+    help='Listen here; several with commas between them; "any" for all.',
+)
+seconds_option = click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
+hook_option = click.option(
+    "--hook", type=click.Choice(["auto", "tcx", "clsact", "xdp", "af_packet"]), help="Where to see packets (default: auto)."
+)
+consume_option = click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
+promiscuous_option = click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
 output_option = click.option(
     "-o", "--output", type=_Named(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
 )
@@ -142,16 +158,7 @@ def cli() -> None:
 )
 @cli.command(context_settings={"allow_extra_args": True})
 @click.pass_context
-@click.option(
-    "-i",
-    "--interface",
-    "interfaces",
-    multiple=True,
-    metavar="IF",
-    callback=_split,
-    shell_complete=_interfaces,
-    help='Listen here; several with commas between them; "any" for all.',
-)
+@interface_option
 @config_option
 @output_option
 @filter_option
@@ -167,10 +174,10 @@ def cli() -> None:
     help="What to write (default: packet).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
-@click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
-@click.option("--hook", type=click.Choice(["auto", "tcx", "clsact", "xdp", "af_packet"]), help="Where to see packets (default: auto).")
-@click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
-@click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
+@seconds_option
+@hook_option
+@consume_option
+@promiscuous_option
 def run(
     ctx: click.Context,
     /,
@@ -204,13 +211,9 @@ def run(
         **flags,
     )
     lonely = os.environ.get("GRAFANA_TOKEN") and not settings.grafana
-    try:
-        said = ["GRAFANA_TOKEN is set, but no GRAFANA_URL: nothing is pushed to Grafana"] if lonely else []
+    said = ["GRAFANA_TOKEN is set, but no GRAFANA_URL: nothing is pushed to Grafana"] if lonely else []
+    with _from_environment(interfaces):
         live.run(settings, seconds, *said, packets=_where_to(packets, cut))
-    except ConfigError as error:  # there is no such interface
-        if interfaces or not os.environ.get("INTERFACE_NAME"):
-            raise
-        raise ConfigError("INTERFACE_NAME", str(error)) from error
 
 
 @_example(
@@ -258,6 +261,42 @@ def read(
     given = {key: value for key, value in changes.items() if value is not None}
     settings = config.override(settings, "the command line", output={**_builtins(settings.output), **given} if given else None, **flags)
     offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra, checksums=checksums)
+
+
+@_example(
+    "Examples:\n  sudo headwater flows\n  sudo headwater flows -i eth0 -f 'tcp.port == 443'\n  headwater flows trace.pcap\n"
+    "  tcpdump -U -w - | headwater flows -"
+)
+@cli.command()
+@click.argument("files", nargs=-1, type=_Named(), metavar="[CAPTURE...]")
+@interface_option
+@config_option
+@filter_option
+@seconds_option
+@hook_option
+@consume_option
+@promiscuous_option
+def flows(files: tuple[str, ...], interfaces: tuple[str, ...], config_file: str | None, seconds: float | None, **flags: Any) -> None:
+    """Show flows on a terminal, live or those of captures; keys sort and filter them (? says which)."""
+    from headwater import config  # noqa: PLC0415 - see the module's docstring
+    from headwater.apps.flows import command  # noqa: PLC0415
+
+    _check_filter(flags["filter"])
+    for word in files:
+        if not Path(word).exists() and word in (name for _, name in socket.if_nameindex()):
+            raise click.UsageError(f"{word} is no capture; an interface is chosen with: -i {word}")
+    if files:
+        names = {"interfaces": "-i", "seconds": "--for", **{name: f"--{name}" for name in ("hook", "consume", "promiscuous")}}
+        given = {"interfaces": interfaces, "seconds": seconds, **flags}
+        if wrong := [option for name, option in names.items() if given[name]]:
+            raise click.UsageError(f"{wrong[0]} is for live flows, and {files[0]} would be a capture: leave one of the two out")
+        settings = config.override(config.load(_path(config_file), {}), "the command line", filter=flags["filter"])
+        command.captures(files, settings)
+        return
+    settings = config.load(_path(config_file), os.environ)
+    settings = config.override(settings, "the command line", interfaces=list(interfaces) or None, **flags)
+    with _from_environment(interfaces):
+        command.live(settings, seconds)
 
 
 @_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
@@ -362,6 +401,17 @@ def filter_clear(pid: int | None) -> None:
     from headwater.apps import control  # noqa: PLC0415
 
     control.ask(pid, "")
+
+
+@contextmanager
+def _from_environment(interfaces: tuple[str, ...]) -> Iterator[None]:
+    """Names INTERFACE_NAME as the place of a mistake where that chose them: there is no such interface. Raises ConfigError."""
+    try:
+        yield
+    except ConfigError as error:
+        if interfaces or not os.environ.get("INTERFACE_NAME"):
+            raise
+        raise ConfigError("INTERFACE_NAME", str(error)) from error
 
 
 def _where_to(packets: str | None, cut: str | None) -> "WhereTo | None":

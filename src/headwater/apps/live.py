@@ -8,6 +8,8 @@ from collections.abc import Callable
 from headwater.apps import control, view
 from headwater.apps.analyses import OF_FLOWS, analyses
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
+from headwater.apps.flows.view import FlowView
+from headwater.apps.lines import Lines
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.privileges import Privileges
 from headwater.config import Settings
@@ -53,9 +55,16 @@ class _Notes:
         self._said.clear()
 
 
-def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo | None = None) -> None:
+def run(
+    settings: Settings,
+    seconds: float | None,
+    *said: str,
+    packets: WhereTo | None = None,
+    flows: Callable[[Ledger, Callable[[], str], Callable[[], None]], FlowView] | None = None,
+) -> None:
     """Watch until `seconds` have gone by or a signal comes; `said` is what the user should know before.
 
+    `flows` makes a view of flows (of the ledger, what tells where they come from, and what ends the run) in place of that of packets.
     Raises HeadwaterError; the ledger is printed in any case.
     """
     ledger = Ledger()
@@ -72,10 +81,17 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
         packets.must_be_a_file()
     to_files = bool((settings.output.directory or packets) and not sys.stdout.isatty())
     spent = Spent(source)
-    watcher = (
-        None if to_stdout or to_files else view.watcher(notes.describe, lambda: pipeline.stop(), lambda: str(spent))  # noqa: PLW0108 - it is made below
-    )
-    notes.on_screen = isinstance(watcher, view.View)
+
+    def stop() -> None:
+        pipeline.stop()
+
+    watcher: view.View | Lines | FlowView | None = None
+    if flows:
+        watcher = flows(ledger, notes.describe, stop)
+    elif not (to_stdout or to_files):
+        watcher = view.watcher(notes.describe, stop, lambda: str(spent))
+    on_screen = watcher if isinstance(watcher, view.View | FlowView) else None
+    notes.on_screen = on_screen is not None
     server = control.Server(source, settings.filter)
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
     for message in (*said, *down):
@@ -91,26 +107,31 @@ def run(settings: Settings, seconds: float | None, *said: str, packets: WhereTo 
         if file and not watcher:  # whoever waits for packets in a file sees where they come from
             notes.say(f"listening on {describe()}")
 
-    outputs: list[Output] = [*([file] if file else []), *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
+    shown = [watcher.table] if isinstance(watcher, FlowView) else []
+    outputs: list[Output] = [*([file] if file else []), *shown, *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
     pipeline = Pipeline([source, *cost], outputs, ledger, watcher, analyses=analyses(settings, live=True), once_open=once_open)
     try:
-        with until_signal(pipeline.stop, watcher.give_back if isinstance(watcher, view.View) else lambda: None), server:
+        with until_signal(stop, on_screen.give_back if on_screen else lambda: None), server:
             pipeline.run(seconds)
     finally:
         privileges.close()
         notes.on_screen = False
         notes.tell()
         tell_ledger(ledger, spent)
-        part, number = ring_loss(ledger.totals())
-        if part:
-            larger = f"make ring_bytes larger (it is {settings.ring_bytes}) in a file for -c"
-            tell(f"{part} were lost ({number}): the ring to user space was full; {larger}")
+        _tell_loss(ledger, settings.ring_bytes)
     lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
     if lost:
         raise SinkError(
             f"{lost:,} {'rows or packets' if packets else 'rows'} did not reach where they should; the ledger above says which",
             retryable=False,
         )
+
+
+def _tell_loss(ledger: Ledger, ring_bytes: int) -> None:
+    part, number = ring_loss(ledger.totals())
+    if part:
+        larger = f"make ring_bytes larger (it is {ring_bytes}) in a file for -c"
+        tell(f"{part} were lost ({number}): the ring to user space was full; {larger}")
 
 
 def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None], packets: PacketFile | None = None) -> Tap | AfPacket:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import TABLES, Table
 from headwater.config import OutputSettings, Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError
+from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
 from headwater.records import Batch
 from headwater.sources.capture import Capture
@@ -62,12 +63,13 @@ def _with_advice(error: SourceError) -> SourceError:
 
 
 class InTurn:
-    """Captures one after another, as one source. One that cannot be read is told and passed over; the end raises it."""
+    """Captures one after another, as one source. One that cannot be read is reported and passed over; the end raises it."""
 
     name = "captures"
 
-    def __init__(self, captures: Sequence[Capture]) -> None:
+    def __init__(self, captures: Sequence[Capture], report: Callable[[str], None] = tell) -> None:
         self._captures = captures
+        self._report = report
         self._now: Capture | None = None
         self._stopped = False
 
@@ -96,10 +98,10 @@ class InTurn:
             except SourceError as error:
                 failed.append(_with_advice(error))
                 if len(self._captures) > 1:
-                    tell(str(failed[-1]))
+                    self._report(str(failed[-1]))
             capture.account()
             if capture.lost_before:
-                tell(f"{capture.name}: whoever captured this lost {capture.lost_before:,} packets before they reached the file")
+                self._report(f"{capture.name}: whoever captured this lost {capture.lost_before:,} packets before they reached the file")
         if failed and len(self._captures) > 1:
             raise SourceError(f"{len(failed)} of {len(self._captures)} captures could not be read to the end")
         if failed:
@@ -180,21 +182,7 @@ def read(
         if output.format and not output.directory:
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
-    of_flows = bool(OF_FLOWS & set(wanted))
-    captures = [
-        Capture(
-            path,
-            ledger,
-            name=name,
-            filter=settings.packets(),
-            sample=1 if of_flows else settings.sample,
-            packets=file,
-            carriers=of_flows,
-            checksums=checksums,
-        )
-        for path, name in zip(files, _names(files), strict=True)
-    ]
-    source = InTurn(captures)
+    source = in_turn(files, settings, ledger, packets=file, checksums=checksums, carriers=bool(OF_FLOWS & set(wanted)))
     made: list[Output] = [file] if file else []
     if as_table or (not packets and output == OutputSettings() and sys.stdout.isatty() and one in TABLES):
         made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))
@@ -203,12 +191,39 @@ def read(
         made += outlets(settings, ledger, tell, live=False, to_stdout=output.directory is None, extra=extra, later=later)
     watcher = _Bar(source) if sys.stderr.isatty() and (output.directory or file or not sys.stdout.isatty()) else None
     pipeline = Pipeline([source], made, ledger, watcher, rates=False, analyses=analyses(settings, live=False))
-    with _told(ledger), until_signal(pipeline.stop):
+    with told(ledger), until_signal(pipeline.stop):
         pipeline.run()
 
 
+def in_turn(
+    files: Sequence[str],
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    packets: PacketFile | None = None,
+    carriers: bool,
+    checksums: bool = False,
+    report: Callable[[str], None] = tell,
+) -> InTurn:
+    """The captures `files` as one source; with `carriers`, as flows need them, which are sampled as flows, not packet by packet."""
+    captures = [
+        Capture(
+            path,
+            ledger,
+            name=name,
+            filter=settings.packets(),
+            sample=1 if carriers else settings.sample,
+            packets=packets,
+            carriers=carriers,
+            checksums=checksums,
+        )
+        for path, name in zip(files, _names(files), strict=True)
+    ]
+    return InTurn(captures, report)
+
+
 @contextmanager
-def _told(ledger: Ledger) -> Iterator[None]:
+def told(ledger: Ledger) -> Iterator[None]:
     """Print the ledger in any case but two: a reader that has gone (`| head`) does not miss what it has not read, and where an error
     came before anything was counted there is nothing to add up.
     """

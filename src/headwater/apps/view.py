@@ -13,15 +13,14 @@ from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
-from rich.control import Control
-from rich.segment import ControlType
 from rich.text import Text
 
 from headwater.analysis import names
+from headwater.apps import amounts
 from headwater.apps.console import RING_FULL, ring_loss
 from headwater.apps.lines import PATIENCE_S, Lines, tries
 from headwater.apps.packets import cells, columns, fit, fit_address, heading, safe, words
-from headwater.apps.terminal import Terminal
+from headwater.apps.screen import Screen
 from headwater.records import Batch
 from headwater.records.layouts import HAS
 from headwater.telemetry import Entry
@@ -31,7 +30,6 @@ ENDS = "q or Ctrl-C ends"
 KEPT_ROWS = 200  # packets and groups: more than a screen has lines
 HISTORY_S = 60
 _SHADES = " ▁▂▃▄▅▆▇█"
-_ASCII = str.maketrans("▁▂▃▄▅▆▇█…·", "__..--##~-")
 _STYLES = {
     "time": "dim",
     "interface": "cyan",
@@ -65,8 +63,7 @@ class View:
         stop: Callable[[], None] = lambda: None,
         spent: Callable[[], str] = lambda: "",
     ) -> None:
-        self._console = console
-        self._terminal = Terminal(console.file)  # type: ignore[arg-type]  # rich's IO[str]
+        self._screen = Screen(console)
         self._describe = describe
         self._clock = clock
         self._stop = stop
@@ -85,19 +82,15 @@ class View:
         self._changed = True
         self._packets = False  # have come since the last drawing
         self._drawn_at = float("-inf")
-        self._drawn: list[Text] = []
-        self._size = (0, 0, 0)
 
     def open(self) -> None:
         """Take the screen."""
         self._began = self._ticked = self._clock()
-        self._terminal.open()
+        self._screen.open()
 
     def close(self) -> None:
         """Give the screen back, and leave the last picture on it."""
-        if self._terminal.close() and self._latest:
-            for line in self.lines(*self._console.size):
-                self._console.print(self._plain(line), no_wrap=True, overflow="crop")
+        self._screen.close(lambda width, height: self.lines(width, height) if self._latest else [])
 
     def __enter__(self) -> Self:
         self.open()
@@ -135,36 +128,25 @@ class View:
 
     def draw(self) -> None:
         """Draw what has changed, if it is time, and obey the keys."""
-        if not self._terminal.take():
+        if not self._screen.take():
             return
-        if "q" in self._terminal.pressed():
+        if "q" in self._screen.pressed():
             self._stop()
-        now, width, height = self._clock(), self._console.width, self._console.height
-        size = (width, height, self._terminal.times_taken)
-        resized = size != self._size
-        if not resized and (not self._changed or now - self._drawn_at < FRAME_S):
+        now = self._clock()
+        if not self._screen.is_new() and (not self._changed or now - self._drawn_at < FRAME_S):
             return
         if self._packets:  # a packet after a quiet second must not wait because the ledger was drawn just now
             self._drawn_at = now
-        self._changed, self._packets, self._size = False, False, size
-        new = self.lines(width, height)
-        with self._console:  # one write
-            if resized:
-                self._console.control(Control.clear())
-                self._drawn = []
-            for y, (line, old) in enumerate(zip_longest(new, self._drawn)):
-                if line != old:
-                    self._console.control(Control.move_to(0, y), Control((ControlType.ERASE_IN_LINE, 2)))
-                    self._console.print(self._plain(line or Text()), end="", no_wrap=True, overflow="crop")
-        self._drawn = new
+        self._changed = self._packets = False
+        self._screen.draw(self.lines)
 
     def fileno(self) -> int:
         """Readable when keys were pressed."""
-        return self._terminal.fileno()
+        return self._screen.fileno()
 
     def give_back(self) -> None:
         """Give the screen back at once, because the process ends. Callable from a signal handler."""
-        self._terminal.give_back()
+        self._screen.give_back()
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The picture: at most `height` lines of at most `width` cells."""
@@ -195,7 +177,8 @@ class View:
         return [Text.assemble(("headwater ", "bold"), fit(first, room), (elapsed, "dim")), *(Text(" " * 10 + line) for line in more)]
 
     def _rate_line(self, width: int) -> Text:
-        line = Text("at least " if self._at_least else "").append(f"{_count(self._now[0]):>6} packets/s {_count(self._now[1], 'b/s'):>9}  ")
+        packets, bits = amounts.count(self._now[0]), amounts.count(self._now[1], "b/s")
+        line = Text("at least " if self._at_least else "").append(f"{packets:>6} packets/s {bits:>9}  ")
         most = max(*self._history, 1.0)
         past = list(self._history)[-max(width - len(line), 1) :]
         return line.append("".join(_SHADES[-int(-bits / most * 8 // 1)] for bits in past), _BAR)
@@ -234,7 +217,7 @@ class View:
         most = max((bits for _, _, bits in self._rates), default=1.0) or 1.0
         for what, packets, bits in self._rates[:count]:
             line = Text().append(fit(what, label), _PROTOCOL_STYLES.get(what.split(" ")[0], ""))
-            line.append(f" {_count(packets):>9} {_count(bits, 'b/s'):>9} ")
+            line.append(f" {amounts.count(packets):>9} {amounts.count(bits, 'b/s'):>9} ")
             yield line.append("█" * max(round(bits / most * bar), 1), _BAR)
         yield from [Text()] * max(count - len(self._rates), 0)
 
@@ -245,7 +228,7 @@ class View:
             text, name = fit_address(names.address_text(address), names.address(address), room)
             line = Text(text).append(f" {name}" if name else "", _STYLES["name"])
             line.append(" " * (room - len(line)))
-            yield line.append(f" {_count(packets):>9} {_count(bits, 'b/s'):>9}")
+            yield line.append(f" {amounts.count(packets):>9} {amounts.count(bits, 'b/s'):>9}")
         yield from [Text()] * max(count - len(self._talkers), 0)
 
     def _packet_lines(self, width: int, height: int) -> Iterator[Text]:
@@ -283,14 +266,6 @@ class View:
         for command, why in tries():
             yield Text.assemble(f"  {command}  ", (why, "dim"))
 
-    def _plain(self, line: Text) -> Text:
-        """`line` in what the terminal's encoding has."""
-        if self._console.encoding.startswith("utf") or line.plain.isascii():
-            return line
-        line = line.copy()
-        line.plain = line.plain.translate(_ASCII).encode("ascii", "replace").decode()
-        return line
-
 
 def _beside(left: Text, right: Text, column: int) -> Text:
     line = left.copy()
@@ -321,14 +296,3 @@ def _protocol(key: int) -> str:
     if kind == 2:
         return names.ethertype(number)
     return "LLC" if kind else "other"
-
-
-def _count(number: float, unit: str = "") -> str:
-    """In at most six characters and the unit: 1,234, 56.7k, 8.90M."""
-    if number < (1000 if unit else 9999.5):
-        return f"{number:,.0f} {unit}".rstrip()
-    scaled, prefix = next(
-        (number / size, prefix) for prefix, size in zip("kMGTPE", (10.0**e for e in range(3, 19, 3)), strict=True) if number < size * 999.5
-    )
-    digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-    return f"{scaled:.{digits}f}{' ' if unit else ''}{prefix}{unit}"

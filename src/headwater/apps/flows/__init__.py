@@ -1,0 +1,1 @@
+"""`headwater flows`: flows on a terminal, live or of captures, sorted and filtered by keys."""

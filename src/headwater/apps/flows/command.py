@@ -1,0 +1,121 @@
+"""`headwater flows`: what a run or captures give to the table, and the terminal that shows it."""
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from headwater.apps import live as runs
+from headwater.apps.analyses import analyses
+from headwater.apps.console import tell, typed, until_signal
+from headwater.apps.flows.table import FlowTable
+from headwater.apps.flows.view import FlowView
+from headwater.apps.hosts import hosts
+from headwater.apps.offline import InTurn, in_turn, told
+from headwater.config import OutputSettings, Settings
+from headwater.errors import ConfigError
+from headwater.pipeline import Pipeline
+from headwater.telemetry import Ledger
+
+PROGRESS_S = 0.5  # between two reports of a flow, from which its rates are
+_WAIT_MS = 100
+
+
+def live(settings: Settings, seconds: float | None, *said: str) -> None:
+    """Show the flows of interfaces until q, a signal, or the end of `seconds`. Nothing is written or sent. Raises HeadwaterError."""
+    console = _terminal(f"{typed()} run --record conn --format jsonl")
+    shown = msgspec.structs.replace(
+        settings,
+        records=("conn", "conn_long"),
+        sample=1,
+        detail="packets",
+        flows=msgspec.structs.replace(settings.flows, progress_s=PROGRESS_S),
+        output=OutputSettings(),
+        grafana=None,
+    )
+
+    def view(ledger: Ledger, describe: Callable[[], str], stop: Callable[[], None]) -> FlowView:
+        return FlowView(console, FlowTable(live=True), hosts(), describe=describe, totals=ledger.totals, stop=stop)
+
+    runs.run(shown, seconds, *said, flows=view)
+
+
+def captures(files: Sequence[str], settings: Settings) -> None:
+    """Show the flows of captures, while these are read and after that, until q or a signal.
+
+    Raises SourceError at the end for what could not be read, or at once if there is nothing to show.
+    """
+    console = _terminal(f"{typed()} read --format table FILE")
+    settings = msgspec.structs.replace(settings, records=("conn",))
+    ledger, table, notes = Ledger(), FlowTable(live=False), list[str]()
+    source = in_turn(files, settings, ledger, report=notes.append, carriers=True)
+    pipeline = Pipeline([source], [table], ledger, rates=False, analyses=analyses(settings, live=False))
+    problems: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            pipeline.run()
+        except BaseException as problem:  # noqa: BLE001 - raised again in the main thread
+            problems.append(problem)
+            view.look.ends |= not any(ledger.totals().values())
+
+    reading = threading.Thread(target=read, name="reading")
+    view = FlowView(
+        console,
+        table,
+        hosts(),
+        describe=lambda: _describe(files, source, reading, [*notes, *map(str, problems)]),
+        totals=ledger.totals,
+        busy=reading.is_alive,
+    )
+
+    def end() -> None:
+        view.look.ends = True
+
+    with told(ledger):
+        with until_signal(end, view.give_back), view:
+            reading.start()
+            try:
+                _watch(view)
+            finally:
+                table.shut()
+                pipeline.stop()
+                reading.join()
+        for note in notes:
+            tell(note)
+        if problems:
+            raise problems[0]
+
+
+def _watch(view: FlowView) -> None:
+    """Draw until the end is asked for."""
+    while not view.look.ends:
+        view.draw()
+        poll = select.poll()
+        if view.fileno() >= 0:
+            poll.register(view.fileno(), select.POLLIN)
+        poll.poll(_WAIT_MS)
+
+
+def _describe(files: Sequence[str], source: InTurn, reading: threading.Thread, notes: Sequence[str]) -> str:
+    if notes:
+        return notes[-1]
+    one = "standard input" if files[0] == "-" else Path(files[0]).name
+    what = one if len(files) == 1 else f"{len(files)} captures"
+    if reading.is_alive() and (progress := source.progress):
+        name, done, total = progress
+        return f"reading {name}: {done / max(total, 1):.0%} of {total / 1e6:,.1f} MB"
+    return f"reading {what}" if reading.is_alive() else what
+
+
+def _terminal(instead: str) -> Console:
+    """Raises ConfigError where standard output is no terminal that can move its cursor."""
+    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")  # rich alone would leave what is bold
+    if not sys.stdout.isatty() or not os.environ.get("TERM") or console.is_dumb_terminal:
+        raise ConfigError("flows", f"needs a terminal to draw on, which this is not: use {instead}")
+    return console
