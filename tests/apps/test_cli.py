@@ -208,7 +208,7 @@ MISTAKES = [
     (
         ["read", "x.pcap", "--format", "zeek", "--record", "packet"],
         2,
-        "there is no such log of the record packet: choose --record conn or --record tunnel or --record weird, or another format",
+        "there is no such log of the record packet: choose --record conn or --record conn_long or --record tunnel or --record weird",
     ),
     (["read", "x.pcap", "--format", "zeek-json", "-o", "rows", "--record", "weird", "--record", "packet"], 2, "of the record packet"),
     (["read", ""], 2, "it is empty"),
