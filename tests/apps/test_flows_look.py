@@ -130,7 +130,7 @@ def test_lines_fit(width: int) -> None:
             conn(3, ts=1, duration=2**62, ip_proto=253, conn_state=STATE["RSTOS0"]),
         )
     )
-    for line in lines(flows, layout(width), {addr("192.0.2.100"): "x" * 200}):
+    for line in lines(flows, layout(width), {addr("192.0.2.100"): "x" * 200}, live=True):
         assert cell_len(line.plain) <= width
     assert sum(cells + 1 for _, cells in layout(width)) <= width
 

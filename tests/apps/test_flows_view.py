@@ -178,6 +178,12 @@ def test_the_flow_that_is_looked_at_may_go() -> None:
     assert any(re.match(r"originator +\[2001:db8::7\]:5353 ", line) for line in shown)
 
 
+def test_live_what_is_over_is_dim() -> None:
+    on, done = two()
+    assert [line.style for line in Picture(on, done).view.lines(80, 24)[3:5]] == ["", "dim"]
+    assert Picture(done, live=False).view.lines(80, 24)[3].style == ""
+
+
 def test_names_may_be_switched_off() -> None:
     picture = Picture(*two())
     picture.press("n")
@@ -282,3 +288,36 @@ def test_live_without_flows_it_says_what_to_try() -> None:
     assert picture.text()[3] == " waiting for the first flow"
     picture.clock.now += 6
     assert "-i any" in picture.text()[3]
+
+
+def test_whatever_is_pressed_it_draws_on() -> None:
+    """Any keys in any order, while flows come, change and go, and the terminal changes its size."""
+    rng = np.random.default_rng(11)
+    picture = Picture()
+    known = [
+        *"jkgG<>snrp?/q1:!. ",
+        "up",
+        "down",
+        "page_up",
+        "page_down",
+        "home",
+        "end",
+        "left",
+        "right",
+        *["enter", "escape"] * 3,
+        "backspace",
+    ]
+    for turn in range(1500):
+        if turn % 3 == 0:
+            some = rng.integers(1, 60, rng.integers(1, 20))
+            rows = [conn(int(n), orig_ip_bytes=turn * int(n), progress=NOON + turn * SECOND, duration=turn, orig_rtt=turn) for n in some]
+            picture.table.put((going_on if turn % 2 else over)(*rows))
+        picture.clock.now += float(rng.random() * 2)
+        picture.press(*rng.choice(known, rng.integers(0, 4)).tolist())
+        width, height = int(rng.integers(1, 220)), int(rng.integers(1, 40))
+        shown = picture.text(width, height)
+        assert len(shown) == height and all(cell_len(line) <= width for line in shown)
+        if not picture.view.look.pane and height > 4 and width > 20:
+            lines = [line for line in shown[3:-1] if line]
+            none = re.match(" none of| waiting| no flow", lines[0])
+            assert sum(line.startswith(">") for line in lines) == (not none)

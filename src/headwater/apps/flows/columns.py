@@ -156,11 +156,11 @@ def heading(at: list[tuple[Column, int]], by: Column) -> Text:
     return line
 
 
-def lines(kept: Kept, at: list[tuple[Column, int]], hosts: Mapping[bytes, str]) -> Iterator[Text]:
-    """A line for each flow; those that are over are dim."""
+def lines(kept: Kept, at: list[tuple[Column, int]], hosts: Mapping[bytes, str], *, live: bool) -> Iterator[Text]:
+    """A line for each flow; live, those that are over are dim."""
     texts = [column.text(kept) if column.text else ends(kept, column.name[:4], hosts, cells) for column, cells in at]  # orig, resp
     for over, flow in zip(kept.over.tolist(), zip(*texts, strict=True), strict=True):
-        line = Text(style="dim" if over else "")
+        line = Text(style="dim" if over and live else "")
         for (column, cells), text in zip(at, flow, strict=True):
             line.append(" ").append(fit(text.rjust(cells) if column.name in _RIGHT else text, cells))
         line.rstrip()

@@ -145,7 +145,7 @@ class FlowView:
         else:
             at = layout(width)
             made += [self._second_line(width, count, over, chosen.of), heading(at, look.column)]
-            made += _marked(lines(shown, at, hosts), chosen.marked) or [Text(self._why_none(count), "dim")]
+            made += _marked(lines(shown, at, hosts, live=self.table.live), chosen.marked) or [Text(self._why_none(count), "dim")]
         made = made[: max(height - 1, 0)]
         made += [Text()] * (height - 1 - len(made))
         made.append(self._last_line())
