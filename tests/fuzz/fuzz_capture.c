@@ -136,6 +136,7 @@ static struct outcome decode(const uint8_t *data, size_t size, const struct way 
 	REQUIRE(capture && rows && octets && outcome.rows);
 	memcpy(octets, data, size);
 	ASAN_POISON_MEMORY_REGION(octets, size + 1);
+	hw_capture_verify(capture);
 	if (way->writer)
 		hw_capture_write(capture, way->writer, "unnamed");
 	if (way->filter)

@@ -28,7 +28,9 @@ static int is_zero(const void *octets, size_t size)
 /* Columns that are absent hold 0, and layers lie on the layers that they need. */
 static void check_row(const struct hw_packet *row)
 {
-	REQUIRE(row->weird <= HW_WEIRD_headers_beyond_window && row->direction <= HW_DIRECTION_out);
+	REQUIRE(row->weird <= HW_WEIRD_headers_beyond_window ||
+		(row->weird >= HW_WEIRD_bad_IP_checksum && row->weird <= HW_WEIRD_bad_ICMP_checksum));
+	REQUIRE(row->direction <= HW_DIRECTION_out);
 	REQUIRE(HAS(row, l2) || (is_zero(row->l2_src, 6) && is_zero(row->l2_dst, 6)));
 	REQUIRE(HAS(row, ethertype) ? row->ethertype >= 1536 : !row->ethertype);
 	REQUIRE(HAS(row, vlan) || (!row->vlan && !HAS(row, vlan_inner)));

@@ -46,6 +46,13 @@ MISTAKES = {  # the target, the file, what it says, what it is to say, and what 
         "option->size > options->left",
         "use-after-poison",
     ),
+    "a checksum of octets that were not captured": (
+        "pcap",
+        "native/checksum.c",
+        "begin + row->ip_length > captured",
+        "begin > captured",
+        "use-after-poison",
+    ),
     "an interface that is broken, and counts": ("pcapng", "native/pcapng.c", "capture->described--;", "", "interfaces"),
     "losses told twice in what is written": ("pcapng", "native/pcapng_writer.c", "interface->untold = 0;", "", "lost_before"),
 }
