@@ -8,6 +8,7 @@ struct hw_schema {
 	struct hw_weird_row weird;
 	struct hw_conn conn;
 	struct hw_tunnel_row tunnel;
+	struct hw_server server;
 	struct hw_flow_settings flow_settings;
 	struct hw_counters counters;
 	struct hw_control control;
@@ -17,6 +18,7 @@ struct hw_schema {
 	enum hw_weird_has weird_has;
 	enum hw_conn_has conn_has;
 	enum hw_flow_apart apart;
+	enum hw_server_has server_has;
 	enum hw_tunnel_action tunnel_action;
 	enum hw_transport transport;
 	enum hw_conn_state conn_state;

@@ -542,6 +542,52 @@ struct hw_conn {
 	hw_community_id community_id;	    /* names it in other products too */
 };
 
+/* What a server has besides what each has. */
+enum hw_server_has {
+	HW_SERVER_HAS_server = 1 << 0,	   /* it found room of its own */
+	HW_SERVER_HAS_ports = 1 << 1,	   /* TCP or UDP */
+	HW_SERVER_HAS_handshakes = 1 << 2, /* at least one handshake was completed */
+};
+
+/*
+ * One second of a server, which is a responder's address, port and protocol: what its flows did. Those that found no room of their own
+ * share a row that has none of these.
+ */
+struct hw_server {
+	hw_ktime ts;				      /* the second's begin */
+	__u64 orig_pkts;			      /* packets of originators */
+	__u64 orig_ip_bytes;			      /* their octets, IP headers included */
+	__u64 resp_pkts;			      /* packets of the responder */
+	__u64 resp_ip_bytes;			      /* their octets, IP headers included */
+	hw_interval handshake_min HW_IF(handshakes);  /* of these, the shortest: from the first SYN to the acknowledgement of the SYN-ACK */
+	hw_interval handshake_mean HW_IF(handshakes); /* the mean */
+	hw_interval handshake_max HW_IF(handshakes);  /* the longest */
+	hw_addr addr HW_IF(server);		      /* responder */
+	__u32 has;				      /* enum hw_server_has */
+	__u32 begun;				      /* flows whose first packet came */
+	__u32 established;		/* flows that became so: TCP's handshake was completed; of others, both sides have spoken */
+	__u32 failed;			/* flows that will not: half open ones that were reset, or are over; and what `refused` has */
+	__u32 refused;			/* of `failed`, by a RST of the responder, or by an ICMP error before it spoke */
+	__u32 ended;			/* flows that are over: each is a row of conn */
+	__u32 half_open;		/* flows of TCP that a SYN began, and are neither established nor failed, when the second ends */
+	__u32 handshakes;		/* flows of TCP that became established */
+	__u32 handshakes_100us;		/* of these, within 100 microseconds */
+	__u32 handshakes_300us;		/* within 300 microseconds, those before included, and so on */
+	__u32 handshakes_1ms;		/* within 1 ms */
+	__u32 handshakes_3ms;		/* within 3 ms */
+	__u32 handshakes_10ms;		/* within 10 ms */
+	__u32 handshakes_30ms;		/* within 30 ms */
+	__u32 handshakes_100ms;		/* within 100 ms */
+	__u32 handshakes_300ms;		/* within 300 ms */
+	__u32 handshakes_1s;		/* within 1 s */
+	__u32 handshakes_3s;		/* within 3 s */
+	__u32 orig_retransmits;		/* of orig_pkts, those of TCP that were sent again */
+	__u32 resp_retransmits;		/* of resp_pkts, likewise */
+	hw_port port HW_IF(ports);	/* its port */
+	hw_ipproto proto HW_IF(server); /* transport protocol */
+	__u8 unused[5];
+};
+
 #ifndef HW_RATE_SLOTS	    /* a test makes them few */
 #define HW_RATE_SLOTS 65536 /* of each second and CPU; one more is for what finds no room */
 #endif

@@ -100,6 +100,11 @@ EACH_ROW = {"calcs": [], "fields": "/^packets$/", "values": True}
 SUM = {"calcs": ["sum"], "fields": "/^count$/", "values": False}
 RED_ABOVE_0 = {"mode": "absolute", "steps": [{"color": "green", "value": None}, {"color": "red", "value": 1}]}
 TERMS = ["ledger", "subject", "term", "place", "reason"]
+SERVER_SUMS = {name: ["sum"] for name in "begun established failed ended orig_retransmits resp_retransmits".split()}
+SERVER_FIELDS = ["half_open", "handshake_max", *SERVER_SUMS]
+SERVER_WORDS = {"addr": "address", "half_open (lastNotNull)": "half open", "handshake_max (max)": "longest handshake"} | {
+    f"{name} (sum)": name.replace("_", " ") for name in SERVER_SUMS
+}
 TALKER_WORDS = {"source_ip": "address", "length (count)": "packets", "length (sum)": "octets of IP"}
 HELP = """Nothing here after ten seconds? Grafana Live shows what arrives while this page is open, and keeps no history.
 
@@ -226,6 +231,22 @@ def dashboard() -> Json:
             [*TERMS, "count"],
             keep=5000,
             steps=[grouped(TERMS, count=["sum"]), *sorted_by("count (sum)"), renamed([*TERMS, "count (sum)"], {"count (sum)": "count"})],
+        ),
+        panel(
+            "table",
+            "Servers",
+            "What the flows of each address, port and protocol did while this page was open, where the record server is asked for. "
+            "The line without an address is of all others.",
+            (0, 31, 24, 9),
+            "server",
+            ["addr", "port", "proto", *SERVER_FIELDS],
+            keep=5000,
+            steps=[
+                grouped(["addr", "port", "proto"], half_open=["lastNotNull"], handshake_max=["max"], **SERVER_SUMS),
+                *sorted_by("begun (sum)", limit=50),
+                renamed(["addr", "port", "proto", *list(SERVER_WORDS)[1:]], SERVER_WORDS),
+            ],
+            overrides=[override("longest handshake", unit="s")],
         ),
     ]
     return {

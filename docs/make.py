@@ -17,7 +17,7 @@ from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS
 from headwater.outputs.lines import MEASUREMENTS
-from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, TUNNEL, WEIRD, Column, Record
+from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
 from headwater.records.schema import Kind, column_name
@@ -95,7 +95,8 @@ def _memory(of: Record, column: Column) -> str:
 
 def _absent(of: Record, column: Column) -> str:
     if column.needs:
-        layers = ENUMS["hw_conn_has"] if of is CONN else ENUMS["hw_has"] | (ENUMS["hw_weird_has"] if of is WEIRD else {})
+        own = {CONN.name: "hw_conn_has", SERVER.name: "hw_server_has"}.get(of.name)
+        layers = ENUMS[own] if own else ENUMS["hw_has"] | (ENUMS["hw_weird_has"] if of is WEIRD else {})
         return f"`{layers[column.needs]}`"
     if column.zero_is_absent and (of in (PACKET, WEIRD) or column.name != "ts"):  # those that we make have a time
         return "there is one"
@@ -243,6 +244,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "conn_state": lambda: enumeration("hw_conn_state", number=False),
     "conn_end": lambda: enumeration("hw_conn_end", leave_out=("none",), number=False),
     "conn_has": lambda: enumeration("hw_conn_has", title="bit"),
+    "server": lambda: record(SERVER, "hw_server"),
+    "server_has": lambda: enumeration("hw_server_has", title="bit"),
     "rate": lambda: record(RATE, "hw_rate"),
     "weirds": lambda: record(WEIRD, "hw_weird_row"),
     "ledger": lambda: record(LEDGER),

@@ -128,6 +128,7 @@ uint32_t hw_flow_make(struct hw_flow_table *table, const struct hw_flow_key *key
 	entry->key = *key;
 	entry->tunnel = entry->only_carries = 0;
 	entry->told = 0;
+	memset(&entry->server, 0, sizeof(entry->server));
 	entry->waiting = 1;
 	entry->due = UINT64_MAX; /* taken, and not in the heap */
 	entry->newer = HW_NOBODY;

@@ -15,6 +15,14 @@ struct hw_parent {
 	uint32_t packets;
 };
 
+/* What servers.c knows of a flow: where its server is counted, if `generation` is still that place's, and how far it is. */
+struct hw_at_server {
+	uint32_t slot;
+	uint32_t generation;
+	uint32_t resent; /* packets sent again that are counted */
+	uint8_t phase;
+};
+
 /* A flow, where it is kept. */
 struct hw_entry {
 	struct hw_flow flow;
@@ -24,6 +32,7 @@ struct hw_entry {
 	uint8_t only_carries; /* addresses between which IP carries IP: no flow of its own */
 	uint8_t waiting;      /* nobody has answered: it is in the list of those */
 	uint32_t interface;
+	struct hw_at_server server;
 	uint32_t older, newer; /* of those that nobody has answered; of free places, the next */
 	uint64_t due;	       /* when the heap has it next; 0: free */
 	uint8_t uid[12];

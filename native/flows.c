@@ -6,6 +6,7 @@
 #include "flow_ids.h"
 #include "flows.h"
 #include "fragments.h"
+#include "servers.h"
 
 #define SPARE 8 /* rows that one packet may make */
 #define DATAGRAMS 4096
@@ -22,6 +23,7 @@ struct hw_flows {
 	uint64_t secret[2]; /* of them */
 	struct hw_flow_table table;
 	struct hw_fragments *fragments;
+	struct hw_servers *servers; /* NULL: nobody asks for them */
 	struct hw_prefix *local;
 	size_t local_count;
 	struct carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
@@ -61,8 +63,15 @@ void hw_flows_free(struct hw_flows *flows)
 		return;
 	hw_flow_table_clear(&flows->table);
 	hw_fragments_free(flows->fragments);
+	hw_servers_free(flows->servers);
 	free(flows->local);
 	free(flows);
+}
+
+int hw_flows_tell_servers(struct hw_flows *flows, uint32_t most)
+{
+	flows->servers = hw_servers_new(most, flows->table.salt[1]);
+	return flows->servers ? 0 : -1;
 }
 
 void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *into)
@@ -126,6 +135,8 @@ static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_
 		put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
 		if (entry->tunnel)
 			put_tunnel(flows, entry, now ? now : flows->counts.latest, HW_TUNNEL_ACTION_close);
+		if (flows->servers)
+			hw_servers_finish(flows->servers, entry, why == HW_CONN_END_stopped);
 		flows->counts.ended++;
 		flows->counts.letters_lost += entry->flow.overflows;
 	}
@@ -310,6 +321,8 @@ static void blame(struct hw_flows *flows, const struct hw_packet *row, const uin
 	entry->flow.error = row->ts;
 	entry->flow.marks |= HW_FLOW_error;
 	memcpy(entry->error_by, by, sizeof(entry->error_by));
+	if (flows->servers)
+		hw_servers_refuse(flows->servers, entry, row);
 }
 
 /* A packet of a flow. Returns its flow. */
@@ -343,8 +356,12 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	which = second ^ entry->orig;
 	flipped = entry->flow.marks & HW_FLOW_flipped;
 	hw_flow_add(&entry->flow, which, row);
-	if (flipped != (entry->flow.marks & HW_FLOW_flipped))
+	if (flipped != (entry->flow.marks & HW_FLOW_flipped)) {
 		entry->orig ^= 1;
+		which ^= 1;
+		if (flows->servers)
+			hw_servers_turn(flows->servers, entry);
+	}
 	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
 		hw_flow_answered(&flows->table, flow);
 	hw_flow_is_due(&flows->table, flow, deadline(flows, entry));
@@ -352,6 +369,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 		flows->counts.damaged++;
 		return flow;
 	}
+	if (flows->servers)
+		hw_servers_add(flows->servers, entry, which, row);
 	if (row->has & HW_HAS_quoted)
 		blame(flows, row, entry->uid);
 	flows->counts.in_flow++;
@@ -434,7 +453,16 @@ static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
 static void begin_found(struct hw_flows *flows, struct hw_found *found)
 {
 	flows->found = found;
-	found->conn_count = found->long_count = found->tunnel_count = 0;
+	found->conn_count = found->long_count = found->tunnel_count = found->server_count = 0;
+}
+
+/* It is `now`. Returns whether there are rows of the servers' second, which is over then. */
+static int tell_servers(struct hw_flows *flows, uint64_t now)
+{
+	if (!flows->servers)
+		return 0;
+	flows->found->server_count = hw_servers_pass(flows->servers, now, flows->found->servers);
+	return flows->found->server_count > 0;
 }
 
 size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
@@ -447,7 +475,7 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
 
-		if (!pass(flows, row->ts))
+		if (tell_servers(flows, row->ts) || !pass(flows, row->ts))
 			break;
 		flows->calm = 0;
 		if (row->ts > flows->counts.latest)
@@ -463,7 +491,8 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
 {
 	begin_found(flows, found);
-	pass(flows, now);
+	if (!tell_servers(flows, now - HW_SECOND)) /* packets of the last one may be in the rings yet */
+		pass(flows, now);
 }
 
 void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
@@ -472,6 +501,9 @@ void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			finish(flows, flows->ending, 0, HW_CONN_END_stopped);
-	if (!found->conn_count && !found->tunnel_count)
-		flows->ending = 0; /* more may begin, and end */
+	if (found->conn_count || found->tunnel_count)
+		return;
+	flows->ending = 0; /* more may begin, and end */
+	if (flows->servers)
+		found->server_count = hw_servers_end(flows->servers, found->servers);
 }

@@ -66,9 +66,11 @@ struct hw_found {
 	void *conns;   /* struct hw_conn: flows that are over */
 	void *longs;   /* struct hw_conn: of flows that go on, what they are till now */
 	void *tunnels; /* struct hw_tunnel_row */
+	void *servers; /* struct hw_server: of one second, as many as are told, and one */
 	size_t conn_count;
 	size_t long_count;
 	size_t tunnel_count;
+	size_t server_count;
 };
 struct hw_prefix {
 	uint8_t addr[16];
@@ -99,6 +101,8 @@ struct hw_flows;
 /* `settings` is a struct hw_flow_settings; `local`, which addresses are local. NULL without memory. */
 struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *local, size_t local_count);
 void hw_flows_free(struct hw_flows *);
+/* Before any packet: tell what `most` servers do in each second, and what all others do. -1 without memory. */
+int hw_flows_tell_servers(struct hw_flows *, uint32_t most);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 /* Ends those whose time has come, a room's worth a call. */

@@ -67,6 +67,7 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flows, of which the records conn, conn_long and tunnel are made. Times are of silence after which one is over; defaults are Zeek's.
 
     most: flows at a time, about 700 octets each; a further one takes the place of one that nobody has answered, the oldest first.
+    servers: how many have a row of the record server of their own in a second; what all others do shares one. About 500 octets each.
     local_nets: addresses that local_orig and local_resp call local.
     flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids),
         "vni" (a tunnel's number, where it is the same both ways: VXLAN, Geneve, GRE, ERSPAN, NSH), "interface".
@@ -86,6 +87,7 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     most: Annotated[int, msgspec.Meta(ge=1024, le=1 << 28)] = 1 << 20
+    servers: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 4096
     local_nets: tuple[str, ...] = LOCAL_NETS
     flow_key: tuple[Literal["vlan", "vni", "interface"], ...] = ()
     progress_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 300.0
@@ -145,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detail: Literal["packets", "rates"] = "packets"
     filter: str = ""
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    records: tuple[Literal["packet", "conn", "conn_long", "tunnel", "rate", "weird", "cost"], ...] = ("packet",)
+    records: tuple[Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"], ...] = ("packet",)
     bpf_stats: bool = True
     user: str | None = None
     flows: FlowsSettings = FlowsSettings()
@@ -160,9 +162,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
         if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
-        of_flows = {"conn", "conn_long", "tunnel"} & set(self.records)
+        of_flows = {"conn", "conn_long", "tunnel", "server"} & set(self.records)
         if of_flows and self.detail == "rates":
-            raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn or tunnel then')
+            raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
         if of_flows and "packet" in self.records and self.sample > 1:
             raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
         try:

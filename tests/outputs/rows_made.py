@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headwater.records import CONN, ENUMS, LEDGER, PACKET, RATE, Batch
+from headwater.records import CONN, ENUMS, LEDGER, PACKET, RATE, SERVER, Batch
 from headwater.records.layouts import HAS
 
 START = 1_750_000_000_000_000_000
@@ -49,6 +49,19 @@ def rates(count: int, seconds: int = 3, seed: int = 1) -> Batch:
     rows["direction"] = random.integers(0, 3, count)
     rows["interface"] = 2
     return Batch(RATE, rows, INTERFACES)
+
+
+def servers(count: int, seconds: int = 3, seed: int = 1) -> Batch:
+    """Random numbers in every column; every fourth row is that of the servers that found no room."""
+    random = np.random.default_rng(seed)
+    rows = np.frombuffer(random.bytes(count * SERVER.dtype.itemsize), SERVER.dtype).copy()
+    rows["ts"] = START + random.integers(0, seconds, count).astype(np.uint64) * np.uint64(10**9)
+    for name in ("orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes"):
+        rows[name] = random.integers(0, 2**50, count)
+    for name in ("handshake_min", "handshake_mean", "handshake_max"):
+        rows[name] = random.integers(0, 10**4, count) * 10**6
+    rows["has"] = np.where(np.arange(count) % 4, random.integers(0, 2**3, count) | 1, 0)
+    return Batch(SERVER, rows)
 
 
 def ledger(texts: Sequence[str]) -> Batch:

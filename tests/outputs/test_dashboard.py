@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from line_protocol import parse
 from places import ROOT
-from rows_made import ledger, packets, rates
+from rows_made import ledger, packets, rates, servers
 
 from headwater.outputs.lines import Lines
 from headwater.outputs.sinks.grafana import GrafanaSettings
@@ -16,7 +16,11 @@ LIVE = ROOT / "dashboards" / "headwater-live.json"
 DASHBOARD: dict[str, Any] = json.loads(LIVE.read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "text"]
 # What is really sent, read by the strict parser.
-SENT = {line.name: dict(line.fields) for batch in (packets(3), rates(3), ledger(["x"])) for line in parse(Lines([batch]).body(0, 99))}
+SENT = {
+    line.name: dict(line.fields)
+    for batch in (packets(3), rates(3), servers(3), ledger(["x"]))
+    for line in parse(Lines([batch]).body(0, 99))
+}
 
 
 def test_it_is_what_make_makes() -> None:

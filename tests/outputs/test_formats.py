@@ -14,7 +14,7 @@ import pytest
 import reading_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows_made import START, TCP, conns, ledger, packets, rates
+from rows_made import START, TCP, conns, ledger, packets, rates, servers
 
 from headwater import config
 from headwater.apps import cli
@@ -29,6 +29,7 @@ RECORDS = {
     "packet": packets(3000),
     "some packets without a time": packets(300),
     "rate": rates(50),
+    "server": servers(50),
     "conn": conns([TCP, {name: value for name, value in TCP.items() if name not in ("duration", "local_orig", "vlan")}]),
     "ledger": ledger(["a", "", 'b,"c"', "d\\e\nf\x1b", "\udc80\u202e", "naïve ☃ 𝄞", "=1+1"]),
 }

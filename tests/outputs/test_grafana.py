@@ -15,7 +15,7 @@ from grafana_stand_in import TOKEN, VIEWER, StandIn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from line_protocol import BadLine, parse
-from rows_made import START, ledger, packets, rates
+from rows_made import START, ledger, packets, rates, servers
 
 from headwater.analysis import names
 from headwater.errors import SinkError
@@ -132,6 +132,17 @@ def test_a_rate_line_is_a_second_of_sums() -> None:
         assert fields["tcp"] == rows["packets"][tcp].sum()
         # a row of random layers may be IP and ARP in one, as no real one is
         assert sum(fields[name] for name in "tcp udp icmp icmpv6 arp other".split()) >= fields["packets"]
+
+
+def test_a_server_line_has_the_columns_of_its_row() -> None:
+    batch = servers(200)
+    batch.rows["ts"] = START + np.arange(200, dtype=np.uint64)
+    for line, row in zip(lines_of(batch), reading_back.expected(batch), strict=True):
+        assert line.name == "server"
+        assert dict(line.fields) == {
+            name: ("" if name == "addr" else 0) if value is None else value for name, value in row.items() if name != "ts"
+        }
+        assert {name for name, value in line.fields if isinstance(value, float)} == {f"handshake_{name}" for name in ("min", "mean", "max")}
 
 
 def shown(text: str) -> str:

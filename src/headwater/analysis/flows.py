@@ -9,7 +9,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.filters import sample_below
-from headwater.records import CONN, CONN_LONG, ENUMS, TUNNEL, Batch, Drop
+from headwater.records import CONN, CONN_LONG, ENUMS, SERVER, TUNNEL, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, place_reason
 from headwater.telemetry import Entry, Ledger
 
@@ -43,6 +43,7 @@ class FlowSettings:
     `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids. `community_id_seed` is what all who
     compare community ids have agreed on. `flow_key` is what keeps flows apart besides endpoints: names of enum hw_flow_apart. Each
     `progress_s` those that go on are rows of `conn_long`; 0 is never.
+    What flows do in each second is told as rows of `server`, for so many `servers` of their own; 0 is none.
     """
 
     secret: bytes
@@ -53,6 +54,7 @@ class FlowSettings:
     community_id_seed: int = 0
     flow_key: Sequence[str] = ()
     progress_s: float = 0.0
+    servers: int = 0
 
     def packed(self) -> Any:
         """A struct hw_flow_settings."""
@@ -92,13 +94,17 @@ class Flows:
         self._name = name
         self._live = live
         self._flows = ffi.gc(flows, lib.hw_flows_free)
+        if settings.servers and lib.hw_flows_tell_servers(flows, settings.servers):
+            raise MemoryError(f"no memory for {settings.servers} servers")
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
         self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
         self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
+        self._servers = np.empty(settings.servers + 1, SERVER.dtype)
         self._found = ffi.new("struct hw_found *")
         self._found.conns = ffi.cast("void *", self._conns.ctypes.data)
         self._found.longs = ffi.cast("void *", self._longs.ctypes.data)
         self._found.tunnels = ffi.cast("void *", self._tunnels.ctypes.data)
+        self._found.servers = ffi.cast("void *", self._servers.ctypes.data)
         self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
         self._given: Mapping[int, str] = {}
         self._first = 0  # our number of the batch's 0
@@ -129,18 +135,18 @@ class Flows:
         """Live, those that have been silent too long at that time (nanoseconds)."""
         while self._live:
             lib.hw_flows_expire(self._flows, now, self._found)
-            if not self._found.conn_count + self._found.long_count + self._found.tunnel_count:
+            if not (found := self._batches()):
                 break
-            yield from self._batches()
+            yield from found
         self._note()
 
     def end(self) -> Iterator[Batch]:
         """All that are left."""
         while True:
             lib.hw_flows_end(self._flows, self._found)
-            if not self._found.conn_count + self._found.tunnel_count:
+            if not (found := self._batches()):
                 break
-            yield from self._batches()
+            yield from found
         self._note()
 
     def account(self, ledger: Ledger) -> None:
@@ -175,10 +181,11 @@ class Flows:
         if counts.no_memory:
             self._counts[Entry("flows", self._name, "dropped", *drop)] = counts.no_memory
 
-    def _batches(self) -> Iterator[Batch]:
-        if count := self._found.conn_count:
-            yield Batch(CONN, self._conns[:count], self._interfaces, borrowed=True)
-        if count := self._found.long_count:
-            yield Batch(CONN_LONG, self._longs[:count], self._interfaces, borrowed=True)
-        if count := self._found.tunnel_count:
-            yield Batch(TUNNEL, self._tunnels[:count], self._interfaces, borrowed=True)
+    def _batches(self) -> list[Batch]:
+        found = (
+            (CONN, self._conns, self._found.conn_count),
+            (CONN_LONG, self._longs, self._found.long_count),
+            (TUNNEL, self._tunnels, self._found.tunnel_count),
+            (SERVER, self._servers, self._found.server_count),
+        )
+        return [Batch(record, rows[:count], self._interfaces, borrowed=True) for record, rows, count in found if count]

@@ -13,7 +13,7 @@ from headwater.config import Settings
 from headwater.interfaces import Analysis
 
 _MACHINE = Path("/etc/machine-id")
-OF_FLOWS = {"conn", "conn_long", "tunnel"}
+OF_FLOWS = {"conn", "conn_long", "tunnel", "server"}
 
 
 def analyses(settings: Settings, *, live: bool) -> Callable[[str], Sequence[Analysis]]:
@@ -44,6 +44,7 @@ def flow_settings(settings: Settings) -> FlowSettings:
         community_id_seed=settings.flows.community_id_seed,
         flow_key=settings.flows.flow_key,
         progress_s=settings.flows.progress_s if "conn_long" in settings.records else 0.0,
+        servers=settings.flows.servers if "server" in settings.records else 0,
         timeouts_s={name: values[f"{name}_s"] for name in TIMEOUTS_S},
     )
 

@@ -170,7 +170,7 @@ def cli() -> None:
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "rate", "weird", "cost"]),
+    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"]),
     help="What to write (default: packet).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -232,7 +232,7 @@ def run(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "weird"]),
+    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "server", "weird"]),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")

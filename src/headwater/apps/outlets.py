@@ -16,10 +16,10 @@ from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import formats
 from headwater.outputs.sinks.grafana import Grafana
-from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, TUNNEL, WEIRD, Record
+from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
 from headwater.telemetry import Ledger
 
-RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, RATE, WEIRD, COST)}
+RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST)}
 
 
 @dataclass(frozen=True)

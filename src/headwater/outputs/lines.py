@@ -1,11 +1,11 @@
-"""Influx line protocol for Grafana Live: three measurements, each with the same fields in the same types on every line.
+"""Influx line protocol for Grafana Live: four measurements, each with the same fields in the same types on every line.
 
 Grafana caches a channel's schema, and a panel goes blank when a field comes, goes or changes its type. So what a packet does not have is ""
 or 0: an ARP packet has length, ttl and version 0, because it has no IP header, as `length` is that of IP. There are no tags: each new
 tag value is a new set of columns to Grafana.
 
 packet_details has exactly the fields of the recipe that it takes the place of. A `rate` line is one second, summed over interfaces and
-ports; `ledger` is the record.
+ports; `server` and `ledger` are the records.
 
 Grammar: influxdata/line-protocol v1, the module that Grafana parses with.
 """
@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.outputs.text import ANY_HARMFUL, HARMFUL, NOTHING, distinct, joined, literal, octets
-from headwater.records import ENUMS, Batch, Record
+from headwater.records import ENUMS, SERVER, Batch, Record
 from headwater.records.batch import joined as joined_batches
 from headwater.records.protocols import ethertype, protocol
+from headwater.records.schema import Kind
 
 # Fields by measurement, in their order: its type in line protocol, and the column that it is; the others are made here.
 PACKET_DETAILS = {
@@ -37,12 +38,19 @@ PACKET_DETAILS = {
 }
 SUMS = "packets bytes packets_in bytes_in packets_out bytes_out tcp udp icmp icmpv6 arp other".split()  # the last six are packets
 RATE = dict.fromkeys(SUMS, ("integer", ""))
+_KINDS = {Kind.ADDRESS: "text", Kind.INTERVAL: "float"}
+SERVERS = {column.name: (_KINDS.get(column.kind, "integer"), column.name) for column in SERVER.columns if column.name != "ts"}
 LEDGER = {
     "interval_s": ("float", "interval_s"),
     **{name: ("text", name) for name in ("ledger", "subject", "term", "place", "reason")},
     "count": ("integer", "count"),
 }
-MEASUREMENTS = {"packet": ("packet_details", PACKET_DETAILS), "rate": ("rate", RATE), "ledger": ("ledger", LEDGER)}
+MEASUREMENTS = {
+    "packet": ("packet_details", PACKET_DETAILS),
+    "rate": ("rate", RATE),
+    "server": ("server", SERVERS),
+    "ledger": ("ledger", LEDGER),
+}
 """By record: the measurement's name and fields."""
 
 _VALUE = {"text": r'"(?:[^"\\\r\n\f]|\\["\\])*"', "integer": "-?[0-9]{1,19}i", "float": r"-?[0-9.]+(?:e[+-]?[0-9]+)?"}

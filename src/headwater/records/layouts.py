@@ -69,6 +69,13 @@ CONN: Record = record(
 )
 CONN_LONG: Record = Record("conn_long", CONN.columns, CONN.dtype)
 TUNNEL: Record = record("tunnel", SCHEMA.structs["hw_tunnel_row"], dtype(SCHEMA.structs["hw_tunnel_row"]), ENUMS, {})
+SERVER: Record = record(
+    "server",
+    SCHEMA.structs["hw_server"],
+    dtype(SCHEMA.structs["hw_server"]),
+    ENUMS,
+    {name: bit for bit, name in ENUMS["hw_server_has"].items()},
+)
 FLOW_SETTINGS: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_settings"])
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])

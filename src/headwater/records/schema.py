@@ -91,13 +91,16 @@ class Record:
 # follow.
 FILE_ORDER = (
     "ts name uid id.orig_h id.orig_p id.resp_h id.resp_p interface hook direction length captured l2_src l2_dst ethertype vlan "
-    "vlan_inner inner_vlan mpls_label pppoe_session src dst proto duration orig_bytes resp_bytes conn_state local_orig local_resp "
+    "vlan_inner inner_vlan mpls_label pppoe_session src dst addr proto port begun established failed refused half_open ended handshakes "
+    "handshake_min handshake_mean handshake_max handshakes_100us handshakes_300us handshakes_1ms handshakes_3ms handshakes_10ms "
+    "handshakes_30ms handshakes_100ms handshakes_300ms handshakes_1s handshakes_3s "
+    "duration orig_bytes resp_bytes conn_state local_orig local_resp "
     "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id orig_l2_addr resp_l2_addr "
     "end_reason ended_by progress tunnel_type action "
     "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
     "window_scale mss sack_permitted tsval tsecr icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport "
     "quoted_dport igmp_type sctp_chunk sctp_tag spi arp_operation neighbor neighbor_mac payload_length tunnel tunnel_id tunnel_depth "
-    "outer_src outer_dst outer_proto outer_sport outer_dport segments hash weird port packets bytes mac mac_before ttl_before count"
+    "outer_src outer_dst outer_proto outer_sport outer_dport segments hash weird packets bytes mac mac_before ttl_before count"
 ).split()
 INTERNAL = {"has", "unused"}
 

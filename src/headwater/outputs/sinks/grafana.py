@@ -84,11 +84,11 @@ class GrafanaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Grafana:
-    """Pushes packets, rates and the ledger, one request at a time over one connection."""
+    """Pushes packets, rates, servers and the ledger, one request at a time over one connection."""
 
     def __init__(self, settings: GrafanaSettings) -> None:
         self.name = "grafana"
-        self.records: frozenset[str] | None = frozenset({"packet", "rate", "ledger"})
+        self.records: frozenset[str] | None = frozenset({"packet", "rate", "server", "ledger"})
         self.linger_s = settings.linger_ms / 1000
         self.sample: Mapping[str, int] = {"packet": settings.max_rows_per_s}
         self._settings = settings

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A slot a server, and the first one for those that find no room. Who has established a connection never goes for one who has not, so that a
+ * scan of many addresses pushes nobody out: it is counted in the first slot.
+ *
+ * A slot that is given to another server begins a new generation, and so does the first one each second. A flow that knows a slot of an
+ * older generation is counted in the first one, if it is half open, until it looks for its server again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fragments.h"
+#include "servers.h"
+
+#define LATE (10 * HW_SECOND) /* so much older than the packets before, one counts in their second; beyond that it is of another time */
+#define OTHER 0		      /* the first slot */
+#define MICROSECOND 1000ull
+
+enum phase {
+	NEW,
+	UNANSWERED, /* not TCP, and one side was heard */
+	HALF_OPEN,  /* TCP: a SYN began it, and the handshake goes on */
+	/* what is below is settled */
+	ESTABLISHED,
+	FAILED,
+	UNKNOWN, /* TCP whose begin was not seen */
+};
+
+struct key {
+	hw_addr addr;
+	hw_port port; /* 0 where there is none */
+	uint8_t proto;
+	uint8_t unused[5];
+};
+
+struct slot {
+	struct hw_server now; /* the sums of this second, but for handshake_mean, which is a sum as well; half_open is a level */
+	uint32_t generation;
+	uint32_t next;	/* of the same bucket, or free; 0: none */
+	uint32_t place; /* in the list of those that are taken */
+	uint8_t active; /* it is in the list of those that this second counts */
+	uint8_t proven; /* somebody has established a connection */
+	struct key key;
+};
+
+struct hw_servers {
+	uint64_t begin;	 /* of this second */
+	uint64_t newest; /* second of which rows were made */
+	uint64_t salt;
+	struct slot *slots; /* `most` + 1, as of the lists */
+	uint32_t *taken;    /* slots; the first one always is */
+	uint32_t *active;
+	uint32_t *buckets; /* slots by the hash of their key; 0: none */
+	uint32_t mask;	   /* buckets - 1 */
+	uint32_t most, taken_count, active_count;
+	uint32_t free, unproven, hand;
+};
+
+struct hw_servers *hw_servers_new(uint32_t most, uint64_t salt)
+{
+	struct hw_servers *servers = calloc(1, sizeof(*servers));
+
+	if (!servers)
+		return NULL;
+	servers->salt = salt;
+	servers->most = most;
+	servers->mask = 15;
+	while (servers->mask < most)
+		servers->mask = servers->mask * 2 + 1;
+	servers->slots = calloc(most + 1ul, sizeof(*servers->slots));
+	servers->taken = calloc(most + 1ul, sizeof(*servers->taken));
+	servers->active = calloc(most + 1ul, sizeof(*servers->active));
+	servers->buckets = calloc(servers->mask + 1ul, sizeof(*servers->buckets));
+	if (!servers->slots || !servers->taken || !servers->active || !servers->buckets) {
+		hw_servers_free(servers);
+		return NULL;
+	}
+	for (uint32_t at = most; at > OTHER; at--) {
+		servers->slots[at].next = servers->free;
+		servers->free = at;
+	}
+	servers->taken[servers->taken_count++] = OTHER;
+	servers->slots[OTHER].generation = 1; /* a new flow knows of 0 */
+	return servers;
+}
+
+void hw_servers_free(struct hw_servers *servers)
+{
+	if (!servers)
+		return;
+	free(servers->slots);
+	free(servers->taken);
+	free(servers->active);
+	free(servers->buckets);
+	free(servers);
+}
+
+/* -- slots ------------------------------------------------------------------------------------------------------------------------ */
+
+static uint32_t *bucket_of(const struct hw_servers *servers, const struct key *key)
+{
+	uint64_t words[sizeof(*key) / 8], hash = servers->salt;
+
+	memcpy(words, key, sizeof(words));
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		hash = hw_mix(hash, words[i] ^ servers->salt);
+	return &servers->buckets[(hash ^ hash >> 32) & servers->mask];
+}
+
+static void activate(struct hw_servers *servers, uint32_t at)
+{
+	if (servers->slots[at].active)
+		return;
+	servers->slots[at].active = 1;
+	servers->active[servers->active_count++] = at;
+}
+
+static void release(struct hw_servers *servers, uint32_t at)
+{
+	struct slot *slot = &servers->slots[at];
+	uint32_t *link = bucket_of(servers, &slot->key), last = servers->taken[--servers->taken_count];
+
+	while (*link != at)
+		link = &servers->slots[*link].next;
+	*link = slot->next;
+	servers->taken[slot->place] = last;
+	servers->slots[last].place = slot->place;
+	servers->unproven -= !slot->proven;
+	memset(&slot->now, 0, sizeof(slot->now));
+	slot->generation++;
+	slot->next = servers->free;
+	servers->free = at;
+}
+
+static void merge(struct hw_server *into, const struct hw_server *from)
+{
+	if (from->handshakes && (!into->handshakes || from->handshake_min < into->handshake_min))
+		into->handshake_min = from->handshake_min;
+	if (from->handshake_max > into->handshake_max)
+		into->handshake_max = from->handshake_max;
+	into->handshake_mean += from->handshake_mean;
+	into->orig_pkts += from->orig_pkts;
+	into->orig_ip_bytes += from->orig_ip_bytes;
+	into->resp_pkts += from->resp_pkts;
+	into->resp_ip_bytes += from->resp_ip_bytes;
+	for (size_t at = offsetof(struct hw_server, begun); at < offsetof(struct hw_server, port); at += sizeof(uint32_t))
+		*(uint32_t *)((char *)into + at) += *(const uint32_t *)((const char *)from + at);
+}
+
+/* All are taken: the next one whose server has not established anything goes. There is one. */
+static void evict(struct hw_servers *servers)
+{
+	struct slot *slot;
+
+	do {
+		servers->hand = servers->hand % servers->most + 1;
+		slot = &servers->slots[servers->hand];
+	} while (slot->proven);
+	merge(&servers->slots[OTHER].now, &slot->now);
+	activate(servers, OTHER);
+	release(servers, servers->hand);
+}
+
+/* A slot for a server that has none: the first one if there is no room. */
+static uint32_t take(struct hw_servers *servers, const struct key *key, int proven)
+{
+	uint32_t at, *bucket;
+	struct slot *slot;
+
+	if (!servers->free) {
+		if (!proven || !servers->unproven)
+			return OTHER;
+		evict(servers);
+	}
+	at = servers->free;
+	slot = &servers->slots[at];
+	servers->free = slot->next;
+	bucket = bucket_of(servers, key);
+	slot->next = *bucket;
+	*bucket = at;
+	slot->key = *key;
+	slot->proven = 0;
+	servers->unproven++;
+	slot->place = servers->taken_count;
+	servers->taken[servers->taken_count++] = at;
+	return at;
+}
+
+static void prove(struct hw_servers *servers, uint32_t at)
+{
+	struct slot *slot = &servers->slots[at];
+
+	if (at == OTHER || slot->proven)
+		return;
+	slot->proven = 1;
+	servers->unproven--;
+}
+
+/* Whether a flow shows that somebody serves there. */
+static int is_proven(const struct hw_entry *entry)
+{
+	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
+
+	if (entry->server.phase == UNKNOWN)
+		return orig->packets && resp->packets && orig->state != HW_TCP_reset && resp->state != HW_TCP_reset;
+	return entry->server.phase == ESTABLISHED;
+}
+
+/* Look for the slot of a flow that knows none. */
+static struct slot *find_slot(struct hw_servers *servers, struct hw_entry *entry, int proven)
+{
+	struct key key = {.proto = entry->key.proto};
+	uint32_t at;
+
+	memcpy(key.addr, entry->key.addr[!entry->orig], sizeof(key.addr));
+	if (key.proto == HW_PROTO_TCP || key.proto == HW_PROTO_UDP)
+		key.port = entry->key.port[!entry->orig];
+	at = *bucket_of(servers, &key);
+	while (at && memcmp(&servers->slots[at].key, &key, sizeof(key)))
+		at = servers->slots[at].next;
+	if (!at)
+		at = take(servers, &key, proven);
+	if (proven)
+		prove(servers, at);
+	if (entry->server.phase == HALF_OPEN) {
+		servers->slots[OTHER].now.half_open--;
+		servers->slots[at].now.half_open++;
+	}
+	entry->server.slot = at;
+	entry->server.generation = servers->slots[at].generation;
+	return &servers->slots[at];
+}
+
+/* Where a flow is counted. */
+static struct slot *slot_of(struct hw_servers *servers, struct hw_entry *entry)
+{
+	struct slot *slot = &servers->slots[entry->server.slot];
+
+	if (slot->generation != entry->server.generation)
+		slot = find_slot(servers, entry, is_proven(entry));
+	if (!slot->active)
+		activate(servers, entry->server.slot);
+	return slot;
+}
+
+/* -- flows ------------------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t between(uint64_t begin, uint64_t end)
+{
+	return end > begin ? end - begin : 0;
+}
+
+static void count_handshake(struct hw_server *now, const struct hw_flow *flow)
+{
+	uint64_t time = between(flow->syn, flow->syn_ack) + between(flow->syn_ack, flow->handshaken);
+
+	if (!now->handshakes++ || time < now->handshake_min)
+		now->handshake_min = time;
+	if (time > now->handshake_max)
+		now->handshake_max = time;
+	now->handshake_mean += time;
+	now->handshakes_100us += time <= 100 * MICROSECOND;
+	now->handshakes_300us += time <= 300 * MICROSECOND;
+	now->handshakes_1ms += time <= 1000 * MICROSECOND;
+	now->handshakes_3ms += time <= 3000 * MICROSECOND;
+	now->handshakes_10ms += time <= 10000 * MICROSECOND;
+	now->handshakes_30ms += time <= 30000 * MICROSECOND;
+	now->handshakes_100ms += time <= 100000 * MICROSECOND;
+	now->handshakes_300ms += time <= 300000 * MICROSECOND;
+	now->handshakes_1s += time <= 1000000 * MICROSECOND;
+	now->handshakes_3s += time <= 3000000 * MICROSECOND;
+}
+
+static void establish(struct hw_servers *servers, struct hw_entry *entry)
+{
+	struct hw_server *now;
+
+	if (entry->server.slot == OTHER)
+		find_slot(servers, entry, 1); /* now it has a right to room */
+	prove(servers, entry->server.slot);
+	activate(servers, entry->server.slot);
+	now = &servers->slots[entry->server.slot].now;
+	now->established++;
+	if (entry->server.phase == HALF_OPEN) {
+		now->half_open--;
+		count_handshake(now, &entry->flow);
+	}
+	entry->server.phase = ESTABLISHED;
+}
+
+static void fail(struct hw_servers *servers, struct hw_entry *entry, int refused)
+{
+	struct slot *slot = slot_of(servers, entry);
+
+	slot->now.half_open -= entry->server.phase == HALF_OPEN;
+	slot->now.failed++;
+	slot->now.refused += refused;
+	entry->server.phase = FAILED;
+}
+
+/* What a packet makes of a flow that is not settled yet. */
+static void advance(struct hw_servers *servers, struct hw_entry *entry)
+{
+	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
+	struct hw_server *now = &servers->slots[entry->server.slot].now;
+
+	if (entry->server.phase == NEW) {
+		now->begun++;
+		entry->server.phase = entry->flow.proto != HW_PROTO_TCP ? UNANSWERED
+				      : entry->flow.marks & HW_FLOW_syn ? HALF_OPEN
+									: UNKNOWN;
+		now->half_open += entry->server.phase == HALF_OPEN;
+	}
+	if (entry->server.phase == UNANSWERED && orig->packets && resp->packets)
+		establish(servers, entry);
+	if (entry->server.phase != HALF_OPEN)
+		return;
+	if (entry->flow.marks & HW_FLOW_acked)
+		establish(servers, entry);
+	else if (orig->state == HW_TCP_reset || resp->state == HW_TCP_reset)
+		fail(servers, entry, resp->state == HW_TCP_reset);
+}
+
+void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int which, const struct hw_packet *row)
+{
+	const struct hw_flow *flow = &entry->flow;
+	struct hw_server *now = &slot_of(servers, entry)->now;
+	uint32_t again = 0;
+
+	if (flow->sides[which].marks & HW_SIDE_again) { /* else this packet was not sent again, and `more` need not be touched */
+		again = flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent - entry->server.resent;
+		entry->server.resent += again;
+	}
+	if (which == HW_ORIG) {
+		now->orig_pkts++;
+		now->orig_ip_bytes += row->ip_length;
+		now->orig_retransmits += again;
+	} else {
+		now->resp_pkts++;
+		now->resp_ip_bytes += row->ip_length;
+		now->resp_retransmits += again;
+	}
+	if (entry->server.phase <= HALF_OPEN)
+		advance(servers, entry);
+}
+
+void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry)
+{
+	struct slot *slot = &servers->slots[entry->server.slot];
+
+	if (slot->generation == entry->server.generation && entry->server.phase == HALF_OPEN) {
+		slot->now.half_open--;
+		servers->slots[OTHER].now.half_open++;
+	}
+	entry->server.slot = OTHER;
+	entry->server.generation = 0;
+}
+
+void hw_servers_refuse(struct hw_servers *servers, struct hw_entry *entry, const struct hw_packet *error)
+{
+	if (error->has & HW_HAS_icmp_mtu)
+		return; /* something smaller is asked for */
+	if (entry->server.phase == UNANSWERED || entry->server.phase == HALF_OPEN)
+		fail(servers, entry, 1);
+}
+
+void hw_servers_finish(struct hw_servers *servers, struct hw_entry *entry, int stopped)
+{
+	struct hw_server *now = &slot_of(servers, entry)->now;
+
+	now->begun += entry->server.phase == NEW; /* no packet of it was whole */
+	now->ended++;
+	if (entry->server.phase == HALF_OPEN && !stopped)
+		fail(servers, entry, 0);
+}
+
+/* -- seconds ---------------------------------------------------------------------------------------------------------------------- */
+
+static void put_row(struct hw_servers *servers, uint32_t at, struct hw_server *row)
+{
+	struct slot *slot = &servers->slots[at];
+	uint32_t half_open = slot->now.half_open;
+
+	*row = slot->now;
+	row->ts = servers->begin;
+	if (row->handshakes) {
+		row->has |= HW_SERVER_HAS_handshakes;
+		row->handshake_mean /= row->handshakes;
+	}
+	if (at != OTHER) {
+		row->has |= HW_SERVER_HAS_server;
+		memcpy(row->addr, slot->key.addr, sizeof(row->addr));
+		row->proto = slot->key.proto;
+		if (row->proto == HW_PROTO_TCP || row->proto == HW_PROTO_UDP) {
+			row->has |= HW_SERVER_HAS_ports;
+			row->port = slot->key.port;
+		}
+	}
+	memset(&slot->now, 0, sizeof(slot->now));
+	slot->now.half_open = half_open;
+	slot->active = 0;
+}
+
+/* Rows of the servers that had something, and of those where flows are half open; but the latter once a second only, if time goes back. */
+static uint32_t put_rows(struct hw_servers *servers, struct hw_server *rows)
+{
+	uint32_t count = 0, i;
+
+	if (servers->begin > servers->newest) {
+		servers->newest = servers->begin;
+		for (i = 0; i < servers->taken_count;) {
+			uint32_t at = servers->taken[i];
+			const struct slot *slot = &servers->slots[at];
+
+			if (slot->active || slot->now.half_open)
+				put_row(servers, at, &rows[count++]);
+			else if (at != OTHER) {
+				release(servers, at); /* another one takes its place in the list */
+				continue;
+			}
+			i++;
+		}
+	} else {
+		for (i = 0; i < servers->active_count; i++)
+			put_row(servers, servers->active[i], &rows[count++]);
+	}
+	servers->active_count = 0;
+	servers->slots[OTHER].generation++;
+	return count;
+}
+
+uint32_t hw_servers_pass(struct hw_servers *servers, uint64_t now, struct hw_server *rows)
+{
+	uint32_t count;
+
+	if (now - servers->begin < HW_SECOND || (now < servers->begin && servers->begin - now <= LATE))
+		return 0;
+	count = put_rows(servers, rows);
+	servers->begin = now - now % HW_SECOND;
+	return count;
+}
+
+uint32_t hw_servers_end(struct hw_servers *servers, struct hw_server *rows)
+{
+	uint32_t count = put_rows(servers, rows);
+
+	while (servers->taken_count > 1)
+		release(servers, servers->taken[servers->taken_count - 1]);
+	memset(&servers->slots[OTHER].now, 0, sizeof(servers->slots[OTHER].now));
+	servers->begin = servers->newest = 0;
+	return count;
+}
