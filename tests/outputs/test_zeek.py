@@ -238,6 +238,23 @@ def test_weirds_are_zeeks_weird_log() -> None:
     assert [json.loads(line) for line in encoded("zeek-json", batch)] == [plain | each for each in ids]
 
 
+def test_the_weird_of_a_flow_has_its_uid_and_its_ends() -> None:
+    """Whoever sent the packet, but for the name that says itself who was taken for the originator."""
+    names = {text: number for number, text in (WEIRD.column("name").names or {}).items()}
+    rows = np.zeros(3, WEIRD.dtype)
+    rows["ts"], rows["count"], rows["interface"], rows["uid"] = 10**18, 1, 2, np.void(b"\1" + bytes(11))
+    rows["name"] = [names[text] for text in ("SYN_seq_jump", "SYN_seq_jump", "connection_originator_SYN_ack")]
+    rows["has"] = HAS["addr"] | HAS["ports"] | WEIRD.column("uid").needs
+    rows["is_orig"] = [1, 0, 0]
+    rows["src"], rows["sport"] = np.void(bytes(15) + b"\1"), 1000
+    rows["dst"], rows["dport"] = np.void(bytes(15) + b"\2"), 53
+    there, back = ["C1", "::1", "1000", "::2", "53"], ["C1", "::2", "53", "::1", "1000"]
+    batch = Batch(WEIRD, rows, INTERFACES)
+    assert [line.split("\t")[1:6] for line in encoded("zeek", batch)] == [there, back, there]
+    ids = ["uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"]
+    assert [[str(json.loads(line)[key]) for key in ids] for line in encoded("zeek-json", batch)] == [there, back, there]
+
+
 @pytest.mark.parametrize("name", ["zeek", "zeek-json"])
 def test_only_zeeks_logs_are_written(name: str) -> None:
     records = FORMATS[name].records

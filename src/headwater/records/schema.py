@@ -91,7 +91,7 @@ class Record:
 # follow.
 FILE_ORDER = (
     "ts name uid id.orig_h id.orig_p id.resp_h id.resp_p interface hook direction length captured l2_src l2_dst ethertype vlan "
-    "vlan_inner inner_vlan mpls_label pppoe_session src dst proto duration orig_bytes resp_bytes conn_state local_orig local_resp "
+    "vlan_inner inner_vlan mpls_label pppoe_session src dst is_orig proto duration orig_bytes resp_bytes conn_state local_orig local_resp "
     "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id orig_l2_addr resp_l2_addr "
     "end_reason ended_by progress tunnel_type action "
     "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
