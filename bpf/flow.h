@@ -12,6 +12,7 @@
 
 #include "flow_base.h"
 #include "flow_tcp.h"
+#include "flow_weird.h"
 
 #define HW_PROTO_ICMP 1
 #define HW_PROTO_TCP 6
@@ -245,6 +246,13 @@ HW_INLINE int hw_flow_is_reused(const struct hw_flow *flow, int which, const str
 HW_INLINE int hw_flow_is_damaged(const struct hw_packet *row)
 {
 	return row->weird >= HW_WEIRD_bad_TCP_checksum && row->weird <= HW_WEIRD_bad_ICMP_checksum;
+}
+
+/* A packet of the side `which` that hw_flow_add() is to be called with next: what is odd in it becomes a bit of `weirds`. */
+HW_INLINE void hw_flow_judge(struct hw_flow *flow, int which, const struct hw_packet *row)
+{
+	if (flow->proto == HW_PROTO_TCP && !hw_flow_is_damaged(row))
+		hw_weird_tcp(flow, which, row);
 }
 
 /* Give it a packet of the side `which`. */

@@ -114,19 +114,23 @@ struct hw_side_more {
 	__u32 not_new; /* segments that took the stream no further (history's T) */
 	__u32 zero_windows;
 	struct hw_block blocks[HW_BLOCKS];
-	__u32 resent;	/* packets that carry what this side had sent before */
-	__u32 dup_acks; /* packets of this side that acknowledge nothing new */
-	__u32 late;	/* packets that others of this side have overtaken */
-	__u32 damaged;	/* packets whose checksum is wrong; of nothing else are they part */
+	hw_ktime over_at; /* the last FIN or RST */
+	__u32 resent;	  /* packets that carry what this side had sent before */
+	__u32 dup_acks;	  /* packets of this side that acknowledge nothing new */
+	__u32 late;	  /* packets that others of this side have overtaken */
+	__u32 damaged;	  /* packets whose checksum is wrong; of nothing else are they part */
 	__u16 mss;
+	__u16 fin_count; /* up to what makes a storm */
+	__u16 rst_count;
 	__u8 scale;
-	__u8 unused[5];
+	__u8 unused[1];
 };
 
 struct hw_flow {
 	hw_ktime first;
 	hw_ktime last; /* see `duration` in docs/records.md */
 	__u32 seen;    /* enum hw_seen */
+	__u32 weirds;  /* what was odd so far, a bit each: hw_flow_weird() */
 	__u16 marks;   /* enum hw_flow_mark */
 	__u8 proto;
 	__u8 history_length;
@@ -149,6 +153,16 @@ struct hw_flow {
 
 _Static_assert(sizeof(struct hw_flow) <= 640, "a million of them fit into 640 MB");
 _Static_assert(__builtin_offsetof(struct hw_flow, more) <= 192, "what each packet touches lies in three cache lines");
+
+#define HW_WEIRD_OF_FLOWS HW_WEIRD_SYN_seq_jump /* bit 0 of weirds */
+
+_Static_assert(HW_WEIRD_excessive_data_without_further_acks - HW_WEIRD_OF_FLOWS < 32, "a bit for each");
+
+/* Something is odd. The store is not put off, so that paths of the verifier meet. */
+HW_INLINE void hw_flow_weird(struct hw_flow *flow, enum hw_weird name)
+{
+	*(volatile __u32 *)&flow->weirds |= 1u << (name - HW_WEIRD_OF_FLOWS);
+}
 
 /* -- history ---------------------------------------------------------------------------------------------------------------- */
 

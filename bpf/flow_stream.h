@@ -178,6 +178,7 @@ HW_INLINE void hw_stream_add(struct hw_flow *flow, int which, __s64 place, __u32
 	struct hw_side *side = &flow->sides[which], *peer = &flow->sides[!which];
 	struct hw_side_more *more = &flow->more[which];
 	__s64 end = place + length;
+	int too_much;
 
 	if (side->unfollowed || end <= side->acked || end <= more->trimmed)
 		return;
@@ -195,11 +196,16 @@ HW_INLINE void hw_stream_add(struct hw_flow *flow, int which, __s64 place, __u32
 	} else {
 		hw_block_insert(flow, side, more, place, end);
 	}
-	if (end - more->delivered > HW_FARTHEST_BLOCK || hw_is_too_much(side, more)) {
-		side->block_count = 0;
-		__builtin_memset(more->blocks, 0, sizeof(more->blocks));
-		side->unfollowed = 1;
-	}
+	too_much = hw_is_too_much(side, more);
+	if (!too_much && end - more->delivered <= HW_FARTHEST_BLOCK)
+		return;
+	if (hw_nothing_acked(side))
+		hw_flow_weird(flow, HW_WEIRD_above_hole_data_without_any_acks);
+	else if (too_much)
+		hw_flow_weird(flow, HW_WEIRD_excessive_data_without_further_acks);
+	side->block_count = 0;
+	__builtin_memset(more->blocks, 0, sizeof(more->blocks));
+	side->unfollowed = 1;
 }
 
 /* Whether something that was sent has not been seen yet, and may come. */

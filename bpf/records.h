@@ -145,7 +145,8 @@ enum hw_ip_option {
 
 /*
  * Malformations, with Zeek's name where Zeek has one (src/packet_analysis). A row keeps what was read before its weird.
- * The last two groups are ours; the last is of what several packets show, and found in no packet's row but in weirds (native/weird.c).
+ * The second and third groups are ours. The third is of what several packets show, as the last is, and both are found in no packet's row but in weirds
+ * (native/weird.c, flow_weird.h). The last has Zeek's names, and begins with those that have a bit in `weirds` of a flow.
  */
 enum hw_weird {
 	HW_WEIRD_none,
@@ -208,6 +209,39 @@ enum hw_weird {
 	HW_WEIRD_bad_TCP_checksum,  /* likewise */
 	HW_WEIRD_bad_UDP_checksum,  /* likewise */
 	HW_WEIRD_bad_ICMP_checksum, /* likewise; of ICMPv6 too */
+
+	HW_WEIRD_SYN_seq_jump,			/* a further SYN of the same side has another number than its first */
+	HW_WEIRD_SYN_inside_connection,		/* a SYN of a side that is past its handshake and has sent payload */
+	HW_WEIRD_TCP_christmas,			/* SYN and RST in one packet */
+	HW_WEIRD_baroque_SYN,			/* SYN and URG in one packet */
+	HW_WEIRD_SYN_with_data,			/* payload behind a SYN */
+	HW_WEIRD_TCP_scale_range,		/* a window scale above 14 (RFC 7323), in a flow with no weird before */
+	HW_WEIRD_TCP_seq_underflow_or_misorder, /* a sequence number before the side's first one; not of a RST */
+	HW_WEIRD_TCP_ack_underflow_or_misorder, /* an acknowledgement of what lies before the other side's first number */
+	HW_WEIRD_window_recision,		/* the right edge of the offered window moves left, by more than scaling explains */
+	HW_WEIRD_FIN_storm,			/* a FIN that is the side's 1000th or later, within a second of its last FIN or RST */
+	HW_WEIRD_RST_storm,			/* likewise, a RST */
+	HW_WEIRD_possible_split_routing, /* a side past its SYN acknowledges packets of the other that were not seen; without a weird before */
+	HW_WEIRD_connection_originator_SYN_ack, /* the first packet is a SYN-ACK, and ports do not tell that it is an answer */
+	HW_WEIRD_unsolicited_SYN_response,	/* a SYN or SYN-ACK of the responder, and nothing of the originator before */
+	HW_WEIRD_bad_SYN_ack,			/* a SYN-ACK that acknowledges what the originator has not sent */
+	HW_WEIRD_simultaneous_open,		/* the responder's first packet is a SYN without an ACK */
+	HW_WEIRD_spontaneous_FIN,		/* a side's first packet is a FIN, and the flow was not joined in its middle */
+	HW_WEIRD_spontaneous_RST,		/* a flow's first packet is a RST */
+	HW_WEIRD_repeated_SYN_with_ack,		/* the originator sends a SYN-ACK after its SYN, and the handshake is not over */
+	HW_WEIRD_inappropriate_FIN,		/* a FIN of a side in its handshake that the other side has not answered */
+	HW_WEIRD_data_before_established,	/* payload of a side in its handshake */
+	HW_WEIRD_SYN_after_partial,		/* a SYN of a side whose other packets came before it, and that nobody has answered */
+	HW_WEIRD_SYN_after_close,		/* a SYN of a side that has sent its FIN */
+	HW_WEIRD_FIN_advanced_last_seq,		/* a further FIN, behind what the side had sent till its first one */
+	HW_WEIRD_SYN_after_reset,		/* a SYN of a side that has sent a RST */
+	HW_WEIRD_FIN_after_reset,		/* a FIN of a side that has sent a RST */
+	HW_WEIRD_data_after_reset,		/* payload of a side that has sent a RST, with no other RST */
+	HW_WEIRD_truncated_tcp_payload,		/* payload of a stream that was not captured whole */
+	HW_WEIRD_above_hole_data_without_any_acks, /* more than 16384 octets behind a hole, and nothing is acknowledged: the stream is not followed further */
+	HW_WEIRD_excessive_data_without_further_acks, /* more than 10 MiB since the last acknowledgement: likewise */
+	HW_WEIRD_active_connection_reuse,	      /* a SYN begins another flow between the same ports, and the one before is not over */
+	HW_WEIRD_premature_connection_reuse, /* likewise, and the one before is over for less than 5 s (linger_timeout_s), not by a RST */
 } HW_PACKED;
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
@@ -339,6 +373,7 @@ struct hw_rate_slot {
 /* Layers of a weird that no packet has. They lie where a weird has no layer of a packet's. */
 enum hw_weird_has {
 	HW_WEIRD_HAS_before = 1 << 11, /* what is remembered of the packets before */
+	HW_WEIRD_HAS_flow = 1 << 12,   /* the flow that shows it */
 };
 
 /* Something odd: a packet with a `weird`, or what only several packets show. The columns are those of the packet that showed it. */
@@ -361,7 +396,9 @@ struct hw_weird_row {
 	hw_ipproto proto HW_IF(ip);	       /* transport protocol */
 	__u8 ttl HW_IF(ip);		       /* or hop limit */
 	hw_hops ttl_before;		       /* of a routing loop: when the packet was first seen */
-	__u8 unused[7];
+	hw_flag is_orig HW_IF(flow);	       /* whether the flow's originator sent it */
+	hw_uid uid HW_IF(flow);		       /* that of the flow */
+	__u8 unused[2];
 };
 
 /* What a conn has besides what each has. */
@@ -469,7 +506,9 @@ struct hw_flow_settings {
 	__u64 other_timeout;	 /* unknown_ip_inactivity_timeout */
 	__u64 tunnel_timeout;	 /* Tunnel::expiration_interval */
 	__u64 progress;		 /* how often flows that go on are reported; 0: never */
+	__u64 ignored_weirds[2]; /* a bit for each of enum hw_weird that is not told */
 	__u32 apart;		 /* enum hw_flow_apart */
+	__u32 weirds_a_second;	 /* of a name, that have rows of their own; 0: none is told */
 	__u16 community_id_seed; /* what all who compare community ids have agreed on: CommunityID::seed */
 	__u8 unused[2];
 };

@@ -27,6 +27,11 @@ static int is_server(const struct hw_packet *row, uint16_t port)
 	return is_in(UDP_SERVERS, sizeof(UDP_SERVERS) / sizeof(*UDP_SERVERS), port);
 }
 
+int hw_is_answer_by_port(const struct hw_packet *row)
+{
+	return is_server(row, row->sport) && !is_server(row, row->dport);
+}
+
 int hw_begins_with_answer(const struct hw_packet *row)
 {
 	static const uint8_t everybody[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};

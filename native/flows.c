@@ -7,8 +7,10 @@
 #include "flows.h"
 #include "fragments.h"
 #include "servers.h"
+#include "weird_rows.h"
 
-#define SPARE 8 /* rows that one packet may make */
+#define SPARE 8		/* rows that one packet may make */
+#define SPARE_WEIRDS 40 /* likewise; and one of each name for the second before */
 #define DATAGRAMS 4096
 #define TRIES 64
 
@@ -35,6 +37,7 @@ struct hw_flows {
 	uint64_t report_at;  /* the next time to tell of flows that go on */
 	uint32_t calm;	     /* times told since there was a packet */
 	struct hw_flows_counts counts;
+	struct hw_weird_rows weirds;
 	struct hw_found *found;
 };
 
@@ -46,6 +49,7 @@ struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *loca
 		return NULL;
 	memcpy(&flows->settings, settings, sizeof(flows->settings));
 	memcpy(flows->secret, flows->settings.secret, sizeof(flows->secret));
+	hw_weird_rows_make(&flows->weirds, flows->settings.weirds_a_second, flows->settings.ignored_weirds);
 	flows->local = calloc(local_count + 1, sizeof(*local));
 	flows->local_count = local_count;
 	if (!flows->local || hw_flow_table_make(&flows->table) || !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
@@ -146,7 +150,32 @@ static void finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_
 static int is_full(const struct hw_flows *flows)
 {
 	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->long_count + SPARE > HW_CONNS_ROOM ||
-	       flows->found->tunnel_count + SPARE > HW_CONNS_ROOM;
+	       flows->found->tunnel_count + SPARE > HW_CONNS_ROOM || flows->weirds.made + HW_WEIRD_NAMES + SPARE_WEIRDS > HW_WEIRDS_ROOM;
+}
+
+/* This packet shows something odd of a flow. */
+static void put_weird(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, enum hw_weird name)
+{
+	struct hw_weird_row *weird = flows->weirds.a_second ? hw_weird_rows_put(&flows->weirds, row, name) : NULL;
+
+	if (!weird)
+		return;
+	weird->interface += flows->interface;
+	weird->has |= HW_WEIRD_HAS_flow;
+	weird->is_orig = is_orig;
+	memcpy(weird->uid, entry->uid, sizeof(weird->uid));
+}
+
+/* Bits that it has added to the flow's `weirds`. */
+static void put_weirds(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, uint32_t added)
+{
+	for (; added; added &= added - 1) {
+		enum hw_weird name = HW_WEIRD_OF_FLOWS + __builtin_ctz(added);
+
+		if (name == HW_WEIRD_unsolicited_SYN_response && row->tcp_flags & HW_ACK && !hw_is_answer_by_port(row))
+			name = HW_WEIRD_connection_originator_SYN_ack; /* Zeek takes its sender for the originator until it is acknowledged */
+		put_weird(flows, entry, is_orig, row, name);
+	}
 }
 
 /* -- when they end -------------------------------------------------------------------------------------------------------------- */
@@ -325,13 +354,24 @@ static void blame(struct hw_flows *flows, const struct hw_packet *row, const uin
 		hw_servers_refuse(flows->servers, entry, row);
 }
 
+/* This packet ends a flow by beginning another one of the same endpoints. */
+static void reused(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row)
+{
+	enum hw_weird name = hw_weird_of_reuse(&entry->flow, row, &flows->settings);
+
+	if (name == HW_WEIRD_SYN_seq_jump && entry->flow.weirds >> (name - HW_WEIRD_OF_FLOWS) & 1)
+		return; /* it was told */
+	if (name)
+		put_weird(flows, entry, is_orig, row, name);
+}
+
 /* A packet of a flow. Returns its flow. */
 static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_flow_key key;
 	int second = key_of(flows, row, &key), which, flipped;
 	struct hw_entry *entry;
-	uint32_t flow, again = 0;
+	uint32_t flow, again = 0, before;
 
 	if (is_sampled_out(flows, &key)) {
 		flows->counts.sampled_out++;
@@ -342,6 +382,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 		entry = hw_flow_at(&flows->table, flow);
 		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
 			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
+			reused(flows, entry, second == entry->orig, row);
 			finish(flows, flow, row->ts, HW_CONN_END_reused);
 			flow = HW_NOBODY;
 		}
@@ -355,6 +396,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	entry = hw_flow_at(&flows->table, flow);
 	which = second ^ entry->orig;
 	flipped = entry->flow.marks & HW_FLOW_flipped;
+	before = entry->flow.weirds;
+	hw_flow_judge(&entry->flow, which, row);
 	hw_flow_add(&entry->flow, which, row);
 	if (flipped != (entry->flow.marks & HW_FLOW_flipped)) {
 		entry->orig ^= 1;
@@ -362,6 +405,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 		if (flows->servers)
 			hw_servers_turn(flows->servers, entry);
 	}
+	if (before != entry->flow.weirds)
+		put_weirds(flows, entry, second == entry->orig, row, entry->flow.weirds & ~before);
 	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
 		hw_flow_answered(&flows->table, flow);
 	hw_flow_is_due(&flows->table, flow, deadline(flows, entry));
@@ -454,6 +499,7 @@ static void begin_found(struct hw_flows *flows, struct hw_found *found)
 {
 	flows->found = found;
 	found->conn_count = found->long_count = found->tunnel_count = found->server_count = 0;
+	hw_weird_rows_begin(&flows->weirds, found->weirds);
 }
 
 /* It is `now`. Returns whether there are rows of the servers' second, which is over then. */
@@ -480,11 +526,13 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 		flows->calm = 0;
 		if (row->ts > flows->counts.latest)
 			flows->counts.latest = row->ts;
+		hw_weird_rows_at(&flows->weirds, row->ts);
 		if (row->segments)
 			take_packet(flows, row);
 		else
 			take_carrier(flows, row);
 	}
+	found->weird_count = flows->weirds.made;
 	return i;
 }
 
@@ -493,6 +541,7 @@ void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *foun
 	begin_found(flows, found);
 	if (!tell_servers(flows, now - HW_SECOND)) /* packets of the last one may be in the rings yet */
 		pass(flows, now);
+	found->weird_count = flows->weirds.made;
 }
 
 void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
@@ -501,7 +550,9 @@ void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			finish(flows, flows->ending, 0, HW_CONN_END_stopped);
-	if (found->conn_count || found->tunnel_count)
+	hw_weird_rows_end(&flows->weirds);
+	found->weird_count = flows->weirds.made;
+	if (found->conn_count || found->tunnel_count || found->weird_count)
 		return;
 	flows->ending = 0; /* more may begin, and end */
 	if (flows->servers)

@@ -44,11 +44,11 @@ uint32_t hw_rollup_take_talkers(struct hw_rollup *, struct hw_talker *into);
 
 /* -- weird.c: what is odd, out of rows of struct hw_packet `stride` octets apart ------------------------------------------- */
 
-enum { HW_WEIRD_NAMES = 64, HW_WEIRDS_ROOM = 1024 }; /* more than enum hw_weird has; rows of struct hw_weird_row that `into` holds */
+enum { HW_WEIRD_NAMES = 128, HW_WEIRDS_ROOM = 1024 }; /* more than enum hw_weird has; rows of struct hw_weird_row that `into` holds */
 struct hw_weirds;
-/* Remembers so many addresses and packets, and gives a row each to `a_second` of a name in a second; the rest share one. NULL without
- * memory. */
-struct hw_weirds *hw_weirds_new(uint32_t neighbors, uint32_t passages, uint32_t a_second);
+/* Remembers so many addresses and packets, and gives a row each to `a_second` of a name in a second; the rest share one. `ignored` has a
+ * bit for each name that is not told, in two words; NULL: none. NULL without memory. */
+struct hw_weirds *hw_weirds_new(uint32_t neighbors, uint32_t passages, uint32_t a_second, const uint64_t *ignored);
 void hw_weirds_free(struct hw_weirds *);
 /* What follows is of other interfaces. */
 void hw_weirds_forget(struct hw_weirds *);
@@ -67,10 +67,12 @@ struct hw_found {
 	void *longs;   /* struct hw_conn: of flows that go on, what they are till now */
 	void *tunnels; /* struct hw_tunnel_row */
 	void *servers; /* struct hw_server: of one second, as many as are told, and one */
+	void *weirds;  /* struct hw_weird_row; HW_WEIRDS_ROOM of them */
 	size_t conn_count;
 	size_t long_count;
 	size_t tunnel_count;
 	size_t server_count;
+	size_t weird_count;
 };
 struct hw_prefix {
 	uint8_t addr[16];

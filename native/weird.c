@@ -10,11 +10,10 @@
 
 #include "../bpf/records.h"
 #include "headwater.h"
+#include "weird_rows.h"
 
-#define WAYS 4	  /* places for a key: a cache line of passages */
-#define AT_ONCE 4 /* rows that one packet can make */
-#define SECOND 1000000000ull
-#define BACKWARDS 5	/* seconds: a time that lies further back is of another capture, not of another CPU */
+#define WAYS 4		/* places for a key: a cache line of passages */
+#define AT_ONCE 4	/* rows that one packet can make */
 #define TICK_BITS 20	/* passages keep their time in units of 2^20 ns, a millisecond */
 #define LOOP_TICKS 2000 /* within which a packet comes round again */
 #define LOOP_SIGHTS 3	/* of a packet that is surely the same */
@@ -40,24 +39,12 @@ struct neighbor {
 	uint64_t ts;
 };
 
-/* How many rows of a name there were in a second, and what found no room among them. */
-struct budget {
-	uint64_t second;
-	uint64_t made;
-	uint64_t rest;
-	uint64_t rest_ts;
-};
-
 struct hw_weirds {
 	uint64_t secret;
-	uint64_t now; /* the latest second */
-	uint32_t a_second;
 	uint32_t neighbor_mask, passage_mask; /* buckets - 1 */
 	struct neighbor *neighbors;
 	struct passage *passages;
-	struct budget budgets[256];
-	struct hw_weird_row *into;
-	size_t made;
+	struct hw_weird_rows rows;
 };
 
 static uint32_t buckets(uint32_t entries)
@@ -69,14 +56,14 @@ static uint32_t buckets(uint32_t entries)
 	return count;
 }
 
-struct hw_weirds *hw_weirds_new(uint32_t neighbors, uint32_t passages, uint32_t a_second)
+struct hw_weirds *hw_weirds_new(uint32_t neighbors, uint32_t passages, uint32_t a_second, const uint64_t *ignored)
 {
 	struct hw_weirds *weirds = calloc(1, sizeof(*weirds));
 	uint32_t some = buckets(neighbors), more = buckets(passages);
 
 	if (!weirds)
 		return NULL;
-	weirds->a_second = a_second;
+	hw_weird_rows_make(&weirds->rows, a_second, ignored);
 	weirds->neighbor_mask = some - 1;
 	weirds->passage_mask = more - 1;
 	weirds->neighbors = calloc((size_t)some * WAYS, sizeof(*weirds->neighbors));
@@ -120,67 +107,11 @@ static inline uint64_t word(const void *octets)
 	return value;
 }
 
-_Static_assert((int)HW_WEIRD_ipv6_neighbor_changed < (int)HW_WEIRD_NAMES, "a budget and room for each");
-
-/* -- rows ------------------------------------------------------------------------------------------------------------------- */
-
-static void put_rest(struct hw_weirds *weirds, enum hw_weird name)
-{
-	struct budget *budget = &weirds->budgets[name];
-	struct hw_weird_row *row;
-
-	if (!budget->rest)
-		return;
-	row = &weirds->into[weirds->made++];
-	memset(row, 0, sizeof(*row));
-	row->ts = budget->rest_ts;
-	row->count = budget->rest;
-	row->name = name;
-	budget->rest = 0;
-}
-
-/* A row for what `packet` shows; NULL if its second has had enough of that name. */
-static struct hw_weird_row *put(struct hw_weirds *weirds, const struct hw_packet *packet, enum hw_weird name)
-{
-	struct budget *budget = &weirds->budgets[name];
-	uint64_t second = packet->ts / SECOND;
-	struct hw_weird_row *row;
-
-	if (second > budget->second || second + BACKWARDS < budget->second) {
-		put_rest(weirds, name);
-		budget->second = second;
-		budget->made = 0;
-	}
-	if (budget->made >= weirds->a_second) {
-		budget->rest++;
-		budget->rest_ts = packet->ts;
-		return NULL;
-	}
-	budget->made++;
-	row = &weirds->into[weirds->made++];
-	memset(row, 0, sizeof(*row));
-	row->ts = packet->ts;
-	row->count = 1;
-	row->has = (packet->has & (HW_HAS_l2 | HW_HAS_addr | HW_HAS_ip | HW_HAS_ports)) | HW_HAS_interface;
-	row->interface = packet->interface;
-	row->direction = packet->direction;
-	row->name = name;
-	memcpy(row->l2_src, packet->l2_src, sizeof(row->l2_src));
-	memcpy(row->l2_dst, packet->l2_dst, sizeof(row->l2_dst));
-	memcpy(row->src, packet->src, sizeof(row->src));
-	memcpy(row->dst, packet->dst, sizeof(row->dst));
-	row->sport = packet->sport;
-	row->dport = packet->dport;
-	row->proto = packet->proto;
-	row->ttl = packet->ttl;
-	return row;
-}
-
 /* -- who has an address ----------------------------------------------------------------------------------------------------- */
 
 static void put_neighbor(struct hw_weirds *weirds, const struct hw_packet *packet, enum hw_weird name, const uint8_t *before)
 {
-	struct hw_weird_row *row = put(weirds, packet, name);
+	struct hw_weird_row *row = hw_weird_rows_put(&weirds->rows, packet, name);
 
 	if (!row)
 		return;
@@ -311,7 +242,7 @@ static void see_passage(struct hw_weirds *weirds, const struct hw_packet *packet
 		place->sights++;
 	if (place->sights != (is_numbered(packet) ? LOOP_SIGHTS : LOOP_SIGHTS_UNSURE))
 		return;
-	row = put(weirds, packet, HW_WEIRD_routing_loop);
+	row = hw_weird_rows_put(&weirds->rows, packet, HW_WEIRD_routing_loop);
 	if (row)
 		row->ttl_before = place->first_ttl;
 }
@@ -323,33 +254,25 @@ size_t hw_weirds_add(struct hw_weirds *weirds, const void *rows, size_t stride, 
 	const char *at = rows;
 	size_t i;
 
-	weirds->into = into;
-	weirds->made = 0;
-	for (i = 0; i < count && weirds->made + HW_WEIRD_NAMES + AT_ONCE <= HW_WEIRDS_ROOM; i++, at += stride) {
+	hw_weird_rows_begin(&weirds->rows, into);
+	for (i = 0; i < count && weirds->rows.made + HW_WEIRD_NAMES + AT_ONCE <= HW_WEIRDS_ROOM; i++, at += stride) {
 		const struct hw_packet *packet = (const struct hw_packet *)at;
 
-		if (packet->ts / SECOND != weirds->now) {
-			weirds->now = packet->ts / SECOND;
-			for (int name = 0; name < HW_WEIRD_NAMES; name++)
-				if (weirds->budgets[name].second < weirds->now)
-					put_rest(weirds, name);
-		}
+		hw_weird_rows_at(&weirds->rows, packet->ts);
 		if (packet->weird)
-			put(weirds, packet, packet->weird);
+			hw_weird_rows_put(&weirds->rows, packet, packet->weird);
 		if (packet->has & HW_HAS_ip)
 			see_passage(weirds, packet);
 		if (packet->has & HW_HAS_neighbor)
 			see_neighbor(weirds, packet);
 	}
 	*done = i;
-	return weirds->made;
+	return weirds->rows.made;
 }
 
 size_t hw_weirds_end(struct hw_weirds *weirds, void *into)
 {
-	weirds->into = into;
-	weirds->made = 0;
-	for (int name = 0; name < HW_WEIRD_NAMES; name++)
-		put_rest(weirds, name);
-	return weirds->made;
+	hw_weird_rows_begin(&weirds->rows, into);
+	hw_weird_rows_end(&weirds->rows);
+	return weirds->rows.made;
 }

@@ -99,6 +99,10 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         ("promiscuous = 1\n", "line 1: promiscuous must be true or false, for instance promiscuous = false"),
         ('output = "rows"\n', "line 1: output must be a table: the line [output], and its keys below that"),
         ("[[output]]\n", "line 1: output must be a table"),
+        (
+            '[weirds]\nignore = ["SYN_seq_jmp"]\n',
+            "line 2: weirds.ignore has 'SYN_seq_jmp', which is no weird: did you mean 'SYN_seq_jump'?",
+        ),
         ("consume = true\n", 'line 1: consume needs hook = "xdp" (--hook xdp)'),
         ("a = = 3\n", "not TOML"),
         ("interfaces = [eth0]\n", 'text stands in quotes, as in interfaces = ["eth0"]'),

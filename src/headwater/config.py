@@ -19,9 +19,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from headwater.analysis.flows import LOCAL_NETS
+from headwater.analysis.weirds import IGNORED
 from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter
 from headwater.outputs.sinks.grafana import GrafanaSettings
+from headwater.records import ENUMS
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
@@ -113,6 +115,23 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"local_nets has {net!r}, which is no network: write one as 10.0.0.0/8 or 2001:db8::/32") from None
 
 
+class WeirdsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is odd, the record weird.
+
+    ignore: names that are not told; the default is what Zeek leaves out of its log.
+    """
+
+    ignore: tuple[str, ...] = IGNORED
+
+    def __post_init__(self) -> None:
+        """As in Settings."""
+        names = set(ENUMS["hw_weird"].values()) - {"none"}
+        for name in self.ignore:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                raise ValueError(f"ignore has {name!r}, which is no weird{f': did you mean {near[0]!r}?' if near else ''}")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
@@ -151,6 +170,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bpf_stats: bool = True
     user: str | None = None
     flows: FlowsSettings = FlowsSettings()
+    weirds: WeirdsSettings = WeirdsSettings()
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
 

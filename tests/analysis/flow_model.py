@@ -396,11 +396,14 @@ class Model:
         if key not in self.flows:
             answers = sender != receiver and begins_with_answer(row)
             ends = (receiver, sender) if answers else (sender, receiver)
-            self.flows[key] = Flow(row, *ends, "^" if answers else "")
+            self.flows[key] = self.begin(row, *ends, "^" if answers else "")
         flow = self.flows[key]
         flow.add(flow.sides[sender != flow.ends[0]], row)
         flow.due = flow.deadline()
         return ended
+
+    def begin(self, row: Any, orig: Endpoint, resp: Endpoint, history: str) -> Flow:
+        return Flow(row, orig, resp, history)
 
     def end(self) -> list[Conn]:
         ended = [flow.conn() for flow in self.flows.values()]

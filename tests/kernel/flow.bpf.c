@@ -76,6 +76,29 @@ int flow_add(struct __sk_buff *skb)
 }
 
 SEC("tc")
+int flow_judge(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct hw_packet *row = bpf_map_lookup_elem(&rows, &zero);
+	struct hw_flow_key key;
+	struct value *value;
+	__u32 before, odd;
+	int which;
+
+	if (!row)
+		return 0;
+	value = find(row, &key, &which);
+	if (!value)
+		return 0;
+	bpf_spin_lock(&value->lock);
+	before = value->flow.weirds;
+	hw_flow_judge(&value->flow, which & 1, row);
+	odd = value->flow.weirds & ~before;
+	bpf_spin_unlock(&value->lock);
+	return odd;
+}
+
+SEC("tc")
 int flow_look(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
@@ -91,7 +114,7 @@ int flow_look(struct __sk_buff *skb)
 	if (!value)
 		return 0;
 	bpf_spin_lock(&value->lock);
-	reused = hw_flow_is_reused(&value->flow, which & 1, row);
+	reused = hw_flow_is_reused(&value->flow, which & 1, row) && hw_weird_of_reuse(&value->flow, row, &settings);
 	deadline = hw_flow_deadline(&value->flow, key.port[1], &settings);
 	bpf_spin_unlock(&value->lock);
 	return reused || deadline < row->ts;

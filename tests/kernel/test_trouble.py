@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from frames import ethernet, udp
+from frames import ethernet, tcp, udp
 from neighbors import advertisement, arp
 from netns import FrameSender, Veth
 from watched import watching
@@ -27,6 +27,18 @@ def test_addresses_that_change_hands(silent_veth: Veth, hook: str, tmp_path: Pat
         ("gratuitous_arp", *where, C[1], C[0], None, 1),
         ("ipv6_neighbor_changed", *where, "2001:db8::1", C[0], A[0], 1),
     ]
+
+
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "xdp", "af_packet"])
+def test_a_handshake_that_is_none(silent_veth: Veth, hook: str, tmp_path: Path) -> None:
+    ends = (STRANGER, NOWHERE, 4000, 9)
+    frames = [tcp(*ends, 0x02, seq=7, payload=b"at once"), tcp(*ends, 0x11, seq=15)]  # a SYN, a FIN
+    with watching(silent_veth.near, tmp_path, "weird", "--hook", hook) as rows, FrameSender(silent_veth.far) as sender:
+        sender.send([ethernet(frame, 0x0800) for frame in frames])
+    columns = ("name", "interface", "direction", "src", "sport", "dst", "dport", "is_orig", "count")
+    rest = (silent_veth.near.interface, "in", STRANGER, 4000, NOWHERE, 9, True, 1)
+    assert [tuple(row.get(column) for column in columns) for row in rows] == [("SYN_with_data", *rest), ("inappropriate_FIN", *rest)]
+    assert len({row["uid"] for row in rows}) == 1
 
 
 def test_two_routers_that_send_to_each_other(veth: Veth, tmp_path: Path) -> None:

@@ -211,10 +211,15 @@ def test_sets_and_services_are_written_where_a_record_has_them() -> None:
 
 def test_our_own_columns_come_behind_zeeks_if_asked_for() -> None:
     head = bytes(FORMATS["zeek"](CONN, True).head()).decode().splitlines()
-    assert head[-2:] == ["\t".join(["#fields", *LOGS["conn"], "interface"]), "\t".join(["#types", *LOGS["conn"].values(), "string"])]
+    ours = [column.name for column in CONN.columns if column.name not in LOGS["conn"]]
+    assert head[-2] == "\t".join(["#fields", *LOGS["conn"], *ours])
+    types = dict(zip(ours, head[-1].split("\t")[1 + len(LOGS["conn"]) :], strict=True))
+    assert head[-1].split("\t")[1 : 1 + len(LOGS["conn"])] == list(LOGS["conn"].values())
+    some = {"interface": "string", "end_reason": "enum", "progress": "time", "orig_rtt": "interval", "resp_retransmits": "count"}
+    assert {name: types[name] for name in some} == some
     assert rows_of("zeek", conns([TCP]), extra=True)[0]["interface"] == "eth0"
     (line,) = encoded("zeek-json", conns([TCP]), extra=True)
-    assert list(json.loads(line).items())[-1] == ("interface", "eth0")
+    assert [name for name in json.loads(line) if name not in LOGS["conn"]] == [name for name in ours if name in json.loads(line)] != []
 
 
 # -- weird --------------------------------------------------------------------------------------------------------------------
@@ -238,10 +243,27 @@ def test_weirds_are_zeeks_weird_log() -> None:
     assert [json.loads(line) for line in encoded("zeek-json", batch)] == [plain | each for each in ids]
 
 
+def test_the_weird_of_a_flow_has_its_uid_and_its_ends() -> None:
+    """Whoever sent the packet, but for the name that says itself who was taken for the originator."""
+    names = {text: number for number, text in (WEIRD.column("name").names or {}).items()}
+    rows = np.zeros(3, WEIRD.dtype)
+    rows["ts"], rows["count"], rows["interface"], rows["uid"] = 10**18, 1, 2, np.void(b"\1" + bytes(11))
+    rows["name"] = [names[text] for text in ("SYN_seq_jump", "SYN_seq_jump", "connection_originator_SYN_ack")]
+    rows["has"] = HAS["addr"] | HAS["ports"] | WEIRD.column("uid").needs
+    rows["is_orig"] = [1, 0, 0]
+    rows["src"], rows["sport"] = np.void(bytes(15) + b"\1"), 1000
+    rows["dst"], rows["dport"] = np.void(bytes(15) + b"\2"), 53
+    there, back = ["C1", "::1", "1000", "::2", "53"], ["C1", "::2", "53", "::1", "1000"]
+    batch = Batch(WEIRD, rows, INTERFACES)
+    assert [line.split("\t")[1:6] for line in encoded("zeek", batch)] == [there, back, there]
+    ids = ["uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"]
+    assert [[str(json.loads(line)[key]) for key in ids] for line in encoded("zeek-json", batch)] == [there, back, there]
+
+
 @pytest.mark.parametrize("name", ["zeek", "zeek-json"])
 def test_only_zeeks_logs_are_written(name: str) -> None:
     records = FORMATS[name].records
-    assert records == {"conn", "tunnel", "weird"}
+    assert records == {"conn", "conn_long", "tunnel", "weird"}
     assert not {PACKET.name, LEDGER.name} & records
 
 

@@ -47,7 +47,7 @@ static const struct {
 };
 
 static int fds[PROGRAMS];
-static unsigned long runs[PROGRAMS], refused, differences, weirds[64], layers[32], distinct;
+static unsigned long runs[PROGRAMS], refused, differences, weirds[128], layers[32], distinct;
 static unsigned long stop_after;
 static __u64 last_time;
 static struct hw_packet from_kernel;
@@ -216,7 +216,7 @@ static void compare(const __u8 *octets, __u32 size, enum program program)
 	else if (from_kernel.ts < last_time)
 		difference("time runs backwards", program, octets, size, &expected);
 	last_time = from_kernel.ts;
-	weirds[expected.weird & 63]++;
+	weirds[expected.weird & 127]++;
 	for (i = 0; i < 32; i++)
 		layers[i] += expected.has >> i & 1;
 }
@@ -457,7 +457,7 @@ int main(int argc, char **argv)
 	}
 	printf("{");
 	print_counts("runs", runs, PROGRAMS);
-	print_counts("weirds", weirds, 64);
+	print_counts("weirds", weirds, 128);
 	print_counts("layers", layers, 32);
 	printf("\"distinct\": %lu, \"refused\": %lu, \"differences\": %lu}\n", distinct, refused, differences);
 	return differences != 0;

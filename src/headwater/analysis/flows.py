@@ -1,4 +1,6 @@
-"""Flows of packets that reach user space: rows of `conn` when they end, of `conn_long` while they go on (native/flows.c, bpf/flow.h)."""
+"""Flows of packets that reach user space: rows of `conn` when they end, of `conn_long` while they go on, and of `weird` for what is odd in
+them (native/flows.c, bpf/flow.h, bpf/flow_weird.h).
+"""
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from headwater._native import ffi, lib
+from headwater.analysis.weirds import bits
 from headwater.filters import sample_below
-from headwater.records import CONN, CONN_LONG, ENUMS, SERVER, TUNNEL, Batch, Drop
+from headwater.records import CONN, CONN_LONG, ENUMS, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, place_reason
 from headwater.telemetry import Entry, Ledger
 
@@ -42,8 +45,9 @@ class FlowSettings:
 
     `secret`, 16 octets, is what uids are made with: the same secret and times give the same uids. `community_id_seed` is what all who
     compare community ids have agreed on. `flow_key` is what keeps flows apart besides endpoints: names of enum hw_flow_apart. Each
-    `progress_s` those that go on are rows of `conn_long`; 0 is never.
-    What flows do in each second is told as rows of `server`, for so many `servers` of their own; 0 is none.
+    `progress_s` those that go on are rows of `conn_long`; 0 is never. What flows do in each second is told as rows of `server`, for so many
+    `servers` of their own; 0 is none. Of weirds, `weirds_a_second` of one name and second have a row each, as in Weirds, but for those
+    called as in `ignored_weirds`; 0 is none.
     """
 
     secret: bytes
@@ -55,6 +59,8 @@ class FlowSettings:
     flow_key: Sequence[str] = ()
     progress_s: float = 0.0
     servers: int = 0
+    weirds_a_second: int = 0
+    ignored_weirds: Sequence[str] = ()
 
     def packed(self) -> Any:
         """A struct hw_flow_settings."""
@@ -64,6 +70,8 @@ class FlowSettings:
         row["community_id_seed"] = self.community_id_seed
         row["progress"] = round(self.progress_s * 1e9)
         row["apart"] = sum(bit for bit, name in ENUMS["hw_flow_apart"].items() if name in self.flow_key)
+        row["weirds_a_second"] = self.weirds_a_second
+        row["ignored_weirds"] = bits(self.ignored_weirds)
         row["sample_below"] = sample_below(self.sample)
         for name, seconds in {**TIMEOUTS_S, **self.timeouts_s}.items():
             row[name] = round(seconds * 1e9)
@@ -100,11 +108,13 @@ class Flows:
         self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
         self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
         self._servers = np.empty(settings.servers + 1, SERVER.dtype)
+        self._weirds = np.empty(lib.HW_WEIRDS_ROOM, WEIRD.dtype)
         self._found = ffi.new("struct hw_found *")
         self._found.conns = ffi.cast("void *", self._conns.ctypes.data)
         self._found.longs = ffi.cast("void *", self._longs.ctypes.data)
         self._found.tunnels = ffi.cast("void *", self._tunnels.ctypes.data)
         self._found.servers = ffi.cast("void *", self._servers.ctypes.data)
+        self._found.weirds = ffi.cast("void *", self._weirds.ctypes.data)
         self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
         self._given: Mapping[int, str] = {}
         self._first = 0  # our number of the batch's 0
@@ -121,7 +131,7 @@ class Flows:
         return counts
 
     def find(self, batch: Batch) -> Iterator[Batch]:
-        """Take packets; those flows come out that have ended by then."""
+        """Take packets; those flows come out that have ended by then, and what is odd in the packets of any."""
         self._learn(batch.interfaces)
         rows, at = batch.rows, 0
         while at < len(rows):
@@ -183,6 +193,7 @@ class Flows:
 
     def _batches(self) -> list[Batch]:
         found = (
+            (WEIRD, self._weirds, self._found.weird_count),
             (CONN, self._conns, self._found.conn_count),
             (CONN_LONG, self._longs, self._found.long_count),
             (TUNNEL, self._tunnels, self._found.tunnel_count),

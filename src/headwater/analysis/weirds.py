@@ -1,29 +1,38 @@
 """What is odd, as rows of the record `weird`: malformed packets, routing loops, addresses that change hands (native/weird.c)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from headwater._native import ffi, lib
-from headwater.records import WEIRD, Batch
+from headwater.records import ENUMS, WEIRD, Batch
 from headwater.telemetry import Ledger
 
 A_SECOND = 100  # rows of one name
+IGNORED = ("unsolicited_SYN_response", "spontaneous_FIN", "spontaneous_RST", "FIN_after_reset")
+"""What Zeek leaves out of its weird.log unless told otherwise (ACTION_IGNORE in scripts/base/frameworks/notice/weird.zeek)."""
+
+
+def bits(names: Iterable[str]) -> tuple[int, int]:
+    """Two words of 64 bits, in which each of these names has its own."""
+    numbers = {name: number for number, name in ENUMS["hw_weird"].items()}
+    every = sum(1 << numbers[name] for name in set(names))
+    return every % 2**64, every >> 64
 
 
 class Weirds:
     """Finds what is odd in the packets of one source.
 
     A row each is given to `a_second` packets of one name and second; the rest of that second share one, which has their number and no
-    more. The last `neighbors` addresses and `passages` packets are remembered, in 56 and 16 octets each. Not for several threads at once.
-    Raises MemoryError.
+    more. Those called as in `ignored` have none. The last `neighbors` addresses and `passages` packets are remembered, in 56 and 16 octets
+    each. Not for several threads at once. Raises MemoryError.
     """
 
     reads_carriers = False
 
-    def __init__(self, *, neighbors: int = 4096, passages: int = 65_536, a_second: int = A_SECOND) -> None:
-        weirds = lib.hw_weirds_new(neighbors, passages, a_second)
+    def __init__(self, *, neighbors: int = 4096, passages: int = 65_536, a_second: int = A_SECOND, ignored: Iterable[str] = ()) -> None:
+        weirds = lib.hw_weirds_new(neighbors, passages, a_second, ffi.new("uint64_t[2]", bits(ignored)))
         if weirds == ffi.NULL:
             raise MemoryError(f"no memory for {neighbors} addresses and {passages} packets")
         self._weirds = ffi.gc(weirds, lib.hw_weirds_free)

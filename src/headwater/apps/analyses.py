@@ -8,23 +8,28 @@ from pathlib import Path
 import msgspec
 
 from headwater.analysis.flows import TIMEOUTS_S, Flows, FlowSettings
-from headwater.analysis.weirds import Weirds
+from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
 
 _MACHINE = Path("/etc/machine-id")
-OF_FLOWS = {"conn", "conn_long", "tunnel", "server"}
+
+
+def keeps_flows(settings: Settings) -> bool:
+    """Whether flows are needed. What is odd in them is told where packets are not sampled one by one, of which none could be made."""
+    records = set(settings.records)
+    return bool(records & {"conn", "conn_long", "tunnel", "server"}) or ("weird" in records and settings.sample == 1)
 
 
 def analyses(settings: Settings, *, live: bool) -> Callable[[str], Sequence[Analysis]]:
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
     records = set(settings.records)
-    flows = flow_settings(settings) if records & OF_FLOWS else None
+    flows = flow_settings(settings) if keeps_flows(settings) else None
 
     def make(name: str) -> Sequence[Analysis]:
         found: list[Analysis] = []
         if "weird" in records:
-            found.append(Weirds())
+            found.append(Weirds(ignored=settings.weirds.ignore))
         if flows:
             found.append(Flows(name, flows, live=live))
         return found
@@ -46,6 +51,8 @@ def flow_settings(settings: Settings) -> FlowSettings:
         progress_s=settings.flows.progress_s if "conn_long" in settings.records else 0.0,
         servers=settings.flows.servers if "server" in settings.records else 0,
         timeouts_s={name: values[f"{name}_s"] for name in TIMEOUTS_S},
+        weirds_a_second=A_SECOND if "weird" in settings.records else 0,
+        ignored_weirds=settings.weirds.ignore,
     )
 
 

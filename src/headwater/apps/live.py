@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from headwater.apps import control, view
-from headwater.apps.analyses import OF_FLOWS, analyses
+from headwater.apps.analyses import analyses, keeps_flows
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.flows.view import FlowView
 from headwater.apps.lines import Lines
@@ -145,7 +145,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         hook = "af_packet"
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
-    of_flows = bool(OF_FLOWS & set(settings.records))
+    of_flows = keeps_flows(settings)
     if hook == "af_packet":
         return AfPacket(
             ledger,

@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from headwater.apps.analyses import OF_FLOWS, analyses
+from headwater.apps.analyses import analyses, keeps_flows
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import TABLES, Table
@@ -182,7 +182,7 @@ def read(
         if output.format and not output.directory:
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
-    source = in_turn(files, settings, ledger, packets=file, checksums=checksums, carriers=bool(OF_FLOWS & set(wanted)))
+    source = in_turn(files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings))
     made: list[Output] = [file] if file else []
     if as_table or (not packets and output == OutputSettings() and sys.stdout.isatty() and one in TABLES):
         made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))

@@ -69,6 +69,8 @@ LOGS["conn_long"] = LOGS["conn"]  # as the package zeek-long-connections has it
 
 OURS = {"id.orig_h": "src", "id.orig_p": "sport", "id.resp_h": "dst", "id.resp_p": "dport"}
 """What some of them are called in a record that has no column of Zeek's name."""
+_OTHER_END = {"src": "dst", "dst": "src", "sport": "dport", "dport": "sport"}
+_UNDECIDED = "connection_originator_SYN_ack"  # whose sender Zeek takes for the originator then
 
 FIXED: dict[str, bool | str] = {"notice": False, "peer": "headwater"}
 """What is the same in every row: no notice was raised, and whose log it is."""
@@ -94,12 +96,15 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a log, and the column of ours that holds it, if any. `beside` is the address that a port belongs to."""
+    """A field of a log, and the column of ours that holds it, if any. `beside` is the address that a port belongs to; `other`, what holds
+    it in a row of a packet that the flow's responder sent.
+    """
 
     name: str
     type: str
     column: Column | None
     beside: Column | None = None
+    other: Column | None = None
 
     def values(self, arrow: pa.RecordBatch) -> pa.Array:
         """The field in each row, null where it is unset; of times and intervals the microseconds.
@@ -109,6 +114,9 @@ class Field:
         """
         assert self.column is not None  # noqa: S101 - who asks has looked
         values = arrow.column(self.column.name)
+        if self.other:
+            answers = pc.and_(pc.invert(arrow.column("is_orig")), pc.not_equal(arrow.column("name"), _UNDECIDED))
+            values = pc.if_else(answers.fill_null(False), arrow.column(self.other.name), values)
         match self.type:
             case "time":
                 return _micros(values.cast(pa.int64()).fill_null(0) if self.name == "ts" else values.cast(pa.int64()))
@@ -143,4 +151,6 @@ def _fields(record: Record) -> Iterator[Field]:
         return columns.get(name) or columns.get(OURS.get(name, ""))
 
     for name, kind in LOGS[record.name].items():
-        yield Field(name, kind, column(name), column(name.removesuffix("_p") + "_h") if kind == "port" else None)
+        ours = column(name)
+        beside = column(name.removesuffix("_p") + "_h") if kind == "port" else None
+        yield Field(name, kind, ours, beside, column(_OTHER_END.get(ours.name, "")) if ours and "is_orig" in columns else None)

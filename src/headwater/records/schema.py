@@ -91,7 +91,8 @@ class Record:
 # follow.
 FILE_ORDER = (
     "ts name uid id.orig_h id.orig_p id.resp_h id.resp_p interface hook direction length captured l2_src l2_dst ethertype vlan "
-    "vlan_inner inner_vlan mpls_label pppoe_session src dst addr proto port begun established failed refused half_open ended handshakes "
+    "vlan_inner inner_vlan mpls_label pppoe_session src dst is_orig addr "
+    "proto port begun established failed refused half_open ended handshakes "
     "handshake_min handshake_mean handshake_max handshakes_100us handshakes_300us handshakes_1ms handshakes_3ms handshakes_10ms "
     "handshakes_30ms handshakes_100ms handshakes_300ms handshakes_1s handshakes_3s "
     "duration orig_bytes resp_bytes conn_state local_orig local_resp "
