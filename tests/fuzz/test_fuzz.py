@@ -14,15 +14,15 @@ pytestmark = pytest.mark.corpora
 SECONDS = 62  # of each target, two at a time
 LEAST = {"packet": 50_000, "link": 50_000, "pcap": 5000, "pcapng": 5000}  # inputs, on a machine that has other things to do
 MISTAKES = {  # the target, the file, what it says, what it is to say, and what the fuzzer says to that
-    "a frame read behind its end": ("packet", "bpf/parser.h", "at + size > p->stop", "at + size > p->stop + 1", "use-after-poison"),
+    "a frame read behind its end": ("packet", "bpf/parser.h", "at + size > p->stop", "at + size > p->stop + 1", "ERROR: AddressSanitizer"),
     "a layer that is left over": ("packet", "bpf/parser.h", "(row->has & HW_HAS_KEPT)", "row->has", "rows.h"),
-    "FDDI, of which there is one capture": ("link", "native/link.c", "hw_look(p, 0, 13)", "hw_look(p, 0, 12)", "use-after-poison"),
+    "FDDI, of which there is one capture": ("link", "native/link.c", "hw_look(p, 0, 13)", "hw_look(p, 0, 12)", "ERROR: AddressSanitizer"),
     "Prism, of which there is none": (
         "link",
         "native/link.c",
         "read_prism(struct hw_parser *p)\n{\n\tconst __u8 *header = hw_look(p, 0, 8);",
         "read_prism(struct hw_parser *p)\n{\n\tconst __u8 *header = hw_look(p, 0, 4);",
-        "use-after-poison",
+        "ERROR: AddressSanitizer",
     ),
     "radiotap's flags behind its end": ("link", "native/link.c", "header[4] & 2 && at < p->at", "header[4] & 2", "frame.h"),
     "a packet read behind its end": (
@@ -30,7 +30,7 @@ MISTAKES = {  # the target, the file, what it says, what it is to say, and what 
         "native/pcap.c",
         "hw_left(feed) - capture->record_header < record.captured",
         "hw_left(feed) < record.captured",
-        "use-after-poison",
+        "ERROR: AddressSanitizer",
     ),
     "a packet counted for the wrong reason": (
         "pcap",
@@ -44,14 +44,14 @@ MISTAKES = {  # the target, the file, what it says, what it is to say, and what 
         "native/pcapng.c",
         "padded > options->left",
         "option->size > options->left",
-        "use-after-poison",
+        "ERROR: AddressSanitizer",
     ),
     "a checksum of octets that were not captured": (
         "pcap",
         "native/checksum.c",
         "begin + row->ip_length > captured",
         "begin > captured",
-        "use-after-poison",
+        "ERROR: AddressSanitizer",
     ),
     "an interface that is broken, and counts": ("pcapng", "native/pcapng.c", "capture->described--;", "", "interfaces"),
     "losses told twice in what is written": ("pcapng", "native/pcapng_writer.c", "interface->untold = 0;", "", "lost_before"),
