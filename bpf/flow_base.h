@@ -164,6 +164,12 @@ HW_INLINE void hw_flow_weird(struct hw_flow *flow, enum hw_weird name)
 	*(volatile __u32 *)&flow->weirds |= 1u << (name - HW_WEIRD_OF_FLOWS);
 }
 
+/* From one time to a later one; 0 where they are not in order. */
+HW_INLINE __u64 hw_between(hw_ktime begin, hw_ktime end)
+{
+	return end > begin ? end - begin : 0;
+}
+
 /* -- history ---------------------------------------------------------------------------------------------------------------- */
 
 HW_INLINE void hw_history(struct hw_flow *flow, int side, char letter)

@@ -82,7 +82,7 @@ HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_dire
 	p->row.captured += tag;
 	hw_count_rate(&p->row);
 	if (hw_wanted(p, counters))
-		hw_put(p, counters);
+		hw_emit(p, counters);
 	return TC_ACT_UNSPEC;
 }
 

@@ -130,7 +130,8 @@ HW_INLINE int hw_wanted(struct hw_parser *p, struct hw_counters *counters)
 	return 1;
 }
 
-HW_INLINE void hw_emit(struct hw_parser *p, struct hw_counters *counters)
+/* A row into the ring of this CPU, or a packet lost. Returns whether there was room. */
+HW_INLINE int hw_put_row(const struct hw_packet *row, struct hw_counters *counters)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct hw_packet *slot = 0;
@@ -141,42 +142,25 @@ HW_INLINE void hw_emit(struct hw_parser *p, struct hw_counters *counters)
 		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
 	if (!slot) {
 		counters->dropped[HW_DROP_ringbuf__full]++;
-		return;
+		return 0;
 	}
-	*slot = p->row;
+	*slot = *row;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP); /* the reader polls: a busy line costs no wake-ups */
-	counters->as_row++;
+	return 1;
 }
 
-/* What carries the packet first. Where there is no room for all of them the packet is lost. */
-HW_INLINE void hw_emit_carriers(struct hw_parser *p, struct hw_counters *counters)
+/* The packet becomes a row, behind those of what carries it. Where there is no room for all of them it is lost. */
+HW_INLINE void hw_emit(struct hw_parser *p, struct hw_counters *counters)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), i;
-	struct hw_packet *slot;
-	void *ring;
+	__u32 i;
 
-	ring = bpf_map_lookup_elem(&hw_packet_rings, &cpu);
-	for (i = 0; ring && i < HW_MAX_TUNNELS && i < p->carrier_count; i++) {
-		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
-		if (!slot)
-			break;
-		*slot = p->carriers[i];
-		bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
+	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++) {
+		if (!hw_put_row(&p->carriers[i], counters))
+			return;
 		counters->carriers++;
 	}
-	if (i < p->carrier_count)
-		counters->dropped[HW_DROP_ringbuf__full]++;
-	else
-		hw_emit(p, counters);
-}
-
-/* The packet becomes a row. */
-HW_INLINE void hw_put(struct hw_parser *p, struct hw_counters *counters)
-{
-	if (p->carrier_count)
-		hw_emit_carriers(p, counters);
-	else
-		hw_emit(p, counters);
+	if (hw_put_row(&p->row, counters))
+		counters->as_row++;
 }
 
 HW_INLINE void hw_copy_block(__u8 *to, const void *from)

@@ -43,7 +43,7 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	counters->octets += tag;
 	hw_count_rate(&p->row);
 	if (hw_wanted(p, counters))
-		hw_put(p, counters);
+		hw_emit(p, counters);
 	counters->consumed += consume;
 	return 1;
 }

@@ -128,12 +128,6 @@ static void put_parents(const struct hw_parent *parents, uint8_t *uids)
 		memcpy(uids + 12 * i, sorted[i].uid, 12);
 }
 
-/* From one time to a later one; 0 where they are not in order. */
-static uint64_t between(uint64_t begin, uint64_t end)
-{
-	return end > begin ? end - begin : 0;
-}
-
 static void put_path(const struct hw_flow *flow, struct hw_conn *row)
 {
 	const struct hw_side *orig = &flow->sides[HW_ORIG], *resp = &flow->sides[HW_RESP];
@@ -154,12 +148,12 @@ static void put_path(const struct hw_flow *flow, struct hw_conn *row)
 	has |= orig->marks & HW_SIDE_scale ? HW_CONN_HAS_orig_scale : 0;
 	has |= resp->marks & HW_SIDE_scale ? HW_CONN_HAS_resp_scale : 0;
 	row->has |= has;
-	row->syn_ack_time = between(flow->syn, flow->syn_ack);
-	row->ack_time = between(flow->syn_ack, flow->handshaken);
+	row->syn_ack_time = hw_between(flow->syn, flow->syn_ack);
+	row->ack_time = hw_between(flow->syn_ack, flow->handshaken);
 	row->orig_rtt = orig_more->rtt;
 	row->resp_rtt = resp_more->rtt;
-	row->orig_first_data = between(flow->first, orig_more->first_data);
-	row->resp_first_data = between(flow->first, resp_more->first_data);
+	row->orig_first_data = hw_between(flow->first, orig_more->first_data);
+	row->resp_first_data = hw_between(flow->first, resp_more->first_data);
 	row->orig_retransmitted_bytes = orig_more->resent_bytes;
 	row->resp_retransmitted_bytes = resp_more->resent_bytes;
 	row->orig_retransmits = orig_more->resent;

@@ -156,7 +156,7 @@ static int is_full(const struct hw_flows *flows)
 /* This packet shows something odd of a flow. */
 static void put_weird(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, enum hw_weird name)
 {
-	struct hw_weird_row *weird = flows->weirds.a_second ? hw_weird_rows_put(&flows->weirds, row, name) : NULL;
+	struct hw_weird_row *weird = hw_weird_rows_put(&flows->weirds, row, name);
 
 	if (!weird)
 		return;
@@ -321,9 +321,10 @@ static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key
 	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
 }
 
-static int key_of(const struct hw_flows *flows, const struct hw_packet *row, struct hw_flow_key *key)
+/* The key of the flow that has the ends of `of`, seen where `row` was. Returns whether the sender is the second of it. */
+static int key_of(const struct hw_flows *flows, const struct hw_packet *of, const struct hw_packet *row, struct hw_flow_key *key)
 {
-	int second = hw_flow_key(row, key);
+	int second = hw_flow_key(of, key);
 
 	if (flows->settings.apart)
 		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, key);
@@ -340,9 +341,7 @@ static void blame(struct hw_flows *flows, const struct hw_packet *row, const uin
 
 	if (!hw_flow_quoted(row, &about))
 		return;
-	hw_flow_key(&about, &key);
-	if (flows->settings.apart)
-		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, &key);
+	key_of(flows, &about, row, &key);
 	flow = hw_flow_find(&flows->table, &key);
 	if (flow == HW_NOBODY)
 		return;
@@ -369,7 +368,7 @@ static void reused(struct hw_flows *flows, const struct hw_entry *entry, int is_
 static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_flow_key key;
-	int second = key_of(flows, row, &key), which, flipped;
+	int second = key_of(flows, row, row, &key), which, flipped;
 	struct hw_entry *entry;
 	uint32_t flow, again = 0, before;
 
@@ -382,7 +381,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 		entry = hw_flow_at(&flows->table, flow);
 		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
 			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
-			reused(flows, entry, second == entry->orig, row);
+			if (flows->weirds.a_second)
+				reused(flows, entry, second == entry->orig, row);
 			finish(flows, flow, row->ts, HW_CONN_END_reused);
 			flow = HW_NOBODY;
 		}
@@ -397,7 +397,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 	which = second ^ entry->orig;
 	flipped = entry->flow.marks & HW_FLOW_flipped;
 	before = entry->flow.weirds;
-	hw_flow_judge(&entry->flow, which, row);
+	if (flows->weirds.a_second) /* somebody asks */
+		hw_flow_judge(&entry->flow, which, row);
 	hw_flow_add(&entry->flow, which, row);
 	if (flipped != (entry->flow.marks & HW_FLOW_flipped)) {
 		entry->orig ^= 1;
@@ -432,7 +433,7 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 
 	bare.proto = 4;
 	bare.has &= ~HW_HAS_ports;
-	second = key_of(flows, &bare, &key);
+	second = key_of(flows, &bare, row, &key);
 	flow = hw_flow_find(&flows->table, &key);
 	if (flow == HW_NOBODY)
 		flow = begin(flows, &bare, &key, second, 1, 0);

@@ -245,14 +245,9 @@ static struct slot *slot_of(struct hw_servers *servers, struct hw_entry *entry)
 
 /* -- flows ------------------------------------------------------------------------------------------------------------------------ */
 
-static uint64_t between(uint64_t begin, uint64_t end)
-{
-	return end > begin ? end - begin : 0;
-}
-
 static void count_handshake(struct hw_server *now, const struct hw_flow *flow)
 {
-	uint64_t time = between(flow->syn, flow->syn_ack) + between(flow->syn_ack, flow->handshaken);
+	uint64_t time = hw_between(flow->syn, flow->syn_ack) + hw_between(flow->syn_ack, flow->handshaken);
 
 	if (!now->handshakes++ || time < now->handshake_min)
 		now->handshake_min = time;

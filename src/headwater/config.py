@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from headwater.analysis.flows import LOCAL_NETS
+from headwater.analysis.flows import LOCAL_NETS, OF_FLOWS
 from headwater.analysis.weirds import IGNORED
 from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter
@@ -182,7 +182,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
         if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
-        of_flows = {"conn", "conn_long", "tunnel", "server"} & set(self.records)
+        of_flows = OF_FLOWS & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
         if of_flows and "packet" in self.records and self.sample > 1:

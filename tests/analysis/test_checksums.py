@@ -1,7 +1,5 @@
 """Checksums, against what Wireshark says of the same packets, and what becomes of flows where one is wrong."""
 
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ BAD = {
 }
 STATUS = [f"{protocol}.checksum.status" for protocol in ("ip", "tcp", "udp", "icmp", "icmpv6")]
 FIELDS = ["frame.number", "frame.protocols", "ip.version", "ip.frag_offset", "ip.flags.mf", "ip.len", *STATUS]
+PREFERENCES = {f"{name}.check_checksum": "TRUE" for name in ("ip", "tcp", "udp")} | tshark.APART
 NOT_OURS = {*"gre vxlan geneve gtp teredo ayiya l2tp ah ipv6.fraghdr nsh etherip mipv6 shim6 pbb".split()}
 
 
@@ -33,16 +32,7 @@ def verified(capture: Path) -> Rows:
 
 def theirs(capture: Path, scratch: Path) -> Iterator[tuple[int, str]]:
     """Packets of one IP header whose checksums Wireshark has looked at: their number, and the protocol whose checksum is wrong, if any."""
-    command = ["tshark", "-r", str(capture), "-n", "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t"]
-    for name in ("ip", "tcp", "udp"):
-        command += ["-o", f"{name}.check_checksum:TRUE"]
-    command += ["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE"]
-    for name in FIELDS:
-        command += ["-e", name]
-    environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(scratch)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
-    for line in done.stdout.splitlines():
-        shown = dict(zip(FIELDS, line.split("\t"), strict=True))
+    for shown in tshark.shown(capture, scratch, FIELDS, PREFERENCES):
         if NOT_OURS & set(shown["frame.protocols"].split(":")) or len(shown["ip.version"]) != 1:
             continue
         if shown["ip.flags.mf"] in ("1", "True") or shown["ip.frag_offset"] not in ("", "0") or shown["ip.len"] == "0":

@@ -1,7 +1,5 @@
 """What a path does to TCP, against Wireshark's own analysis of the same captures."""
 
-import os
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,30 +54,8 @@ class Stream:
 
 
 def streams(capture: Path, scratch: Path) -> dict[int, Stream]:
-    command = [
-        "tshark",
-        "-r",
-        str(capture),
-        "-n",
-        "-T",
-        "fields",
-        "-E",
-        "occurrence=a",
-        "-E",
-        "separator=/t",
-        "-E",
-        "aggregator=,",
-        "-Y",
-        "tcp",
-    ]
-    command += ["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE"]
-    for name in FIELDS:
-        command += ["-e", name]
-    environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(scratch)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
     found: dict[int, Stream] = defaultdict(Stream)
-    for line in done.stdout.splitlines():
-        shown = dict(zip(FIELDS, line.split("\t"), strict=True))
+    for shown in tshark.shown(capture, scratch, FIELDS, tshark.APART, "-Y", "tcp"):
         if any("," in shown[name] for name in ("tcp.srcport", "ip.src", "ipv6.src")) or bool(shown["ip.src"]) == bool(shown["ipv6.src"]):
             continue  # a tunnel, or what an ICMP error quotes
         if "icmp" in shown["frame.protocols"]:

@@ -11,6 +11,7 @@ import pytest
 from conversations import ACK, HANDSHAKE, LATER, PARTINGS, RST, SECOND, SIDES, START, SYN, UDP, Packet, Step, Tcp, mapped, rows, traffic
 from flow_model import Model
 from flowing import Rows, all_of, conns, flows, found, packets, plainly
+from forge import timed
 from frames import ethernet, ethertype, ip, tcp, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,10 +193,7 @@ def test_what_only_carries_is_no_flow_that_was_evicted(tmp_path: Path) -> None:
 
 def capture(frames: Sequence[bytes], folder: Path, name: str = "made.pcap") -> Path:
     """Frames a millisecond apart, as a file."""
-    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)
-    times = ((1_700_000_000 + number // 1000, number % 1000 * 10**6) for number in range(len(frames)))
-    packed = (struct.pack("<IIII", *time, len(frame), len(frame)) + frame for time, frame in zip(times, frames, strict=True))
-    (folder / name).write_bytes(head + b"".join(packed))
+    (folder / name).write_bytes(timed((number * 10**6, frame) for number, frame in enumerate(frames)))
     return folder / name
 
 

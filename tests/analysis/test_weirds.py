@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forge import timed
 from frames import ethernet, ip, tcp, udp
 from neighbors import advertisement, arp, solicitation
 from places import CORPORA
@@ -30,12 +31,7 @@ def each(*frames: bytes, gap: float = 0.01) -> Frames:
 
 
 def capture(frames: Frames, into: Path) -> Path:
-    into.write_bytes(
-        struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)
-        + b"".join(
-            struct.pack("<IIII", 1_700_000_000 + int(at), round(at % 1 * 1e9), len(frame), len(frame)) + frame for at, frame in frames
-        )
-    )
+    into.write_bytes(timed((round(at * 1e9), frame) for at, frame in frames))
     return into
 
 

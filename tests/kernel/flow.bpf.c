@@ -35,12 +35,14 @@ struct {
 
 struct hw_flow_settings settings;
 
-HW_INLINE struct value *find(const struct hw_packet *row, struct hw_flow_key *key, int *which)
+/* The packet, and the flow that it is of; its sender is the side `which`. */
+HW_INLINE struct value *find(struct hw_packet **packet, struct hw_flow_key *key, int *which)
 {
 	__u32 zero = 0;
+	struct hw_packet *row = *packet = bpf_map_lookup_elem(&rows, &zero);
 	struct value *value, *made = bpf_map_lookup_elem(&fresh, &zero);
 
-	if (!made || !hw_flow_is_of(row))
+	if (!row || !made || !hw_flow_is_of(row))
 		return 0;
 	*which = hw_flow_key(row, key);
 	value = bpf_map_lookup_elem(&flows, key);
@@ -58,15 +60,12 @@ HW_INLINE struct value *find(const struct hw_packet *row, struct hw_flow_key *ke
 SEC("tc")
 int flow_add(struct __sk_buff *skb)
 {
-	__u32 zero = 0;
-	struct hw_packet *row = bpf_map_lookup_elem(&rows, &zero);
+	struct hw_packet *row;
 	struct hw_flow_key key;
 	struct value *value;
 	int which;
 
-	if (!row)
-		return 0;
-	value = find(row, &key, &which);
+	value = find(&row, &key, &which);
 	if (!value)
 		return 0;
 	bpf_spin_lock(&value->lock);
@@ -78,16 +77,13 @@ int flow_add(struct __sk_buff *skb)
 SEC("tc")
 int flow_judge(struct __sk_buff *skb)
 {
-	__u32 zero = 0;
-	struct hw_packet *row = bpf_map_lookup_elem(&rows, &zero);
+	struct hw_packet *row;
 	struct hw_flow_key key;
 	struct value *value;
 	__u32 before, odd;
 	int which;
 
-	if (!row)
-		return 0;
-	value = find(row, &key, &which);
+	value = find(&row, &key, &which);
 	if (!value)
 		return 0;
 	bpf_spin_lock(&value->lock);
@@ -101,16 +97,13 @@ int flow_judge(struct __sk_buff *skb)
 SEC("tc")
 int flow_look(struct __sk_buff *skb)
 {
-	__u32 zero = 0;
-	struct hw_packet *row = bpf_map_lookup_elem(&rows, &zero);
+	struct hw_packet *row;
 	struct hw_flow_key key;
 	struct value *value;
 	hw_ktime deadline;
 	int which, reused;
 
-	if (!row)
-		return 0;
-	value = find(row, &key, &which);
+	value = find(&row, &key, &which);
 	if (!value)
 		return 0;
 	bpf_spin_lock(&value->lock);

@@ -1,7 +1,6 @@
 """What carries a flow, live: through each rung of the ladder the same as from a capture of the same frames."""
 
 import json
-import struct
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from encapsulations import MADE
+from forge import timed
 from frames import ethernet, udp
 from netns import FrameSender, Veth
 from watched import watching
@@ -25,10 +25,8 @@ Flow = tuple[Any, ...]
 
 def capture(frames: Iterable[bytes], folder: Path) -> Path:
     """Frames a millisecond apart, as a file."""
-    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)
-    packed = (struct.pack("<IIII", 1_700_000_000, at * 10**6, len(frame), len(frame)) + frame for at, frame in enumerate(frames))
     path = folder / "sent.pcap"
-    path.write_bytes(head + b"".join(packed))
+    path.write_bytes(timed((number * 10**6, frame) for number, frame in enumerate(frames)))
     return path
 
 

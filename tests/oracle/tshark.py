@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,10 +18,9 @@ PROTOCOLS = {
     *"tcp udp icmp icmpv6 igmp sctp udpencap".split(),
     *"gre erspan erspan-marker etherip vxlan vxlan_gpe geneve gtp l2tp teredo ayiya".split(),
 }
-PREFERENCES = {  # each packet on its own, numbers as they are on the wire
-    "ip.defragment": "FALSE",
-    "ipv6.defragment": "FALSE",
-    "tcp.desegment_tcp_streams": "FALSE",
+APART = dict.fromkeys(("ip.defragment", "ipv6.defragment", "tcp.desegment_tcp_streams"), "FALSE")
+"""Each packet on its own."""
+PREFERENCES = APART | {  # and numbers as they are on the wire
     "tcp.analyze_sequence_numbers": "FALSE",
     "tcp.relative_sequence_numbers": "FALSE",
     "tcp.calculate_timestamps": "FALSE",
@@ -60,17 +59,29 @@ def profile(scratch: Path) -> None:
     (scratch / "disabled_protos").write_text("".join(f"{name}\n" for name in sorted(names - PROTOCOLS)))
 
 
-def lines(capture: Path, scratch: Path, fields: list[str], *more: str) -> Iterator[str]:
-    """What tshark writes: a line for each packet, of `fields` with every occurrence. `scratch` is a profile()."""
+def _started(capture: Path, scratch: Path, fields: Sequence[str], preferences: Mapping[str, str], *more: str) -> subprocess.Popen[str]:
+    """tshark, writing a line for each packet, of `fields` with every occurrence."""
     command = ["tshark", "-r", str(capture), "-n", "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t", "-E", "aggregator=,", *more]
-    for name, value in PREFERENCES.items():
+    for name, value in preferences.items():
         command += ["-o", f"{name}:{value}"]
-    for ports in DECODE_AS:
-        command += ["-d", ports]
     for field in fields:
         command += ["-e", field]
     environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(scratch)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+
+
+def shown(capture: Path, scratch: Path, fields: Sequence[str], preferences: Mapping[str, str], *more: str) -> Iterator[dict[str, str]]:
+    """What it shows of each packet, by field, as far as the capture can be read. `scratch` is a profile()."""
+    with _started(capture, scratch, fields, preferences, *more) as process:
+        assert process.stdout
+        for line in process.stdout:
+            yield dict(zip(fields, line.rstrip("\n").split("\t"), strict=True))
+
+
+def lines(capture: Path, scratch: Path, fields: list[str], *more: str) -> Iterator[str]:
+    """What it writes: a line for each packet, of `fields` with every occurrence. `scratch` is a profile()."""
+    known = [word for ports in DECODE_AS for word in ("-d", ports)]
+    with _started(capture, scratch, fields, PREFERENCES, *more, *known) as process:
         assert process.stdout
         yield from (line.rstrip("\n") for line in process.stdout)
     assert process.returncode == 0, f"tshark refused {more}"

@@ -35,6 +35,11 @@ def packets(count: int = 5) -> list[Packet]:
     return [Packet(1_700_000_000 + i, 123_456 + i, frame(sizes[i % 5], i), 1600 if sizes[i % 5] == 1514 else -1) for i in range(count)]
 
 
+def timed(frames: Iterable[tuple[int, bytes]]) -> bytes:
+    """A pcap file of frames, each so many nanoseconds after a moment."""
+    return pcap((Packet(1_700_000_000 + at // 10**9, at % 10**9, data) for at, data in frames), magic=NANO)
+
+
 def pcap(
     records: Iterable[Packet], order: str = "<", magic: int = MICRO, link: int = 1, version: tuple[int, int] = (2, 4), swapped: bool = False
 ) -> bytes:

@@ -32,6 +32,12 @@ def age(nanoseconds: int) -> str:
     return f"{days}d{seconds // 3600 % 24:02d}h" if days < 100 else f"{days}d"
 
 
+def elapsed(seconds: float) -> str:
+    """A clock's time: 0:00:59, 12:34:56."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 def percent(part: float) -> str:
     """A part of 1, in four characters: 0.5%, 12%, 100%; 0% only of nothing at all."""
     if not part:

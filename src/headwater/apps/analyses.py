@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from headwater.analysis.flows import TIMEOUTS_S, Flows, FlowSettings
+from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Flows, FlowSettings
 from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
@@ -18,7 +18,7 @@ _MACHINE = Path("/etc/machine-id")
 def keeps_flows(settings: Settings) -> bool:
     """Whether flows are needed. What is odd in them is told where packets are not sampled one by one, of which none could be made."""
     records = set(settings.records)
-    return bool(records & {"conn", "conn_long", "tunnel", "server"}) or ("weird" in records and settings.sample == 1)
+    return bool(records & OF_FLOWS) or ("weird" in records and settings.sample == 1)
 
 
 def analyses(settings: Settings, *, live: bool) -> Callable[[str], Sequence[Analysis]]:

@@ -10,7 +10,7 @@ _COLUMNS = "ts id.orig_h id.orig_p id.resp_h id.resp_p proto ip_proto conn_state
 _UNITS = "KMGTPE"
 _FIXED = 15 + 6 + 6 + 8 + 7 + 7 + 7  # cells of what is not an end, with the spaces between
 _LEAST_END, _MOST_END = 15, 47  # cells
-_PORTS = {1, 2}  # transports whose ports are ports: TCP and UDP
+PORTS = (1, 2)  # values of `proto` whose ports are ports: TCP and UDP
 
 
 def heading(width: int | None) -> str:
@@ -27,7 +27,7 @@ def lines(batch: Batch, width: int | None) -> Iterator[str]:
     for (ts, orig, orig_p, resp, resp_p, proto, ip_proto, state, lasted, sent, got, orig_pkts, resp_pkts), letters in zip(
         zip(*(rows[name].tolist() for name in _COLUMNS), strict=True), history, strict=True
     ):
-        ports = (orig_p, resp_p) if proto in _PORTS else ("", "")
+        ports = (orig_p, resp_p) if proto in PORTS else ("", "")
         cells = [
             f"{clock(ts):<15}",
             f"{names.protocol(ip_proto):<6.6}",

@@ -62,6 +62,11 @@ def ring_loss(totals: Mapping[telemetry.Entry, int]) -> tuple[str, str]:
     return (f"{part} % of packets", f"{lost:,} of {seen:,}") if lost else ("", "")
 
 
+def lost_packets(totals: Mapping[telemetry.Entry, int]) -> int:
+    """How many packets were dropped, wherever that was."""
+    return sum(count for entry, count in totals.items() if (entry.ledger, entry.term) == ("packets", "dropped"))
+
+
 def tell_ledger(ledger: telemetry.Ledger, spent: object = "") -> None:
     """What became of each packet and record, and what that has cost."""
     told = telemetry.lines(ledger.totals(), ledger.means)

@@ -12,6 +12,7 @@ from headwater.apps.flows.view import FlowView
 from headwater.apps.lines import Lines
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.privileges import Privileges
+from headwater.apps.screen import OnScreen
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.kernel import probe
@@ -90,7 +91,7 @@ def run(
         watcher = flows(ledger, notes.describe, stop)
     elif not (to_stdout or to_files):
         watcher = view.watcher(notes.describe, stop, lambda: str(spent))
-    on_screen = watcher if isinstance(watcher, view.View | FlowView) else None
+    on_screen = watcher if isinstance(watcher, OnScreen) else None
     notes.on_screen = on_screen is not None
     server = control.Server(source, settings.filter)
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]

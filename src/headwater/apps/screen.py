@@ -1,7 +1,12 @@
-"""The screen of a live view: its lines, of which only those that changed are drawn."""
+"""The screen of a live view: its lines, of which only those that changed are drawn; and what all such views are."""
 
+import os
+import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.control import Control
@@ -9,10 +14,18 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from headwater.apps.terminal import Terminal
+from headwater.records import Batch
 
 Lines = Callable[[int, int], Sequence[Text]]
 """Makes a picture: at most `height` lines of at most `width` cells, by (width, height)."""
+LEAST_S = 0.5  # between two ticks, for a rate
 _ASCII = str.maketrans("▁▂▃▄▅▆▇█…·≥→←↑↓", "__..--##~->><^v")
+
+
+def console() -> Console | None:
+    """That of standard output, if it is a terminal that can move its cursor."""
+    made = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")  # rich alone would leave what is bold
+    return made if sys.stdout.isatty() and os.environ.get("TERM") and not made.is_dumb_terminal else None
 
 
 class Screen:
@@ -83,3 +96,47 @@ class Screen:
         line = line.copy()
         line.plain = line.plain.translate(_ASCII).encode("ascii", "replace").decode()
         return line
+
+
+class OnScreen(ABC):
+    """A view that has a screen from open() to close(). `clock` is monotonic, in seconds."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self._screen = Screen(console)
+        self._clock = clock
+        self._began = self._ticked = clock()
+
+    def open(self) -> None:
+        """Take the screen."""
+        self._began = self._ticked = self._clock()
+        self._screen.open()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the screen back, and leave the last picture on it."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Readable when keys were pressed."""
+        return self._screen.fileno()
+
+    def give_back(self) -> None:
+        """Give the screen back at once, because the process ends. Callable from a signal handler."""
+        self._screen.give_back()
+
+    def _since_tick(self) -> float:
+        """Seconds; the next ones are from now on. Fewer than LEAST_S are too few for a rate."""
+        now = self._clock()
+        seconds, self._ticked = max(now - self._ticked, 0.05), now
+        return seconds
+
+
+def speed(rates: Batch, seconds: float) -> tuple[float, float]:
+    """(packets/s, bits/s) of rows of the record rate."""
+    return int(rates.rows["packets"].sum()) / seconds, int(rates.rows["bytes"].sum()) * 8 / seconds

@@ -1,6 +1,5 @@
 """The live view: the latest packets, rates by protocol, top talkers and the ledger, in a terminal, in place."""
 
-import os
 import sys
 import threading
 import time
@@ -8,8 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from textwrap import wrap
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -17,10 +15,10 @@ from rich.text import Text
 
 from headwater.analysis import names
 from headwater.apps import amounts
-from headwater.apps.console import RING_FULL, ring_loss
+from headwater.apps.console import RING_FULL, lost_packets, ring_loss
 from headwater.apps.lines import PATIENCE_S, Lines, tries
 from headwater.apps.packets import cells, columns, fit, fit_address, heading, safe, words
-from headwater.apps.screen import Screen
+from headwater.apps.screen import LEAST_S, OnScreen, console, speed
 from headwater.records import Batch
 from headwater.records.layouts import HAS
 from headwater.telemetry import Entry
@@ -43,13 +41,12 @@ _PROTOCOL_STYLES = {"TCP": "green", "UDP": "blue", "ICMP": "magenta", "ICMPv6": 
 
 def watcher(describe: Callable[[], str], stop: Callable[[], None], spent: Callable[[], str]) -> "View | Lines":
     """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends it, `spent` is its cost."""
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")  # rich alone would leave what is bold
-    if sys.stdout.isatty() and os.environ.get("TERM") and not console.is_dumb_terminal:
-        return View(console, describe, stop=stop, spent=spent)
+    if on := console():
+        return View(on, describe, stop=stop, spent=spent)
     return Lines(sys.stdout, sys.stderr, describe)
 
 
-class View:
+class View(OnScreen):
     """Draws at most four times a second, only lines that changed. `describe` tells what is listened on; `clock` is monotonic, in seconds.
 
     The key q calls `stop`. update() may be called from any thread; the other methods from one.
@@ -63,9 +60,8 @@ class View:
         stop: Callable[[], None] = lambda: None,
         spent: Callable[[], str] = lambda: "",
     ) -> None:
-        self._screen = Screen(console)
+        super().__init__(console, clock)
         self._describe = describe
-        self._clock = clock
         self._stop = stop
         self._spent = spent
         self._lock = threading.Lock()
@@ -78,26 +74,13 @@ class View:
         self._lost = 0  # packets, when that was summed up
         self._at_least = False  # some were lost meanwhile
         self._totals: Mapping[Entry, int] = {}
-        self._began = self._ticked = clock()
         self._changed = True
         self._packets = False  # have come since the last drawing
         self._drawn_at = float("-inf")
 
-    def open(self) -> None:
-        """Take the screen."""
-        self._began = self._ticked = self._clock()
-        self._screen.open()
-
     def close(self) -> None:
         """Give the screen back, and leave the last picture on it."""
         self._screen.close(lambda width, height: self.lines(width, height) if self._latest else [])
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def update(self, batch: Batch) -> None:
         """Keep the last rows of a batch of packets."""
@@ -113,16 +96,15 @@ class View:
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:
         """The sums since the last tick, and the ledger's totals. What comes sooner than half a second after it is too little for a rate."""
-        now = self._clock()
-        seconds, self._ticked = max(now - self._ticked, 0.05), now
+        seconds = self._since_tick()
         self._totals, self._changed = totals, True
-        if seconds < 0.5 and self._rates:
+        if seconds < LEAST_S and self._rates:
             return
         self._rates = _by_protocol(rates, seconds)
         top = talkers[np.argsort(talkers["octets"])[: -KEPT_ROWS - 1 : -1]]
         self._talkers = [(addr, packets / seconds, octets * 8 / seconds) for addr, packets, octets in top.tolist()]
-        self._now = (int(rates.rows["packets"].sum()) / seconds, int(rates.rows["bytes"].sum()) * 8 / seconds)
-        lost = sum(count for entry, count in totals.items() if (entry.ledger, entry.term) == ("packets", "dropped"))
+        self._now = speed(rates, seconds)
+        lost = lost_packets(totals)
         self._lost, self._at_least = lost, lost > self._lost
         self._history.append(self._now[1])
 
@@ -139,14 +121,6 @@ class View:
             self._drawn_at = now
         self._changed = self._packets = False
         self._screen.draw(self.lines)
-
-    def fileno(self) -> int:
-        """Readable when keys were pressed."""
-        return self._screen.fileno()
-
-    def give_back(self) -> None:
-        """Give the screen back at once, because the process ends. Callable from a signal handler."""
-        self._screen.give_back()
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The picture: at most `height` lines of at most `width` cells."""
@@ -168,8 +142,7 @@ class View:
 
     def _head(self, width: int) -> list[Text]:
         """What is listened on, in two lines at most, and the time since the start."""
-        seconds = int(self._clock() - self._began)
-        elapsed = f" {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        elapsed = f" {amounts.elapsed(self._clock() - self._began)}"
         if width >= 70:
             elapsed = f" {ENDS} {elapsed}"
         room = max(width - len("headwater ") - len(elapsed), 1)

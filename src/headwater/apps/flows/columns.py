@@ -10,7 +10,8 @@ from rich.text import Text
 
 from headwater.analysis import names
 from headwater.apps import amounts
-from headwater.apps.flows.table import PORTS, Array, Kept
+from headwater.apps.conns import PORTS
+from headwater.apps.flows.table import Array, Kept
 from headwater.apps.packets import EVERYDAY, fit, fit_address, safe
 
 _LEAST_END, _MOST_END, _TIGHT_END = 19, 56, 7  # cells: an IPv4 address with a port; IPv6 with its service; where nothing else fits

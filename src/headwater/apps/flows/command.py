@@ -1,8 +1,6 @@
 """`headwater flows`: what a run or captures give to the table, and the terminal that shows it."""
 
-import os
 import select
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from headwater.apps.flows.table import FlowTable
 from headwater.apps.flows.view import FlowView
 from headwater.apps.hosts import hosts
 from headwater.apps.offline import InTurn, in_turn, told
+from headwater.apps.screen import console
 from headwater.config import OutputSettings, Settings
 from headwater.errors import ConfigError
 from headwater.pipeline import Pipeline
@@ -28,7 +27,7 @@ _WAIT_MS = 100
 
 def live(settings: Settings, seconds: float | None, *said: str) -> None:
     """Show the flows of interfaces until q, a signal, or the end of `seconds`. Nothing is written or sent. Raises HeadwaterError."""
-    console = _terminal(f"{typed()} run --record conn --format jsonl")
+    screen = _terminal(f"{typed()} run --record conn --format jsonl")
     shown = msgspec.structs.replace(
         settings,
         records=("conn", "conn_long"),
@@ -40,7 +39,7 @@ def live(settings: Settings, seconds: float | None, *said: str) -> None:
     )
 
     def view(ledger: Ledger, describe: Callable[[], str], stop: Callable[[], None]) -> FlowView:
-        return FlowView(console, FlowTable(live=True), hosts(), describe=describe, totals=ledger.totals, stop=stop)
+        return FlowView(screen, FlowTable(live=True), hosts(), describe=describe, totals=ledger.totals, stop=stop)
 
     runs.run(shown, seconds, *said, flows=view)
 
@@ -50,7 +49,7 @@ def captures(files: Sequence[str], settings: Settings) -> None:
 
     Raises SourceError at the end for what could not be read, or at once if there is nothing to show.
     """
-    console = _terminal(f"{typed()} read --format table FILE")
+    screen = _terminal(f"{typed()} read --format table FILE")
     settings = msgspec.structs.replace(settings, records=("conn",))
     ledger, table, notes = Ledger(), FlowTable(live=False), list[str]()
     source = in_turn(files, settings, ledger, report=notes.append, carriers=True)
@@ -66,7 +65,7 @@ def captures(files: Sequence[str], settings: Settings) -> None:
 
     reading = threading.Thread(target=read, name="reading")
     view = FlowView(
-        console,
+        screen,
         table,
         hosts(),
         describe=lambda: _describe(files, source, reading, [*notes, *map(str, problems)]),
@@ -115,7 +114,6 @@ def _describe(files: Sequence[str], source: InTurn, reading: threading.Thread, n
 
 def _terminal(instead: str) -> Console:
     """Raises ConfigError where standard output is no terminal that can move its cursor."""
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")  # rich alone would leave what is bold
-    if not sys.stdout.isatty() or not os.environ.get("TERM") or console.is_dumb_terminal:
+    if not (found := console()):
         raise ConfigError("flows", f"needs a terminal to draw on, which this is not: use {instead}")
-    return console
+    return found

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from headwater.analysis import names
-from headwater.apps.flows.table import PORTS, Array, Kept
+from headwater.apps.conns import PORTS
+from headwater.apps.flows.table import Array, Kept
 
 
 def matching(kept: Kept, text: str, hosts: Mapping[bytes, str]) -> Array:

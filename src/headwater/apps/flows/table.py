@@ -12,7 +12,6 @@ import numpy as np
 from headwater.errors import SinkError
 from headwater.records import CONN, CONN_LONG, Batch
 
-PORTS = (1, 2)  # values of `proto` whose ports are ports: TCP and UDP
 MOST = 100_000
 OVER_S = 5.0  # how long a flow that is over stays to be seen
 SILENT_S = 2.5  # without a report, which comes each half second to one and a half while there are packets

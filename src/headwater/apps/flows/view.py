@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from headwater.apps import amounts
+from headwater.apps.console import lost_packets
 from headwater.apps.flows.columns import heading, layout, lines
 from headwater.apps.flows.detail import detail
 from headwater.apps.flows.keys import keys
@@ -18,7 +18,7 @@ from headwater.apps.flows.look import Look
 from headwater.apps.flows.table import FlowTable, Kept
 from headwater.apps.lines import PATIENCE_S
 from headwater.apps.packets import fit, safe
-from headwater.apps.screen import Screen
+from headwater.apps.screen import LEAST_S, OnScreen, speed
 from headwater.records import Batch
 from headwater.telemetry import Entry
 
@@ -44,7 +44,7 @@ state          Zeek's: S0 no answer, S1 open, SF closed, REJ refused, RSTO and
                RSTR reset, OTH begun before"""
 
 
-class FlowView:
+class FlowView(OnScreen):
     """Draws `table` twice a second, and at once when a key was pressed. `describe` tells where flows come from, `stop` ends that (q).
 
     `totals` are the ledger's; `busy` says whether anything may still change. All in one thread.
@@ -62,48 +62,33 @@ class FlowView:
         busy: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(console, clock)
         self.look = Look("rate" if table.live else "bytes")
         self.table = table
-        self._screen = Screen(console)
         self._hosts = hosts
         self._describe = describe
         self._totals = totals
         self._stop = stop
         self._busy = busy
-        self._clock = clock
-        self._began = self._ticked = clock()
         self._drawn_at = float("-inf")
         self._was_busy = True
         self._rates: tuple[float, float] | None = None  # packets/s, bits/s
         self._frozen: Kept | None = None
         self._one: Kept | None = None  # the marked flow, as it was last told of
 
-    def open(self) -> None:
-        """Take the screen."""
-        self._began = self._ticked = self._clock()
-        self._screen.open()
-
     def close(self) -> None:
         """Give the screen back, and leave the last picture on it."""
         self.look.pane = ""
         self._screen.close(lambda width, height: [line for line in self.lines(width, height)[:-1] if line] if len(self.table) else [])
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def update(self, batch: Batch) -> None:
         """Packets do not matter here: flows come to the table."""
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:  # noqa: ARG002 - a watcher
         """The sums since the last tick; what comes sooner than half a second after it is too little for a rate."""
-        now = self._clock()
-        seconds, self._ticked = max(now - self._ticked, 0.05), now
-        if seconds >= 0.5 or self._rates is None:
-            self._rates = (int(rates.rows["packets"].sum()) / seconds, int(rates.rows["bytes"].sum()) * 8 / seconds)
+        seconds = self._since_tick()
+        if seconds >= LEAST_S or self._rates is None:
+            self._rates = speed(rates, seconds)
 
     def draw(self) -> None:
         """Obey the keys, and draw if it is time."""
@@ -119,14 +104,6 @@ class FlowView:
         if pressed or due or self._screen.is_new():
             self._drawn_at, self._was_busy = now, busy
             self._screen.draw(self.lines)
-
-    def fileno(self) -> int:
-        """Readable when keys were pressed."""
-        return self._screen.fileno()
-
-    def give_back(self) -> None:
-        """Give the screen back at once, because the process ends. Callable from a signal handler."""
-        self._screen.give_back()
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The picture: at most `height` lines of at most `width` cells, the keys in the last one."""
@@ -165,14 +142,13 @@ class FlowView:
         return nullcontext(self._frozen)
 
     def _first_line(self, width: int) -> Text:
-        seconds = int(self._clock() - self._began)
-        elapsed = f" {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}" if self.table.live else ""
+        elapsed = f" {amounts.elapsed(self._clock() - self._began)}" if self.table.live else ""
         room = max(width - len("headwater flows ") - len(elapsed), 1)
         return Text.assemble(("headwater flows ", "bold"), fit(safe(self._describe()), room), (elapsed, "dim"))
 
     def _second_line(self, width: int, kept: int, over: int, chosen: int) -> Text:
         """How many flows and packets, what was lost, and how the flows are shown; of the last what there is room for."""
-        lost = sum(count for entry, count in self._totals().items() if (entry.ledger, entry.term) == ("packets", "dropped"))
+        lost = lost_packets(self._totals())
         line = Text(self._how_many(kept, over))
         if self._rates is not None:
             line.append(f"  {amounts.count(self._rates[0])} packets/s  {amounts.count(self._rates[1], 'b/s')}")
