@@ -10,11 +10,20 @@
 #define SPARE 8 /* rows that one packet may make */
 #define DATAGRAMS 4096
 #define TRIES 64
+#define FAR 16 /* packets before its turn that a flow is looked for, */
+#define NEAR 8 /* and that it is asked for */
 
 struct carrier {
 	uint32_t flow;
 	enum hw_tunnel tunnel;
 	uint8_t uid[12];
+};
+
+/* Where a packet's flow is looked for; `second`: its sender is the second endpoint of the key. */
+struct sought {
+	struct hw_flow_key key;
+	uint32_t hash;
+	int second;
 };
 
 struct hw_flows {
@@ -46,7 +55,8 @@ struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *loca
 	memcpy(flows->secret, flows->settings.secret, sizeof(flows->secret));
 	flows->local = calloc(local_count + 1, sizeof(*local));
 	flows->local_count = local_count;
-	if (!flows->local || hw_flow_table_make(&flows->table) || !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
+	if (!flows->local || hw_flow_table_make(&flows->table, flows->settings.most) ||
+	    !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
 		hw_flows_free(flows);
 		return NULL;
 	}
@@ -175,7 +185,7 @@ static int report(struct hw_flows *flows, uint64_t now)
 {
 	uint64_t every = flows->settings.progress;
 
-	for (; flows->reporting < hw_flow_table_places(&flows->table); flows->reporting++) {
+	for (; flows->reporting < flows->table.places; flows->reporting++) {
 		struct hw_entry *entry = hw_flow_at(&flows->table, flows->reporting);
 		uint64_t packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
 
@@ -228,8 +238,15 @@ static void make_room(struct hw_flows *flows, uint64_t now)
 
 /* -- packets -------------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_flow_key *key, int second, int only_carries,
-		      uint32_t again)
+static void seek(const struct hw_flows *flows, const struct hw_packet *row, struct sought *sought)
+{
+	sought->second = hw_flow_key(row, &sought->key);
+	if (flows->settings.apart)
+		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, &sought->key);
+	sought->hash = hw_flow_hash(&flows->table, &sought->key);
+}
+
+static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought, int only_carries, uint32_t again)
 {
 	int flip = !only_carries && hw_begins_with_answer(row);
 	struct hw_entry *entry;
@@ -237,15 +254,15 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 
 	if (flows->table.used >= flows->settings.most)
 		make_room(flows, row->ts);
-	flow = hw_flow_make(&flows->table, key);
+	flow = hw_flow_make(&flows->table, &sought->key, sought->hash);
 	if (flow == HW_NOBODY)
 		return flow;
 	entry = hw_flow_at(&flows->table, flow);
-	entry->orig = second ^ flip;
+	entry->orig = sought->second ^ flip;
 	entry->interface = flows->interface + row->interface;
 	entry->only_carries = only_carries;
 	entry->again = again;
-	hw_uid_of(key, row->ts, again, flows->secret, entry->uid);
+	hw_uid_of(&sought->key, row->ts, again, flows->secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
 	flows->counts.begun += !only_carries;
 	flows->counts.only_carrying += only_carries;
@@ -281,15 +298,6 @@ static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key
 	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
 }
 
-static int key_of(const struct hw_flows *flows, const struct hw_packet *row, struct hw_flow_key *key)
-{
-	int second = hw_flow_key(row, key);
-
-	if (flows->settings.apart)
-		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, key);
-	return second;
-}
-
 /* An ICMP error of the flow `by`: the flow that it is about knows that. */
 static void blame(struct hw_flows *flows, const struct hw_packet *row, const uint8_t by[12])
 {
@@ -303,7 +311,7 @@ static void blame(struct hw_flows *flows, const struct hw_packet *row, const uin
 	hw_flow_key(&about, &key);
 	if (flows->settings.apart)
 		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, &key);
-	flow = hw_flow_find(&flows->table, &key);
+	flow = hw_flow_find(&flows->table, &key, hw_flow_hash(&flows->table, &key));
 	if (flow == HW_NOBODY)
 		return;
 	entry = hw_flow_at(&flows->table, flow);
@@ -313,34 +321,33 @@ static void blame(struct hw_flows *flows, const struct hw_packet *row, const uin
 }
 
 /* A packet of a flow. Returns its flow. */
-static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
+static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
-	struct hw_flow_key key;
-	int second = key_of(flows, row, &key), which, flipped;
 	struct hw_entry *entry;
 	uint32_t flow, again = 0;
+	int which, flipped;
 
-	if (is_sampled_out(flows, &key)) {
+	if (is_sampled_out(flows, &sought->key)) {
 		flows->counts.sampled_out++;
 		return HW_NOBODY;
 	}
-	flow = hw_flow_find(&flows->table, &key);
+	flow = hw_flow_find(&flows->table, &sought->key, sought->hash);
 	if (flow != HW_NOBODY) {
 		entry = hw_flow_at(&flows->table, flow);
-		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
+		if (hw_flow_is_reused(&entry->flow, sought->second ^ entry->orig, row)) {
 			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
 			finish(flows, flow, row->ts, HW_CONN_END_reused);
 			flow = HW_NOBODY;
 		}
 	}
 	if (flow == HW_NOBODY)
-		flow = begin(flows, row, &key, second, 0, again);
+		flow = begin(flows, row, sought, 0, again);
 	if (flow == HW_NOBODY) {
 		flows->counts.no_memory++;
 		return flow;
 	}
 	entry = hw_flow_at(&flows->table, flow);
-	which = second ^ entry->orig;
+	which = sought->second ^ entry->orig;
 	flipped = entry->flow.marks & HW_FLOW_flipped;
 	hw_flow_add(&entry->flow, which, row);
 	if (flipped != (entry->flow.marks & HW_FLOW_flipped))
@@ -362,16 +369,15 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_packet bare = *row;
-	struct hw_flow_key key;
+	struct sought sought;
 	uint32_t flow;
-	int second;
 
 	bare.proto = 4;
 	bare.has &= ~HW_HAS_ports;
-	second = key_of(flows, &bare, &key);
-	flow = hw_flow_find(&flows->table, &key);
+	seek(flows, &bare, &sought);
+	flow = hw_flow_find(&flows->table, &sought.key, sought.hash);
 	if (flow == HW_NOBODY)
-		flow = begin(flows, &bare, &key, second, 1, 0);
+		flow = begin(flows, &bare, &sought, 1, 0);
 	if (flow == HW_NOBODY)
 		return flow;
 	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
@@ -381,29 +387,33 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 }
 
 /* A packet, or a datagram that is whole by now. Returns its flow. */
-static uint32_t take(struct hw_flows *flows, const struct hw_packet *row)
+static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
 	struct hw_packet whole;
+	struct sought anew;
 
 	if (hw_is_fragment(row)) {
 		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, &whole) : row->fragment_offset) {
 			flows->counts.fragments++;
 			return HW_NOBODY;
 		}
-		if (row->captured >= row->length) /* else the first one, of a datagram that cannot be put together */
+		if (row->captured >= row->length) { /* else the first one, of a datagram that cannot be put together */
 			row = &whole;
+			seek(flows, row, &anew);
+			sought = &anew;
+		}
 	}
 	if (hw_flow_is_of(row))
-		return add(flows, row);
+		return add(flows, row, sought);
 	flows->counts.no_flow++;
 	return HW_NOBODY;
 }
 
 /* What carries the packets after it. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
-static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
+static void take_carrier(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
 	int by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
-	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row) : HW_NOBODY;
+	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row, sought) : HW_NOBODY;
 	struct carrier *carrier;
 
 	if (row->ts != flows->carrier_ts)
@@ -422,9 +432,9 @@ static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
 	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
 }
 
-static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
+static void take_packet(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
-	uint32_t flow = take(flows, row);
+	uint32_t flow = take(flows, row, sought);
 
 	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
@@ -439,23 +449,33 @@ static void begin_found(struct hw_flows *flows, struct hw_found *found)
 
 size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
 {
-	const char *at = rows;
-	size_t i;
+	const char *at = rows, *ahead = rows;
+	struct sought sought[2 * FAR], *next;
+	size_t i, looked = 0;
 
 	begin_found(flows, found);
 	flows->interface = interface;
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
 
+		for (; looked < count && looked <= i + FAR; looked++, ahead += stride) {
+			next = &sought[looked % (2 * FAR)];
+			seek(flows, (const struct hw_packet *)ahead, next);
+			hw_flow_expect_slot(&flows->table, next->hash);
+		}
+		if (i + NEAR < looked) {
+			next = &sought[(i + NEAR) % (2 * FAR)];
+			hw_flow_expect(&flows->table, next->hash, next->key.proto == HW_PROTO_TCP);
+		}
 		if (!pass(flows, row->ts))
 			break;
 		flows->calm = 0;
 		if (row->ts > flows->counts.latest)
 			flows->counts.latest = row->ts;
 		if (row->segments)
-			take_packet(flows, row);
+			take_packet(flows, row, &sought[i % (2 * FAR)]);
 		else
-			take_carrier(flows, row);
+			take_carrier(flows, row, &sought[i % (2 * FAR)]);
 	}
 	return i;
 }
@@ -469,7 +489,7 @@ void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *foun
 void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 {
 	begin_found(flows, found);
-	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
+	for (; flows->ending < flows->table.places && !is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			finish(flows, flows->ending, 0, HW_CONN_END_stopped);
 	if (!found->conn_count && !found->tunnel_count)
