@@ -22,6 +22,9 @@ machine:
 tools:
 	@./setup-machine.sh test "$(PYTHON)" $(VENV)
 
+peers:
+	@./setup-machine.sh bench "$(PYTHON)" $(VENV)
+
 # Without root, what needs the kernel is left out, and said.
 test: tools
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest; \
@@ -43,7 +46,7 @@ fmt: tools
 	@$(BIN)/ruff check --fix $(PYTHONS)
 	@clang-format -i $(C)
 
-bench: tools
+bench: peers
 	@$(BIN)/python -m bench; measured=$$?; $(BIN)/python docs/make.py && exit $$measured
 
 soak: tools

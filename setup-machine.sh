@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings a machine that has git, make and Python 3.11 to where Headwater builds (or is tested): Debian packages when root, a virtual
-# environment, the build. usage: setup-machine.sh build|test PYTHON VENV
+# Brings a machine that has git, make and Python 3.11 to where Headwater builds (or is tested, or measured): Debian packages when root, a virtual
+# environment, the build. usage: setup-machine.sh build|test|bench PYTHON VENV
 set -eu
 purpose=$1
 python=$2
@@ -20,7 +20,7 @@ need /usr/include/bpf/libbpf.h libbpf-dev
 need /usr/include/asm-generic/types.h linux-libc-dev
 "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 [ "$("$python" -c 'import sysconfig, os; print(os.path.exists(sysconfig.get_path("include") + "/Python.h"))')" = True ] || missing="$missing python3-dev"
-if [ "$purpose" = test ]; then
+if [ "$purpose" != build ]; then
 	need clang-format clang-format
 	need tshark tshark
 	need tcpdump tcpdump
@@ -33,6 +33,11 @@ if [ "$purpose" = test ]; then
 	need setpriv util-linux
 	need systemd-analyze systemd
 	[ -n "$(find /usr/lib/llvm-*/lib/clang -name "libclang_rt.fuzzer*" 2>/dev/null | head -1)" ] || missing="$missing libclang-rt-14-dev"
+fi
+if [ "$purpose" = bench ]; then
+	need softflowd softflowd
+	need nfpcapd nfdump
+	need argus argus-server
 fi
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

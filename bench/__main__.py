@@ -1,4 +1,6 @@
-"""`make bench`, or `.venv/bin/python -m bench [FIGURE...]`: Headwater beside its peers. All figures together write docs/performance.md."""
+"""`make bench`, or `.venv/bin/python -m bench [--page] [FIGURE...]`: Headwater beside its peers. All figures together write
+docs/performance.md; some of them, with --page, their parts of it.
+"""
 
 import importlib
 import sys
@@ -6,18 +8,19 @@ import time
 
 from bench import common, page
 
-FIGURES = ("live_xdp", "live_tcx", "live_af_packet", "hooks", "filters", "ring", "captures", "idle")
+FIGURES = ("live_xdp", "live_tcx", "live_af_packet", "hooks", "filters", "ring", "captures", "idle", "flows", "flow_table", "flows_long")
 
 
 def main() -> None:
-    unknown = set(sys.argv[1:]) - set(FIGURES)
+    wanted = [word for word in sys.argv[1:] if word != "--page"] or FIGURES
+    unknown = set(wanted) - set(FIGURES)
     if unknown:
         sys.exit(f"bench: no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
     common.build()
     common.settle()
     measured = {}
     start = time.monotonic()
-    for name in sys.argv[1:] or FIGURES:
+    for name in wanted:
         print(f"bench: {name}", flush=True)
         begin, _ = common.others_since((0, 0, 0))
         figure = importlib.import_module(f"bench.{name}").measure()
@@ -29,6 +32,8 @@ def main() -> None:
         print(f"  {verdict}: {figure.ours} ({figure.target}); {time.monotonic() - begin[0]:.0f} s, others used {figure.others:.2f} CPUs")
     if len(measured) == len(FIGURES):
         page.write(measured, time.monotonic() - start)
+    elif "--page" in sys.argv:
+        page.update(measured)
     if any(figure.met is False for figure in measured.values()):
         sys.exit(1)
 

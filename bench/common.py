@@ -52,9 +52,7 @@ class Figure:
 def build() -> None:
     """Compile the generators. Ends with one line where a tool is missing."""
     packages = {"tcpdump": "tcpdump", "dumpcap": "tshark", "tshark": "tshark", "iperf3": "iperf3", "ethtool": "ethtool"}
-    missing = sorted({package for tool, package in packages.items() if not shutil.which(tool)})
-    if missing:
-        sys.exit(f"bench: install what Headwater is measured beside: apt-get install {' '.join(missing)}")
+    need(packages)
     if os.geteuid():
         sys.exit("bench: run as root: network namespaces and eBPF need it")
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -62,6 +60,13 @@ def build() -> None:
     bpf("generator")
     subprocess.run(["cc", "-O2", "-Wall", "-Werror", here / "generator.c", "-o", BUILD / "generator", "-lbpf"], check=True)
     subprocess.run(["cc", "-O2", "-Wall", "-Werror", here / "udp_sender.c", "-o", BUILD / "udp_sender"], check=True)
+
+
+def need(packages: dict[str, str]) -> None:
+    """Of each tool, Debian's package. Ends with one line where a tool is missing."""
+    missing = sorted({package for tool, package in packages.items() if not shutil.which(tool)})
+    if missing:
+        sys.exit(f"bench: install what Headwater is measured beside: apt-get install {' '.join(missing)}")
 
 
 def bpf(name: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.common import CPUS, ROOT, Figure
 
+PAGE = ROOT / "docs/performance.md"
 HEAD = """\
 # Performance
 
@@ -33,12 +34,39 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _line(figure: Figure) -> str:
+    verdict = {True: "met", False: "**missed**", None: ""}[figure.met]
+    return f"| {figure.title} | {figure.target} | {figure.ours} | {figure.peers} | {verdict} |\n"
+
+
+def _section(name: str, figure: Figure) -> str:
+    return f"""
+## {figure.title}
+
+`python -m bench {name}`. {figure.told}
+
+{_table(figure.columns, figure.rows)}
+
+Everything else on the machine used {figure.others:.2f} of a CPU meanwhile.
+"""
+
+
 def write(measured: dict[str, Figure], seconds: float) -> None:
     """The page, of all figures."""
-    verdicts = {True: "met", False: "**missed**", None: ""}
-    page = [HEAD.format(minutes=seconds / 60, example=next(iter(measured)), machine=machine())]
-    page += [f"| {f.title} | {f.target} | {f.ours} | {f.peers} | {verdicts[f.met]} |\n" for f in measured.values()]
+    head = HEAD.format(minutes=seconds / 60, example=next(iter(measured)), machine=machine())
+    page = [head, *map(_line, measured.values()), *(_section(name, figure) for name, figure in measured.items())]
+    PAGE.write_text("".join(page))
+
+
+def update(measured: dict[str, Figure]) -> None:
+    """Of the page that is there, what tells of these figures; new ones come last."""
+    head, *sections = re.split(r"^(?=\n## )", PAGE.read_text(), flags=re.M)
+    lines = head.splitlines(keepends=True)
     for name, figure in measured.items():
-        page.append(f"\n## {figure.title}\n\n`python -m bench {name}`. {figure.told}\n\n{_table(figure.columns, figure.rows)}\n")
-        page.append(f"\nEverything else on the machine used {figure.others:.2f} of a CPU meanwhile.\n")
-    (ROOT / "docs/performance.md").write_text("".join(page))
+        for parts, begin, part in (
+            (lines, f"| {figure.title} |", _line(figure)),
+            (sections, f"\n## {figure.title}\n", _section(name, figure)),
+        ):
+            at = next((at for at, old in enumerate(parts) if old.startswith(begin)), len(parts))
+            parts[at : at + 1] = [part]
+    PAGE.write_text("".join(lines + sections))

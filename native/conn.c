@@ -225,9 +225,9 @@ void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, enum h
 	if (why != HW_CONN_END_none)
 		row->end_reason = hw_flow_end(flow, why);
 	if (row->end_reason == HW_CONN_END_icmp_error)
-		memcpy(row->ended_by, entry->error_by, sizeof(row->ended_by));
+		memcpy(row->ended_by, entry->rare->error_by, sizeof(row->ended_by));
 	memcpy(row->uid, entry->uid, sizeof(row->uid));
-	if (entry->parents)
-		put_parents(entry->parents, row->tunnel_parents);
+	if (entry->rare)
+		put_parents(entry->rare->parents, row->tunnel_parents);
 	hw_community_id_of(&entry->key, community_id_seed, row->community_id);
 }

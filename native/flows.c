@@ -13,11 +13,20 @@
 #define SPARE_WEIRDS 40 /* likewise; and one of each name for the second before */
 #define DATAGRAMS 4096
 #define TRIES 64
+#define FAR 16 /* packets before its turn that a flow is looked for, */
+#define NEAR 8 /* and that it is asked for */
 
 struct carrier {
 	uint32_t flow;
 	enum hw_tunnel tunnel;
 	uint8_t uid[12];
+};
+
+/* Where a packet's flow is looked for; `second`: its sender is the second endpoint of the key. */
+struct sought {
+	struct hw_flow_key key;
+	uint32_t hash;
+	int second;
 };
 
 struct hw_flows {
@@ -52,7 +61,8 @@ struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *loca
 	hw_weird_rows_make(&flows->weirds, flows->settings.weirds_a_second, flows->settings.ignored_weirds);
 	flows->local = calloc(local_count + 1, sizeof(*local));
 	flows->local_count = local_count;
-	if (!flows->local || hw_flow_table_make(&flows->table) || !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
+	if (!flows->local || hw_flow_table_make(&flows->table, flows->settings.most) ||
+	    !(flows->fragments = hw_fragments_new(DATAGRAMS, flows->table.salt[0]))) {
 		hw_flows_free(flows);
 		return NULL;
 	}
@@ -74,7 +84,7 @@ void hw_flows_free(struct hw_flows *flows)
 
 int hw_flows_tell_servers(struct hw_flows *flows, uint32_t most)
 {
-	flows->servers = hw_servers_new(most, flows->table.salt[1]);
+	flows->servers = hw_servers_new(most, &flows->table);
 	return flows->servers ? 0 : -1;
 }
 
@@ -215,9 +225,9 @@ static int report(struct hw_flows *flows, uint64_t now)
 {
 	uint64_t every = flows->settings.progress;
 
-	for (; flows->reporting < hw_flow_table_places(&flows->table); flows->reporting++) {
+	for (; flows->reporting < flows->table.places; flows->reporting++) {
 		struct hw_entry *entry = hw_flow_at(&flows->table, flows->reporting);
-		uint64_t packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
+		uint32_t packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
 
 		if (!entry->due || entry->only_carries || packets == entry->told || entry->flow.first + every > flows->report_at)
 			continue;
@@ -268,8 +278,16 @@ static void make_room(struct hw_flows *flows, uint64_t now)
 
 /* -- packets -------------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_flow_key *key, int second, int only_carries,
-		      uint32_t again)
+/* The flow that has the ends of `of`, seen where `row` was. */
+static void seek(const struct hw_flows *flows, const struct hw_packet *of, const struct hw_packet *row, struct sought *sought)
+{
+	sought->second = hw_flow_key(of, &sought->key);
+	if (flows->settings.apart)
+		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, &sought->key);
+	sought->hash = hw_flow_hash(&flows->table, &sought->key);
+}
+
+static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought, int only_carries, uint32_t again)
 {
 	int flip = !only_carries && hw_begins_with_answer(row);
 	struct hw_entry *entry;
@@ -277,15 +295,15 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 
 	if (flows->table.used >= flows->settings.most)
 		make_room(flows, row->ts);
-	flow = hw_flow_make(&flows->table, key);
+	flow = hw_flow_make(&flows->table, &sought->key, sought->hash);
 	if (flow == HW_NOBODY)
 		return flow;
 	entry = hw_flow_at(&flows->table, flow);
-	entry->orig = second ^ flip;
+	entry->orig = sought->second ^ flip;
 	entry->interface = flows->interface + row->interface;
 	entry->only_carries = only_carries;
 	entry->again = again;
-	hw_uid_of(key, row->ts, again, flows->secret, entry->uid);
+	hw_uid_of(&sought->key, row->ts, again, flows->secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
 	flows->counts.begun += !only_carries;
 	flows->counts.only_carrying += only_carries;
@@ -296,6 +314,7 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct hw_packet *row)
 {
 	const struct carrier *innermost = &flows->carriers[flows->carrier_count - 1];
+	struct hw_rare *rare = hw_flow_rare(entry);
 	struct hw_parent *parent;
 
 	for (uint32_t i = 0; i < flows->carrier_count; i++) {
@@ -306,9 +325,7 @@ static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct h
 		by->tunnel = flows->carriers[i].tunnel;
 		put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
 	}
-	if (!entry->parents)
-		entry->parents = calloc(HW_PARENTS, sizeof(*entry->parents));
-	for (parent = entry->parents; parent && parent < entry->parents + HW_PARENTS; parent++)
+	for (parent = rare ? rare->parents : NULL; parent && parent < rare->parents + HW_PARENTS; parent++)
 		if (!parent->packets || !memcmp(parent->uid, innermost->uid, sizeof(parent->uid))) {
 			memcpy(parent->uid, innermost->uid, sizeof(parent->uid));
 			parent->packets += parent->packets < UINT32_MAX;
@@ -321,34 +338,28 @@ static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key
 	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
 }
 
-/* The key of the flow that has the ends of `of`, seen where `row` was. Returns whether the sender is the second of it. */
-static int key_of(const struct hw_flows *flows, const struct hw_packet *of, const struct hw_packet *row, struct hw_flow_key *key)
-{
-	int second = hw_flow_key(of, key);
-
-	if (flows->settings.apart)
-		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, key);
-	return second;
-}
-
 /* An ICMP error of the flow `by`: the flow that it is about knows that. */
 static void blame(struct hw_flows *flows, const struct hw_packet *row, const uint8_t by[12])
 {
 	struct hw_packet about;
-	struct hw_flow_key key;
 	struct hw_entry *entry;
+	struct sought sought;
+	struct hw_rare *rare;
 	uint32_t flow;
 
 	if (!hw_flow_quoted(row, &about))
 		return;
-	key_of(flows, &about, row, &key);
-	flow = hw_flow_find(&flows->table, &key);
+	seek(flows, &about, row, &sought);
+	flow = hw_flow_find(&flows->table, &sought.key, sought.hash);
 	if (flow == HW_NOBODY)
 		return;
 	entry = hw_flow_at(&flows->table, flow);
+	rare = hw_flow_rare(entry);
+	if (!rare)
+		return;
 	entry->flow.error = row->ts;
 	entry->flow.marks |= HW_FLOW_error;
-	memcpy(entry->error_by, by, sizeof(entry->error_by));
+	memcpy(rare->error_by, by, sizeof(rare->error_by));
 	if (flows->servers)
 		hw_servers_refuse(flows->servers, entry, row);
 }
@@ -365,36 +376,35 @@ static void reused(struct hw_flows *flows, const struct hw_entry *entry, int is_
 }
 
 /* A packet of a flow. Returns its flow. */
-static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
+static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
-	struct hw_flow_key key;
-	int second = key_of(flows, row, row, &key), which, flipped;
 	struct hw_entry *entry;
 	uint32_t flow, again = 0, before;
+	int which, flipped;
 
-	if (is_sampled_out(flows, &key)) {
+	if (is_sampled_out(flows, &sought->key)) {
 		flows->counts.sampled_out++;
 		return HW_NOBODY;
 	}
-	flow = hw_flow_find(&flows->table, &key);
+	flow = hw_flow_find(&flows->table, &sought->key, sought->hash);
 	if (flow != HW_NOBODY) {
 		entry = hw_flow_at(&flows->table, flow);
-		if (hw_flow_is_reused(&entry->flow, second ^ entry->orig, row)) {
+		if (hw_flow_is_reused(&entry->flow, sought->second ^ entry->orig, row)) {
 			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
 			if (flows->weirds.a_second)
-				reused(flows, entry, second == entry->orig, row);
+				reused(flows, entry, sought->second == entry->orig, row);
 			finish(flows, flow, row->ts, HW_CONN_END_reused);
 			flow = HW_NOBODY;
 		}
 	}
 	if (flow == HW_NOBODY)
-		flow = begin(flows, row, &key, second, 0, again);
+		flow = begin(flows, row, sought, 0, again);
 	if (flow == HW_NOBODY) {
 		flows->counts.no_memory++;
 		return flow;
 	}
 	entry = hw_flow_at(&flows->table, flow);
-	which = second ^ entry->orig;
+	which = sought->second ^ entry->orig;
 	flipped = entry->flow.marks & HW_FLOW_flipped;
 	before = entry->flow.weirds;
 	if (flows->weirds.a_second) /* somebody asks */
@@ -407,7 +417,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 			hw_servers_turn(flows->servers, entry);
 	}
 	if (before != entry->flow.weirds)
-		put_weirds(flows, entry, second == entry->orig, row, entry->flow.weirds & ~before);
+		put_weirds(flows, entry, sought->second == entry->orig, row, entry->flow.weirds & ~before);
 	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
 		hw_flow_answered(&flows->table, flow);
 	hw_flow_is_due(&flows->table, flow, deadline(flows, entry));
@@ -427,16 +437,15 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row)
 static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 {
 	struct hw_packet bare = *row;
-	struct hw_flow_key key;
+	struct sought sought;
 	uint32_t flow;
-	int second;
 
 	bare.proto = 4;
 	bare.has &= ~HW_HAS_ports;
-	second = key_of(flows, &bare, row, &key);
-	flow = hw_flow_find(&flows->table, &key);
+	seek(flows, &bare, row, &sought);
+	flow = hw_flow_find(&flows->table, &sought.key, sought.hash);
 	if (flow == HW_NOBODY)
-		flow = begin(flows, &bare, &key, second, 1, 0);
+		flow = begin(flows, &bare, &sought, 1, 0);
 	if (flow == HW_NOBODY)
 		return flow;
 	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
@@ -446,29 +455,33 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 }
 
 /* A packet, or a datagram that is whole by now. Returns its flow. */
-static uint32_t take(struct hw_flows *flows, const struct hw_packet *row)
+static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
 	struct hw_packet whole;
+	struct sought anew;
 
 	if (hw_is_fragment(row)) {
 		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, &whole) : row->fragment_offset) {
 			flows->counts.fragments++;
 			return HW_NOBODY;
 		}
-		if (row->captured >= row->length) /* else the first one, of a datagram that cannot be put together */
+		if (row->captured >= row->length) { /* else the first one, of a datagram that cannot be put together */
 			row = &whole;
+			seek(flows, row, row, &anew);
+			sought = &anew;
+		}
 	}
 	if (hw_flow_is_of(row))
-		return add(flows, row);
+		return add(flows, row, sought);
 	flows->counts.no_flow++;
 	return HW_NOBODY;
 }
 
 /* What carries the packets after it. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
-static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
+static void take_carrier(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
 	int by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
-	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row) : HW_NOBODY;
+	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row, sought) : HW_NOBODY;
 	struct carrier *carrier;
 
 	if (row->ts != flows->carrier_ts)
@@ -487,9 +500,9 @@ static void take_carrier(struct hw_flows *flows, const struct hw_packet *row)
 	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
 }
 
-static void take_packet(struct hw_flows *flows, const struct hw_packet *row)
+static void take_packet(struct hw_flows *flows, const struct hw_packet *row, const struct sought *sought)
 {
-	uint32_t flow = take(flows, row);
+	uint32_t flow = take(flows, row, sought);
 
 	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
@@ -514,14 +527,26 @@ static int tell_servers(struct hw_flows *flows, uint64_t now)
 
 size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
 {
-	const char *at = rows;
-	size_t i;
+	const char *at = rows, *ahead = rows;
+	struct sought sought[2 * FAR], *next;
+	size_t i, looked = 0;
 
 	begin_found(flows, found);
 	flows->interface = interface;
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
 
+		for (; looked < count && looked <= i + FAR; looked++, ahead += stride) {
+			const struct hw_packet *of = (const struct hw_packet *)ahead;
+
+			next = &sought[looked % (2 * FAR)];
+			seek(flows, of, of, next);
+			hw_flow_expect_slot(&flows->table, next->hash);
+		}
+		if (i + NEAR < looked) {
+			next = &sought[(i + NEAR) % (2 * FAR)];
+			hw_flow_expect(&flows->table, next->hash, next->key.proto == HW_PROTO_TCP);
+		}
 		if (tell_servers(flows, row->ts) || !pass(flows, row->ts))
 			break;
 		flows->calm = 0;
@@ -529,9 +554,9 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 			flows->counts.latest = row->ts;
 		hw_weird_rows_at(&flows->weirds, row->ts);
 		if (row->segments)
-			take_packet(flows, row);
+			take_packet(flows, row, &sought[i % (2 * FAR)]);
 		else
-			take_carrier(flows, row);
+			take_carrier(flows, row, &sought[i % (2 * FAR)]);
 	}
 	found->weird_count = flows->weirds.made;
 	return i;
@@ -548,7 +573,7 @@ void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *foun
 void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 {
 	begin_found(flows, found);
-	for (; flows->ending < hw_flow_table_places(&flows->table) && !is_full(flows); flows->ending++)
+	for (; flows->ending < flows->table.places && !is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			finish(flows, flows->ending, 0, HW_CONN_END_stopped);
 	hw_weird_rows_end(&flows->weirds);

@@ -43,12 +43,21 @@ struct slot {
 	struct key key;
 };
 
+/* What is known of a flow: where its server is counted, if `generation` is still that slot's, and how far it is. */
+struct of_flow {
+	uint32_t slot;
+	uint32_t generation;
+	uint32_t resent; /* packets sent again that are counted */
+	uint8_t phase;
+};
+
 struct hw_servers {
-	uint64_t begin;	 /* of this second */
-	uint64_t newest; /* second of which rows were made */
-	uint64_t salt;
-	struct slot *slots; /* `most` + 1, as of the lists */
-	uint32_t *taken;    /* slots; the first one always is */
+	const struct hw_flow_table *table;
+	struct of_flow *flows; /* by their number */
+	uint64_t begin;	       /* of this second */
+	uint64_t newest;       /* second of which rows were made */
+	struct slot *slots;    /* `most` + 1, as of the lists */
+	uint32_t *taken;       /* slots; the first one always is */
 	uint32_t *active;
 	uint32_t *buckets; /* slots by the hash of their key; 0: none */
 	uint32_t mask;	   /* buckets - 1 */
@@ -56,22 +65,23 @@ struct hw_servers {
 	uint32_t free, unproven, hand;
 };
 
-struct hw_servers *hw_servers_new(uint32_t most, uint64_t salt)
+struct hw_servers *hw_servers_new(uint32_t most, const struct hw_flow_table *table)
 {
 	struct hw_servers *servers = calloc(1, sizeof(*servers));
 
 	if (!servers)
 		return NULL;
-	servers->salt = salt;
+	servers->table = table;
 	servers->most = most;
 	servers->mask = 15;
 	while (servers->mask < most)
 		servers->mask = servers->mask * 2 + 1;
+	servers->flows = calloc(table->most, sizeof(*servers->flows)); /* what is not used takes no memory */
 	servers->slots = calloc(most + 1ul, sizeof(*servers->slots));
 	servers->taken = calloc(most + 1ul, sizeof(*servers->taken));
 	servers->active = calloc(most + 1ul, sizeof(*servers->active));
 	servers->buckets = calloc(servers->mask + 1ul, sizeof(*servers->buckets));
-	if (!servers->slots || !servers->taken || !servers->active || !servers->buckets) {
+	if (!servers->flows || !servers->slots || !servers->taken || !servers->active || !servers->buckets) {
 		hw_servers_free(servers);
 		return NULL;
 	}
@@ -88,6 +98,7 @@ void hw_servers_free(struct hw_servers *servers)
 {
 	if (!servers)
 		return;
+	free(servers->flows);
 	free(servers->slots);
 	free(servers->taken);
 	free(servers->active);
@@ -99,12 +110,17 @@ void hw_servers_free(struct hw_servers *servers)
 
 static uint32_t *bucket_of(const struct hw_servers *servers, const struct key *key)
 {
-	uint64_t words[sizeof(*key) / 8], hash = servers->salt;
+	uint64_t words[sizeof(*key) / 8], hash = servers->table->salt[0];
 
 	memcpy(words, key, sizeof(words));
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		hash = hw_mix(hash, words[i] ^ servers->salt);
+		hash = hw_mix(hash, words[i] ^ servers->table->salt[1]);
 	return &servers->buckets[(hash ^ hash >> 32) & servers->mask];
+}
+
+static struct of_flow *of_flow(struct hw_servers *servers, const struct hw_entry *entry)
+{
+	return &servers->flows[hw_flow_number(servers->table, entry)];
 }
 
 static void activate(struct hw_servers *servers, uint32_t at)
@@ -197,18 +213,19 @@ static void prove(struct hw_servers *servers, uint32_t at)
 }
 
 /* Whether a flow shows that somebody serves there. */
-static int is_proven(const struct hw_entry *entry)
+static int is_proven(const struct of_flow *mine, const struct hw_entry *entry)
 {
 	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
 
-	if (entry->server.phase == UNKNOWN)
+	if (mine->phase == UNKNOWN)
 		return orig->packets && resp->packets && orig->state != HW_TCP_reset && resp->state != HW_TCP_reset;
-	return entry->server.phase == ESTABLISHED;
+	return mine->phase == ESTABLISHED;
 }
 
 /* Look for the slot of a flow that knows none. */
 static struct slot *find_slot(struct hw_servers *servers, struct hw_entry *entry, int proven)
 {
+	struct of_flow *mine = of_flow(servers, entry);
 	struct key key = {.proto = entry->key.proto};
 	uint32_t at;
 
@@ -222,24 +239,25 @@ static struct slot *find_slot(struct hw_servers *servers, struct hw_entry *entry
 		at = take(servers, &key, proven);
 	if (proven)
 		prove(servers, at);
-	if (entry->server.phase == HALF_OPEN) {
+	if (mine->phase == HALF_OPEN) {
 		servers->slots[OTHER].now.half_open--;
 		servers->slots[at].now.half_open++;
 	}
-	entry->server.slot = at;
-	entry->server.generation = servers->slots[at].generation;
+	mine->slot = at;
+	mine->generation = servers->slots[at].generation;
 	return &servers->slots[at];
 }
 
 /* Where a flow is counted. */
 static struct slot *slot_of(struct hw_servers *servers, struct hw_entry *entry)
 {
-	struct slot *slot = &servers->slots[entry->server.slot];
+	struct of_flow *mine = of_flow(servers, entry);
+	struct slot *slot = &servers->slots[mine->slot];
 
-	if (slot->generation != entry->server.generation)
-		slot = find_slot(servers, entry, is_proven(entry));
+	if (slot->generation != mine->generation)
+		slot = find_slot(servers, entry, is_proven(mine, entry));
 	if (!slot->active)
-		activate(servers, entry->server.slot);
+		activate(servers, mine->slot);
 	return slot;
 }
 
@@ -268,47 +286,48 @@ static void count_handshake(struct hw_server *now, const struct hw_flow *flow)
 
 static void establish(struct hw_servers *servers, struct hw_entry *entry)
 {
+	struct of_flow *mine = of_flow(servers, entry);
 	struct hw_server *now;
 
-	if (entry->server.slot == OTHER)
+	if (mine->slot == OTHER)
 		find_slot(servers, entry, 1); /* now it has a right to room */
-	prove(servers, entry->server.slot);
-	activate(servers, entry->server.slot);
-	now = &servers->slots[entry->server.slot].now;
+	prove(servers, mine->slot);
+	activate(servers, mine->slot);
+	now = &servers->slots[mine->slot].now;
 	now->established++;
-	if (entry->server.phase == HALF_OPEN) {
+	if (mine->phase == HALF_OPEN) {
 		now->half_open--;
 		count_handshake(now, &entry->flow);
 	}
-	entry->server.phase = ESTABLISHED;
+	mine->phase = ESTABLISHED;
 }
 
 static void fail(struct hw_servers *servers, struct hw_entry *entry, int refused)
 {
+	struct of_flow *mine = of_flow(servers, entry);
 	struct slot *slot = slot_of(servers, entry);
 
-	slot->now.half_open -= entry->server.phase == HALF_OPEN;
+	slot->now.half_open -= mine->phase == HALF_OPEN;
 	slot->now.failed++;
 	slot->now.refused += refused;
-	entry->server.phase = FAILED;
+	mine->phase = FAILED;
 }
 
 /* What a packet makes of a flow that is not settled yet. */
 static void advance(struct hw_servers *servers, struct hw_entry *entry)
 {
 	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
-	struct hw_server *now = &servers->slots[entry->server.slot].now;
+	struct of_flow *mine = of_flow(servers, entry);
+	struct hw_server *now = &servers->slots[mine->slot].now;
 
-	if (entry->server.phase == NEW) {
+	if (mine->phase == NEW) {
 		now->begun++;
-		entry->server.phase = entry->flow.proto != HW_PROTO_TCP ? UNANSWERED
-				      : entry->flow.marks & HW_FLOW_syn ? HALF_OPEN
-									: UNKNOWN;
-		now->half_open += entry->server.phase == HALF_OPEN;
+		mine->phase = entry->flow.proto != HW_PROTO_TCP ? UNANSWERED : entry->flow.marks & HW_FLOW_syn ? HALF_OPEN : UNKNOWN;
+		now->half_open += mine->phase == HALF_OPEN;
 	}
-	if (entry->server.phase == UNANSWERED && orig->packets && resp->packets)
+	if (mine->phase == UNANSWERED && orig->packets && resp->packets)
 		establish(servers, entry);
-	if (entry->server.phase != HALF_OPEN)
+	if (mine->phase != HALF_OPEN)
 		return;
 	if (entry->flow.marks & HW_FLOW_acked)
 		establish(servers, entry);
@@ -320,11 +339,12 @@ void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int whic
 {
 	const struct hw_flow *flow = &entry->flow;
 	struct hw_server *now = &slot_of(servers, entry)->now;
+	struct of_flow *mine = of_flow(servers, entry);
 	uint32_t again = 0;
 
 	if (flow->sides[which].marks & HW_SIDE_again) { /* else this packet was not sent again, and `more` need not be touched */
-		again = flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent - entry->server.resent;
-		entry->server.resent += again;
+		again = flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent - mine->resent;
+		mine->resent += again;
 	}
 	if (which == HW_ORIG) {
 		now->orig_pkts++;
@@ -335,38 +355,43 @@ void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int whic
 		now->resp_ip_bytes += row->ip_length;
 		now->resp_retransmits += again;
 	}
-	if (entry->server.phase <= HALF_OPEN)
+	if (mine->phase <= HALF_OPEN)
 		advance(servers, entry);
 }
 
 void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry)
 {
-	struct slot *slot = &servers->slots[entry->server.slot];
+	struct of_flow *mine = of_flow(servers, entry);
+	struct slot *slot = &servers->slots[mine->slot];
 
-	if (slot->generation == entry->server.generation && entry->server.phase == HALF_OPEN) {
+	if (slot->generation == mine->generation && mine->phase == HALF_OPEN) {
 		slot->now.half_open--;
 		servers->slots[OTHER].now.half_open++;
 	}
-	entry->server.slot = OTHER;
-	entry->server.generation = 0;
+	mine->slot = OTHER;
+	mine->generation = 0;
 }
 
 void hw_servers_refuse(struct hw_servers *servers, struct hw_entry *entry, const struct hw_packet *error)
 {
+	struct of_flow *mine = of_flow(servers, entry);
+
 	if (error->has & HW_HAS_icmp_mtu)
 		return; /* something smaller is asked for */
-	if (entry->server.phase == UNANSWERED || entry->server.phase == HALF_OPEN)
+	if (mine->phase == UNANSWERED || mine->phase == HALF_OPEN)
 		fail(servers, entry, 1);
 }
 
 void hw_servers_finish(struct hw_servers *servers, struct hw_entry *entry, int stopped)
 {
 	struct hw_server *now = &slot_of(servers, entry)->now;
+	struct of_flow *mine = of_flow(servers, entry);
 
-	now->begun += entry->server.phase == NEW; /* no packet of it was whole */
+	now->begun += mine->phase == NEW; /* no packet of it was whole */
 	now->ended++;
-	if (entry->server.phase == HALF_OPEN && !stopped)
+	if (mine->phase == HALF_OPEN && !stopped)
 		fail(servers, entry, 0);
+	memset(mine, 0, sizeof(*mine)); /* another flow comes to its place */
 }
 
 /* -- seconds ---------------------------------------------------------------------------------------------------------------------- */

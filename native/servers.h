@@ -9,8 +9,8 @@
  * is counted without looking for it.
  */
 struct hw_servers;
-/* Keeps `most` servers apart, and counts all others together. `salt` is a secret. NULL without memory. */
-struct hw_servers *hw_servers_new(uint32_t most, uint64_t salt);
+/* Keeps `most` servers of the table's flows apart, and counts all others together. NULL without memory. */
+struct hw_servers *hw_servers_new(uint32_t most, const struct hw_flow_table *);
 void hw_servers_free(struct hw_servers *);
 /*
  * It is `now`, by a packet that may be late, or by the clock. Where that is of another second, the rows of the one before go into `rows`,

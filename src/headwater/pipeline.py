@@ -35,7 +35,7 @@ class Watcher(Protocol):
         """It has ended."""
 
     def update(self, batch: Batch) -> None:
-        """Rows, in the source's thread; what is kept must be copied."""
+        """Rows, in the source's thread; what is kept must be copied. Those of a capture may have carriers among them (Batch.packets)."""
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: dict[Entry, int]) -> None:
         """A second's sums."""
@@ -59,7 +59,7 @@ class Output(Protocol):
         """Begin. Raises SinkError."""
 
     def put(self, batch: Batch) -> None:
-        """Take what is of use to it; what is kept must be copied. Raises SinkError once it has failed."""
+        """Take what is of use to it, of packets not their carriers; what is kept must be copied. Raises SinkError once it has failed."""
 
     def flush(self) -> None:
         """Deliver what was taken. Raises as put()."""
@@ -232,15 +232,14 @@ class Pipeline:
         if batch.record is not PACKET:  # the roll-up, analyses and watchers read nothing else
             self._offer([batch])
             return
-        packets = batch.packets()
         if self._rollup:
             with self._rollup_lock:
-                self._rollup.add(packets, rates=not isinstance(source, Counting))
-        self._offer([packets])
+                self._rollup.add(batch.packets(), rates=not isinstance(source, Counting))
+        self._offer([batch])
         for analysis in analyses:
-            self._offer(analysis.find(batch if analysis.reads_carriers else packets))
+            self._offer(analysis.find(batch if analysis.reads_carriers else batch.packets()))
         if self._watcher:
-            self._watcher.update(packets)
+            self._watcher.update(batch)
             self._news = True
             if self._at_rest:
                 self._at_rest = False

@@ -19,7 +19,7 @@ from headwater.config import OutputSettings, Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
-from headwater.records import Batch
+from headwater.records import PACKET, Batch
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
 
@@ -33,6 +33,8 @@ _PACKED = {
 }
 """How packed files begin that are not unpacked here, by what, and the command for that."""
 
+_KEPT, _LENT = 1 << 16, 1 << 14
+"""Packets in a batch. Where nobody keeps them they are 4 MB, which stay in a cache from the reader to the flows."""
 
 LOGS = ("conn", "tunnel", "weird")
 """What is written of captures unless something else is asked for: the first one always."""
@@ -182,7 +184,9 @@ def read(
         if output.format and not output.directory:
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
-    source = in_turn(files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings))
+    source = in_turn(
+        files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings), lends=PACKET.name not in wanted
+    )
     made: list[Output] = [file] if file else []
     if as_table or (not packets and output == OutputSettings() and sys.stdout.isatty() and one in TABLES):
         made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))
@@ -203,19 +207,24 @@ def in_turn(
     packets: PacketFile | None = None,
     carriers: bool,
     checksums: bool = False,
+    lends: bool = False,
     report: Callable[[str], None] = tell,
 ) -> InTurn:
-    """The captures `files` as one source; with `carriers`, as flows need them, which are sampled as flows, not packet by packet."""
+    """The captures `files` as one source; with `carriers`, as flows need them, which are sampled as flows, not packet by packet; with
+    `lends`, for who keeps no packets.
+    """
     captures = [
         Capture(
             path,
             ledger,
+            _LENT if lends else _KEPT,
             name=name,
             filter=settings.packets(),
             sample=1 if carriers else settings.sample,
             packets=packets,
             carriers=carriers,
             checksums=checksums,
+            lends=lends,
         )
         for path, name in zip(files, _names(files), strict=True)
     ]

@@ -40,7 +40,10 @@ class Table:
 
     def put(self, batch: Batch) -> None:
         """Write the rows. Raises OutputClosed."""
-        if batch.record.name != self._record or not len(batch):
+        if batch.record.name != self._record:
+            return
+        batch = batch.packets()
+        if not len(batch):
             return
         try:
             self._write_heading(batch)

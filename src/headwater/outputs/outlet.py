@@ -93,8 +93,11 @@ class Outlet:
 
     def put(self, batch: Batch) -> None:
         """Take the rows of a batch, if the sink takes its record; borrowed ones are copied. Raises SinkError once the sink has failed."""
+        if self.sink.records is not None and batch.record.name not in self.sink.records:
+            return
+        batch = batch.packets()
         offered = len(batch)
-        if not offered or (self.sink.records is not None and batch.record.name not in self.sink.records):
+        if not offered:
             return
         with self._changed:
             self._made += offered

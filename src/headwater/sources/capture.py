@@ -30,7 +30,7 @@ class Capture:
     unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
     keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it;
-    with `checksums`, wrong ones are weirds.
+    with `checksums`, wrong ones are weirds. With `lends`, batches are borrowed, and all of the same memory: for who keeps none of them.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Capture:
         packets: PacketWriter | None = None,
         carriers: bool = False,
         checksums: bool = False,
+        lends: bool = False,
     ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self.lost_before = 0
@@ -57,6 +58,7 @@ class Capture:
         self._packets = packets
         self._wants_carriers = carriers
         self._checksums = checksums
+        self._lends = lends
         self._carriers = self._made_carriers = 0  # until the last batch, and until now
         self._stopped = False
         self._fd = -1
@@ -174,7 +176,7 @@ class Capture:
                 self._take_counts()
                 if len(rows) - filled < most:
                     yield self._batch(rows[:filled])
-                    rows, into = self._room()
+                    rows, into = (rows, into) if self._lends else self._room()
                     filled, yielded = 0, time.monotonic()
             if status == lib.HW_CAPTURE_bad:
                 problem = self._problem()
@@ -205,7 +207,7 @@ class Capture:
         return self._packets is None or self._packets.ready()
 
     def _room(self) -> tuple[np.ndarray[Any, np.dtype[Any]], Any]:
-        """Memory for a batch, for numpy and for C. A new one each costs nothing that can be measured, and nobody has to copy it."""
+        """Memory for a batch, for numpy and for C. A new one each is less than copying it for who keeps the rows."""
         rows = np.empty(self._batch_rows, PACKET.dtype)
         return rows, ffi.from_buffer("char[]", rows.view(np.uint8))
 
@@ -214,7 +216,7 @@ class Capture:
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
         before, self._carriers = self._carriers, self._made_carriers
-        return Batch(PACKET, rows, self._interfaces, carriers=self._carriers > before)
+        return Batch(PACKET, rows, self._interfaces, borrowed=self._lends, carriers=self._carriers > before)
 
     def _learn_interfaces(self) -> None:
         """The names of those that the decoder has met by now. It tells of each at once, if the filter asks for names."""
