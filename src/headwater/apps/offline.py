@@ -20,6 +20,7 @@ from headwater.errors import ConfigError, OutputClosed, SourceError
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
 from headwater.records import PACKET, Batch
+from headwater.sources.ahead import BATCHES_IN_USE, ahead
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
 
@@ -96,7 +97,7 @@ class InTurn:
             try:
                 with capture:
                     self._now = capture
-                    yield from capture.read()
+                    yield from ahead(capture.read(), capture.stop)
             except SourceError as error:
                 failed.append(_with_advice(error))
                 if len(self._captures) > 1:
@@ -224,7 +225,7 @@ def in_turn(
             packets=packets,
             carriers=carriers,
             checksums=checksums,
-            lends=lends,
+            lends=BATCHES_IN_USE if lends else 0,
         )
         for path, name in zip(files, _names(files), strict=True)
     ]

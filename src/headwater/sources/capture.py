@@ -4,6 +4,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +31,7 @@ class Capture:
     unless said otherwise: captures of one name are one subject there). Batches have up to `batch_rows` rows. A packet that the file
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
     keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it;
-    with `checksums`, wrong ones are weirds. With `lends`, batches are borrowed, and all of the same memory: for who keeps none of them.
+    with `checksums`, wrong ones are weirds. With `lends`, batches are borrowed, and of the memory of so many in turn: for who keeps none.
     """
 
     def __init__(
@@ -45,11 +46,9 @@ class Capture:
         packets: PacketWriter | None = None,
         carriers: bool = False,
         checksums: bool = False,
-        lends: bool = False,
+        lends: int = 0,
     ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
-        self.lost_before = 0
-        """Packets that the capturing side says it lost. They are not in the file, so they are no part of `seen`."""
         self._path = path
         self._ledger = ledger
         self._batch_rows = batch_rows
@@ -64,11 +63,10 @@ class Capture:
         self._fd = -1
         self._total = 0
         self._octets: Octets | None = None
-        self._seen = Entry("packets", self.name, "seen")
-        self._as_row = Entry("packets", self.name, "as_row")
-        self._counts: dict[Entry, int] = {}
+        self._counts: Any = None  # as of the last block: account() may run in another thread while the decoder does
         self._before: dict[Entry, int] = {}  # what another capture of the same name has counted
         self._interfaces: dict[int, str] = {}
+        self._named: dict[int, str] = {}  # those of the last batch, which are its own: another thread may look at them
         self._numbers: dict[str, int] = {}  # of the first interface of each name that the filter asks for
         self._unnamed = ffi.new("char[]", self.name.encode())
         self._decoder: Any = None
@@ -139,6 +137,11 @@ class Capture:
         octets = self._octets  # close() may come from another thread
         return (octets.position, self._total) if octets and self._total else None
 
+    @property
+    def lost_before(self) -> int:
+        """Packets that the capturing side says it lost. They are not in the file, so they are no part of `seen`."""
+        return int(self._counts.lost_before) if self._counts else 0
+
     def read(self) -> Iterator[Batch]:
         """Batches until the file's end. After the rows, raises SourceError if it is no capture, damaged, cut off, or
         not all of it could be rows.
@@ -150,7 +153,8 @@ class Capture:
         octets = np.empty(lib.HW_CAPTURE_LARGEST + READ, np.uint8)  # so every block that is decoded fits
         buffer = octets.data
         base = ffi.cast("char *", octets.ctypes.data)  # no view of a view: the garbage collector may clear those in the wrong order
-        rows, into = self._room()
+        rooms = cycle([self._room() for _ in range(self._lends)]) if self._lends else iter(self._room, None)
+        rows, into = next(rooms)
         made, consumed = ffi.new("size_t *"), ffi.new("size_t *")
         filled = left = 0  # rows not handed out; octets not decoded
         most = lib.HW_MOST_ROWS if self._wants_carriers else 1  # of one packet
@@ -176,7 +180,7 @@ class Capture:
                 self._take_counts()
                 if len(rows) - filled < most:
                     yield self._batch(rows[:filled])
-                    rows, into = (rows, into) if self._lends else self._room()
+                    rows, into = next(rooms)
                     filled, yielded = 0, time.monotonic()
             if status == lib.HW_CAPTURE_bad:
                 problem = self._problem()
@@ -188,10 +192,11 @@ class Capture:
                 filled, yielded = 0, time.monotonic()
         if filled:
             yield self._batch(rows[:filled].copy())
-        if problem and not self._counts.get(self._seen):
-            self._counts = {}  # not even the first packet was reached: there is nothing to add up
+        counts = self._counts
+        if problem and not (counts and counts.seen):
+            self._counts = None  # not even the first packet was reached: there is nothing to add up
         if problem and not self._stopped:
-            kept = "; the rows that were read are kept" if self._counts.get(self._as_row) else ""
+            kept = "; the rows that were read are kept" if counts and counts.as_row else ""
             raise SourceError(f"{self.name} {problem}{kept}")
 
     def _more(self, into: memoryview) -> tuple[int | None, str]:
@@ -201,7 +206,7 @@ class Capture:
             return self._octets.readinto(into), ""
         except (Damaged, OSError) as error:
             what = str(error) if isinstance(error, Damaged) else f"cannot be read further ({error.strerror})"
-            return 0, f"{what}, after packet {self._counts.get(self._seen, 0)}"
+            return 0, f"{what}, after packet {self._counts.seen if self._counts else 0}"
 
     def _ready(self) -> bool:
         return self._packets is None or self._packets.ready()
@@ -216,7 +221,9 @@ class Capture:
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
         before, self._carriers = self._carriers, self._made_carriers
-        return Batch(PACKET, rows, self._interfaces, borrowed=self._lends, carriers=self._carriers > before)
+        if len(self._named) != len(self._interfaces):
+            self._named = dict(self._interfaces)
+        return Batch(PACKET, rows, self._named, borrowed=bool(self._lends), carriers=self._carriers > before)
 
     def _learn_interfaces(self) -> None:
         """The names of those that the decoder has met by now. It tells of each at once, if the filter asks for names."""
@@ -233,26 +240,28 @@ class Capture:
         lib.hw_capture_choose(self._decoder, ffi.from_buffer(terms), sample_below(self._sample), names)
 
     def _take_counts(self) -> None:
-        """The decoder's counts as of the last block: account() may run in another thread while the decoder does."""
         counts = ffi.new("struct hw_capture_counts *")
         lib.hw_capture_counts_of(self._decoder, counts)
-        self.lost_before = counts.lost_before
         self._made_carriers = counts.carriers
-        self._counts = {
-            self._seen: counts.seen,
-            self._as_row: counts.as_row,
-            Entry("packets", self.name, "filtered"): counts.filtered,
-            Entry("packets", self.name, "sampled_out"): counts.sampled_out,
-            self._dropped("capture__link_type"): counts.unknown_link_type,
-            self._dropped("capture__no_interface"): counts.no_interface,
-        }
+        self._counts = counts
 
     def _dropped(self, drop: str) -> Entry:
         return Entry("packets", self.name, "dropped", *place_reason(Drop[drop]))
 
     def account(self) -> None:
         """Write the present totals into the ledger."""
-        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in self._counts.items()})
+        counts = self._counts
+        if not counts:
+            return
+        totals = {
+            Entry("packets", self.name, "seen"): counts.seen,
+            Entry("packets", self.name, "as_row"): counts.as_row,
+            Entry("packets", self.name, "filtered"): counts.filtered,
+            Entry("packets", self.name, "sampled_out"): counts.sampled_out,
+            self._dropped("capture__link_type"): counts.unknown_link_type,
+            self._dropped("capture__no_interface"): counts.no_interface,
+        }
+        self._ledger.replace({entry: self._before.get(entry, 0) + count for entry, count in totals.items()})
 
     def stop(self) -> None:
         """Make read() end within 100 ms."""
