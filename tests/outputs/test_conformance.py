@@ -20,7 +20,7 @@ from headwater.outputs import files
 from headwater.outputs import outlet as outlet_module
 from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
-from headwater.outputs.sinks import formats
+from headwater.outputs.sinks import FORMATS, form_of
 from headwater.outputs.sinks.grafana import Grafana, GrafanaSettings
 from headwater.records import PACKET
 from headwater.telemetry import Entry, Ledger, imbalances
@@ -109,13 +109,13 @@ class GrafanaRig:
         return len(self.stand_in.lines)
 
 
-@pytest.fixture(params=[*(form.name for form in formats() if form.records is None), "grafana"])
+@pytest.fixture(params=[*(name for name in FORMATS if form_of(name).records is None), "grafana"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileRig | GrafanaRig]:
     if request.param == "grafana":
         with StandIn() as stand_in:
             yield GrafanaRig(stand_in)
     else:
-        yield FileRig(next(form for form in formats() if form.name == request.param), tmp_path, monkeypatch)
+        yield FileRig(form_of(request.param), tmp_path, monkeypatch)
 
 
 def wait_until(true: Callable[[], object]) -> None:
@@ -177,7 +177,7 @@ def test_a_sink_that_breaks_hurts_no_other() -> None:
             raise ValueError("of all things\nsecond line")
 
     ledger, said = Ledger(), []
-    form = formats()[0]
+    form = form_of("jsonl")
     with_bug = Outlet(Broken(form, Path("/nowhere"), frozenset({"packet"})), ledger, said.append)
     with_bug.sink.open = lambda: None  # type: ignore[method-assign]
     with_bug.sink.linger_s = 0.0

@@ -16,7 +16,7 @@ from headwater.errors import SinkError
 from headwater.interfaces import Sent
 from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
-from headwater.outputs.sinks import formats
+from headwater.outputs.sinks import FORMATS, form_of
 from headwater.records import PACKET, Drop
 from headwater.telemetry import Entry, Ledger, imbalances
 
@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
-OF_ANY_RECORD = [form for form in formats() if form.records is None]
+OF_ANY_RECORD = [form for form in map(form_of, FORMATS) if form.records is None]
 
 
 @pytest.fixture(params=OF_ANY_RECORD, ids=[form.name for form in OF_ANY_RECORD])
@@ -128,7 +128,7 @@ def test_a_capture_onto_a_full_disk_ends_with_one_line_and_a_file_that_can_be_re
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_a_disk_of_little_room_is_filled_to_the_last_line_that_fits(suffix: str, disk: Path) -> None:
     (disk / "ballast").write_bytes(bytes(free(disk) - (100 << 10)))
-    form = next(form for form in formats() if form.name == suffix)
+    form = form_of(suffix)
     ledger = Ledger()
     outlet = Outlet(Files(form, disk), ledger, print, on_full="wait", stop_on_error=True)
     outlet.open()
@@ -162,7 +162,7 @@ def test_it_is_back_only_when_every_record_is_written_again(suffix: str, disk: P
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(free(disk) - (100 << 10)))
     ledger, said = Ledger(), []
-    outlet = Outlet(Files(next(form for form in formats() if form.name == suffix), disk), ledger, said.append)
+    outlet = Outlet(Files(form_of(suffix), disk), ledger, said.append)
     outlet.open()
     outlet.put(rates(10))
     outlet.flush()
@@ -185,7 +185,7 @@ def test_it_is_back_only_when_every_record_is_written_again(suffix: str, disk: P
 @pytest.mark.kernel
 def test_a_read_only_file_system_is_named(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    sink = Files(formats()[0], disk / "out")
+    sink = Files(form_of("jsonl"), disk / "out")
     with pytest.raises(SinkError, match=r"out: cannot write out: Read-only file system; choose another place$"):
         sink.open()
 
@@ -201,7 +201,7 @@ def test_old_files_are_replaced_and_others_left_alone(form: type[Format], tmp_pa
 
 
 def test_a_symbolic_link_a_fifo_or_another_runs_file_is_not_written(tmp_path: Path) -> None:
-    form = formats()[0]
+    form = form_of("jsonl")
     precious = tmp_path / "precious"
     precious.write_text("mine")
     for name, make, words in (
@@ -229,7 +229,7 @@ def test_rows_whose_fsync_failed_are_not_acked(error: int, tmp_path: Path, monke
         real(fd)
 
     real = os.fsync
-    with Files(formats()[0], tmp_path) as sink:
+    with Files(form_of("jsonl"), tmp_path) as sink:
         monkeypatch.setattr(os, "fsync", fsync)
         sink.send([packets(10)])
         sent = sink.flush(last=False)
@@ -246,10 +246,10 @@ from rows_made import packets
 from headwater.errors import OutputClosed
 from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
-from headwater.outputs.sinks import formats
+from headwater.outputs.sinks import FORMATS, form_of
 from headwater.telemetry import Ledger, imbalances
 ledger = Ledger()
-form = next(form for form in formats() if form.name == {suffix!r})
+form = form_of({suffix!r})
 form.group_rows = min(form.group_rows, 1000)
 outlet = Outlet(Files(form, None, frozenset(["packet"])), ledger, print)
 outlet.open()

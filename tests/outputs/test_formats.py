@@ -23,7 +23,7 @@ from headwater.outputs.files import Files
 from headwater.outputs.text import times
 from headwater.records import PACKET, Batch
 
-FORMATS = {form.name: form for form in sinks.formats()}
+FORMATS = {name: sinks.form_of(name) for name in sinks.FORMATS}
 OF_ANY_RECORD = [name for name, form in FORMATS.items() if form.records is None]
 RECORDS = {
     "packet": packets(3000),
@@ -39,12 +39,12 @@ RECORDS["some packets without a time"].rows["ts"][::3] = 0
 
 
 def test_every_file_of_the_folder_is_registered() -> None:
-    registered = {form.__module__ for form in sinks.formats()} | {kind.__module__ for kind in typing.get_args(sinks.AnySink)}
+    registered = {form.__module__ for form in FORMATS.values()} | {kind.__module__ for kind in typing.get_args(sinks.AnySink)}
     assert {f"{sinks.__name__}.{module.name}" for module in pkgutil.iter_modules(sinks.__path__)} <= registered
 
 
 def test_each_can_be_asked_for_by_its_name() -> None:
-    assert list(FORMATS) == cli.FORMATS == list(typing.get_args(config.Format))
+    assert [form.name for form in FORMATS.values()] == list(FORMATS) == cli.FORMATS == list(typing.get_args(config.Format))
 
 
 def write(suffix: str, directory: Path, *batches: Batch) -> Path:

@@ -24,7 +24,7 @@ from headwater.records import CONN, LEDGER, PACKET, WEIRD, Batch
 from headwater.records.layouts import HAS
 from headwater.records.schema import Column, Kind, Record
 
-FORMATS = {form.name: form for form in sinks.formats()}
+FORMATS = {name: sinks.form_of(name) for name in sinks.FORMATS}
 ALWAYS = (
     "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto conn_state missed_bytes orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes".split()
 )

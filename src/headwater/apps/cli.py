@@ -19,6 +19,7 @@ from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed,
 if TYPE_CHECKING:
     from headwater.apps.outlets import WhereTo
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for matrices, of which we have none
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 _UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 

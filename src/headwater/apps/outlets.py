@@ -14,7 +14,7 @@ from headwater.errors import ConfigError, SinkError
 from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
-from headwater.outputs.sinks import formats
+from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
 from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
 from headwater.telemetry import Ledger
@@ -74,7 +74,7 @@ def outlets(
     directory = settings.output.directory
     records = [RECORDS[name] for name in settings.records]
     if directory or to_stdout:
-        form = next(form for form in formats() if form.name == (settings.output.format or "jsonl"))
+        form = form_of(settings.output.format or "jsonl")
         for record in records:
             _must_be_written(form, record)
         wanted = [*records, LEDGER] if not to_stdout and _writes(form, LEDGER) else records

@@ -11,6 +11,9 @@ from headwater.records.schema import Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
+JOINED_ROWS = 1 << 13
+"""Rows are worth doing something with together, but not so many that no cache holds them."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -83,13 +86,18 @@ class Batch:
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
-    """The same rows in the same order in as few batches as can be: one for each run of one record and set of interfaces."""
+    """The same rows in the same order in few batches: one for each run of one record and set of interfaces, but of JOINED_ROWS at most
+    where several are joined.
+    """
     runs: list[list[Batch]] = []
+    rows = 0
     for batch in batches:
-        if runs and runs[-1][0].record is batch.record and runs[-1][0].interfaces == batch.interfaces:
+        rows += len(batch)
+        if runs and runs[-1][0].record is batch.record and runs[-1][0].interfaces == batch.interfaces and rows <= JOINED_ROWS:
             runs[-1].append(batch)
         else:
             runs.append([batch])
+            rows = len(batch)
     return [
         run[0]
         if len(run) == 1

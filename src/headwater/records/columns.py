@@ -1,6 +1,6 @@
 """From rows to Arrow columns, once, at the edge."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,44 +38,71 @@ def arrow_schema(record: Record) -> pa.Schema:
 
 def to_arrow(batch: Batch) -> pa.RecordBatch:
     """The rows of `batch` in the schema of its record."""
-    return pa.RecordBatch.from_arrays([_array(batch, column) for column in batch.record.columns], schema=arrow_schema(batch.record))
+    return pa.RecordBatch.from_arrays(list(_arrays(batch)), schema=arrow_schema(batch.record))
 
 
-def _array(batch: Batch, column: Column) -> pa.Array:
-    if column.kind in _FORMATTED:
-        return _formatted(batch, column)
-    values, absent = batch.rows[column.name], ~batch.present(column.name)
-    mask = absent if absent.any() else None
+def _arrays(batch: Batch) -> Iterator[pa.Array]:
+    has = np.ascontiguousarray(batch.rows["has"]) if any(column.needs for column in batch.record.columns) else None
+    known: dict[int, Any] = {}  # many columns need the same bit of `has`
+    for column in batch.record.columns:
+        if column.kind in _FORMATTED:
+            yield _formatted(batch, column)
+            continue
+        if column.needs not in known:
+            present = (has & column.needs) != 0 if column.needs and has is not None else None
+            known[column.needs] = None if present is None or present.all() else present
+        present, values = known[column.needs], np.ascontiguousarray(batch.rows[column.name])
+        if column.zero_is_absent:
+            present = values != 0 if present is None else present & (values != 0)
+        yield _array(batch, column, values, present)
+
+
+def _array(batch: Batch, column: Column, values: np.ndarray[Any, Any], present: Any) -> pa.Array:
     match column.kind:
-        case Kind.TIME:
-            return pa.array(values.astype("datetime64[ns]"), type=_PLAIN[Kind.TIME], mask=mask)
         case Kind.FLAG:
-            return pa.array(values != 0, mask=mask)
+            values = _bits(values != 0)
         case Kind.INTERVAL:
-            return pa.array(values / 1e9, mask=mask)
+            values = values / 1e9
         case Kind.NAME:
             assert column.names is not None  # noqa: S101 - schema.py gives each NAME column its names
-            return _named(values, column.names, mask)
+            return _named(values, column.names, present)
         case Kind.TEXT:
-            return _words(value or None for value in values)
+            return _words(values)
         case Kind.INTERFACE:
-            return _named(values, batch.interfaces, mask)
-    return pa.array(np.ascontiguousarray(values), mask=mask)
+            return _named(values, batch.interfaces, present)
+    return _made(arrow_type(batch.record, column), len(batch), [values], present)
+
+
+def _made(of: pa.DataType, count: int, buffers: Sequence[np.ndarray[Any, Any]], present: Any = None) -> pa.Array:
+    """An array of Arrow's own layout. pa.array() would look for pandas each time, and load it for 0.2 s where it is installed."""
+    validity = None if present is None or present.all() else pa.py_buffer(_bits(present))
+    return pa.Array.from_buffers(of, count, [validity, *map(pa.py_buffer, buffers)])
+
+
+def _bits(flags: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.packbits(flags, bitorder="little")
 
 
 def _words(words: Iterable[str | None]) -> pa.Array:
-    """Text that UTF-8 can hold: a lone surrogate, which stands for an octet of a file's or interface's name, shows as \\udc80."""
-    return pa.array([word and word.encode(errors="backslashreplace").decode() for word in words], pa.string())
+    """Text that UTF-8 can hold: a lone surrogate, which stands for an octet of a file's or interface's name, shows as \\udc80. Nothing
+    is null.
+    """
+    octets = [(word or "").encode(errors="backslashreplace") for word in words]
+    lengths = np.array([len(word) for word in octets], np.int32)
+    offsets = np.zeros(len(octets) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return _made(pa.string(), len(octets), [offsets, np.frombuffer(b"".join(octets), np.uint8)], lengths != 0)
 
 
-def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], mask: Any) -> pa.Array:
+def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], present: Any) -> pa.Array:
     """Text by value; a value without a name shows as its number."""
     top = int(values.max(initial=0))
     if top < _TABLE:
-        return _words(names.get(value, str(value)) for value in range(top + 1)).take(pa.array(np.ascontiguousarray(values), mask=mask))
-    distinct, places = np.unique(values, return_inverse=True)
-    words = _words(names.get(int(value), str(value)) for value in distinct)
-    return words.take(pa.array(places.astype(np.int32), mask=mask))
+        words, places = _words(names.get(value, str(value)) for value in range(top + 1)), values
+    else:
+        distinct, places = np.unique(values, return_inverse=True)
+        words = _words(names.get(int(value), str(value)) for value in distinct)
+    return words.take(_made(pa.int32(), len(values), [places.astype(np.int32)], present))
 
 
 def _formatted(batch: Batch, column: Column) -> pa.Array:
@@ -97,6 +124,4 @@ def _formatted(batch: Batch, column: Column) -> pa.Array:
         ffi.cast("char *", text.ctypes.data),
         ffi.cast("int32_t *", offsets.ctypes.data),
     )
-    absent = offsets[1:] == offsets[:-1]
-    validity = pa.array(~absent).buffers()[1] if absent.any() else None
-    return pa.Array.from_buffers(pa.string(), count, [validity, pa.py_buffer(offsets), pa.py_buffer(text[: offsets[-1]])])
+    return _made(pa.string(), count, [offsets, text[: offsets[-1]]], offsets[1:] != offsets[:-1])
