@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -86,23 +87,35 @@ def cost_of(command: list[str]) -> Cost:
     with tempfile.TemporaryFile("w+") as errors:
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        octets = 0
-        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            octets = max(octets, resident(process.pid))
-            time.sleep(0.005)
-        _, status, usage = ended
+        watch = Watch(process.pid)
+        watch.start()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         seconds = time.perf_counter() - begin
+        watch.ended.set()
+        watch.join()
+        _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
             raise SystemExit(f"bench: {command[0]} ended with {process.returncode}: {errors.read()[-500:]}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, octets)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, watch.octets)
 
 
-def resident(pid: int) -> int:
-    """Octets that the process has had at most; what wait4() tells is no less than what this process had when it began."""
-    told = re.search(r"^VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)
-    return int(told[1]) << 10 if told else 0
+class Watch(threading.Thread):
+    """Octets that a process has had at most. What wait4() tells is no less than what this process had when it began that one; and to
+    look often would take time from who uses both CPUs.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.octets = 0
+        self.ended = threading.Event()
+        self._status = Path(f"/proc/{pid}/status")
+
+    def run(self) -> None:
+        while not self.ended.wait(0.1):
+            told = re.search(r"^VmHWM:\s+(\d+)", self._status.read_text(), re.M)
+            self.octets = int(told[1]) << 10 if told else self.octets
 
 
 def found(folder: Path) -> tuple[int, int]:

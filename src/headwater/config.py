@@ -68,7 +68,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]
 class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flows, of which the records conn, conn_long and tunnel are made. Times are of silence after which one is over; defaults are Zeek's.
 
-    most: flows at a time, about 700 octets each; a further one takes the place of one that nobody has answered, the oldest first.
+    most: flows at a time, about 770 octets each; a further one takes the place of one that nobody has answered, the oldest first.
     servers: how many have a row of the record server of their own in a second; what all others do shares one. About 500 octets each.
     local_nets: addresses that local_orig and local_resp call local.
     flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids),

@@ -122,7 +122,7 @@ class Flows:
         self._given: Mapping[int, str] = {}
         self._first = 0  # our number of the batch's 0
         self._count = 0  # packets and carriers
-        self._counts: dict[Entry, int] = {}
+        self._counts = self.counts(), 0  # with the packets given, as of the last batch: account() may run in another thread
 
     def __len__(self) -> int:
         return int(self.counts().flows)
@@ -142,7 +142,7 @@ class Flows:
             at += lib.hw_flows_add(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
             yield from self._batches()
         self._count += len(rows)
-        self._note()
+        self._counts = self.counts(), self._count
 
     def tick(self, now: int) -> Iterator[Batch]:
         """Live, those that have been silent too long at that time (nanoseconds)."""
@@ -151,7 +151,7 @@ class Flows:
             if not (found := self._batches()):
                 break
             yield from found
-        self._note()
+        self._counts = self.counts(), self._count
 
     def end(self) -> Iterator[Batch]:
         """All that are left."""
@@ -160,25 +160,15 @@ class Flows:
             if not (found := self._batches()):
                 break
             yield from found
-        self._note()
+        self._counts = self.counts(), self._count
 
     def account(self, ledger: Ledger) -> None:
-        """Write what is known since the last batch into the ledger; from any thread."""
-        ledger.replace(self._counts)
-
-    def _learn(self, given: Mapping[int, str]) -> None:
-        """Flows outlive the captures and interfaces that they began on: where a number has another name by now, it gets another number."""
-        if given is self._given and len(given) + self._first == len(self._interfaces):
+        """Write what was known after the last batch into the ledger; from any thread."""
+        counts, given = self._counts
+        if not given:
             return
-        self._given = given
-        if any(self._interfaces.get(self._first + number, name) != name for number, name in given.items()):
-            self._first = max(self._interfaces) + 1
-        self._interfaces |= {self._first + number: name for number, name in given.items()}
-
-    def _note(self) -> None:
-        counts = self.counts()
         terms = {
-            "given": self._count,
+            "given": given,
             "in_flow": counts.in_flow,
             "no_flow": counts.no_flow,
             "fragment": counts.fragments,
@@ -189,10 +179,19 @@ class Flows:
             "evicted": counts.evicted,
             "letters_lost": counts.letters_lost,
         }
-        drop = place_reason(Drop["flows__no_memory"])
-        self._counts = {Entry("flows", self._name, term): count for term, count in terms.items() if self._count}
+        entries = {Entry("flows", self._name, term): count for term, count in terms.items()}
         if counts.no_memory:
-            self._counts[Entry("flows", self._name, "dropped", *drop)] = counts.no_memory
+            entries[Entry("flows", self._name, "dropped", *place_reason(Drop["flows__no_memory"]))] = counts.no_memory
+        ledger.replace(entries)
+
+    def _learn(self, given: Mapping[int, str]) -> None:
+        """Flows outlive the captures and interfaces that they began on: where a number has another name by now, it gets another number."""
+        if given is self._given and len(given) + self._first == len(self._interfaces):
+            return
+        self._given = given
+        if any(self._interfaces.get(self._first + number, name) != name for number, name in given.items()):
+            self._first = max(self._interfaces) + 1
+        self._interfaces |= {self._first + number: name for number, name in given.items()}
 
     def _batches(self) -> list[Batch]:
         found = (

@@ -17,22 +17,25 @@ import zstandard
 from headwater.outputs.files import Octets
 from headwater.records import Batch, Record
 from headwater.records.columns import arrow_schema
+from headwater.records.schema import Kind
 
 _MAGIC = b"PAR1"
+_UNIQUE = {Kind.TIME, Kind.UID, Kind.COMMUNITY_ID}  # hardly a value of them occurs twice in a group: a dictionary would be given up
 _MOST_FOOTER = 1 << 20  # of one row group
 
 
 class Parquet:
-    """Row groups of 131,072 rows: 1 to 5 MB of packets."""
+    """Row groups of 65,536 rows: 1 to 4 MB. Larger ones make files 1 % smaller, and whoever waits for one waits longer."""
 
     name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = "parquet"
     records: ClassVar[frozenset[str] | None] = None
-    group_rows: ClassVar[int] = 1 << 17
+    group_rows: ClassVar[int] = 1 << 16
     needs_end: ClassVar[bool] = True
 
     def __init__(self, record: Record, _extra: bool = False, /) -> None:
         self._schema = arrow_schema(record)
+        self._repeated = [column.name for column in record.columns if column.kind not in _UNIQUE]
         self._groups = [self._make([], len(_MAGIC))[0]]  # the footers of what is in the file
         self._next: bytes | None = None
         self._footer = self._room = len(zstandard.decompress(self._groups[0]))  # of them all, at most, without and with the last encoded
@@ -72,13 +75,16 @@ class Parquet:
         with os.fdopen(os.memfd_create("row group"), "rb") as file:
             os.truncate(file.fileno(), at + 2 * table.nbytes + _MOST_FOOTER)
             sink = pa.memory_map(f"/proc/self/fd/{file.fileno()}", "r+")
-            with sink, pq.ParquetWriter(sink, self._schema, compression="zstd", metadata_collector=made) as writer:
+            with sink, self._writer(sink, made) as writer:
                 sink.seek(at)  # a writer insists on beginning at 0
                 if batches:
                     writer.write_table(table, row_group_size=self.group_rows * 2)
                 end = sink.tell()
             file.seek(at)
             return bytes(memoryview(zstandard.compress(_file(made[0])))), file.read(end - at)  # a copy has no room to spare
+
+    def _writer(self, sink: pa.NativeFile, made: list[pq.FileMetaData]) -> pq.ParquetWriter:
+        return pq.ParquetWriter(sink, self._schema, compression="zstd", use_dictionary=self._repeated, metadata_collector=made)
 
 
 def _file(footer: pq.FileMetaData) -> bytes:

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packets to flows: which flow a packet is of, and what carries it. */
+#include <string.h>
+
+#include "flow_ids.h"
+#include "flow_state.h"
+#include "fragments.h"
+
+void hw_flows_seek(const struct hw_flows *flows, const struct hw_packet *of, const struct hw_packet *row, struct hw_sought *sought)
+{
+	sought->second = hw_flow_key(of, &sought->key);
+	if (flows->settings.apart)
+		hw_flow_key_apart(row, flows->settings.apart, flows->interface + row->interface, &sought->key);
+	sought->hash = hw_flow_hash(&flows->table, &sought->key);
+}
+
+static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought, int only_carries, uint32_t again)
+{
+	int flip = !only_carries && hw_begins_with_answer(row);
+	struct hw_entry *entry;
+	uint32_t flow;
+
+	if (flows->table.used >= flows->settings.most)
+		hw_flows_make_room(flows, row->ts);
+	flow = hw_flow_make(&flows->table, &sought->key, sought->hash);
+	if (flow == HW_NOBODY)
+		return flow;
+	entry = hw_flow_at(&flows->table, flow);
+	entry->orig = sought->second ^ flip;
+	entry->interface = flows->interface + row->interface;
+	entry->only_carries = only_carries;
+	entry->again = again;
+	hw_uid_of(&sought->key, row->ts, again, flows->secret, entry->uid);
+	hw_flow_begin(&entry->flow, row, flip);
+	flows->counts.begun += !only_carries;
+	flows->counts.only_carrying += only_carries;
+	return flow;
+}
+
+/* This flow is within those tunnels. */
+static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct hw_packet *row)
+{
+	const struct hw_carrier *innermost = &flows->carriers[flows->carrier_count - 1];
+	struct hw_rare *rare = hw_flow_rare(entry);
+	struct hw_parent *parent;
+
+	for (uint32_t i = 0; i < flows->carrier_count; i++) {
+		struct hw_entry *by = hw_flow_at(&flows->table, flows->carriers[i].flow);
+
+		if (!by->due || by->tunnel || memcmp(by->uid, flows->carriers[i].uid, sizeof(by->uid)))
+			continue;
+		by->tunnel = flows->carriers[i].tunnel;
+		hw_flows_put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
+	}
+	for (parent = rare ? rare->parents : NULL; parent && parent < rare->parents + HW_PARENTS; parent++)
+		if (!parent->packets || !memcmp(parent->uid, innermost->uid, sizeof(parent->uid))) {
+			memcpy(parent->uid, innermost->uid, sizeof(parent->uid));
+			parent->packets += parent->packets < UINT32_MAX;
+			return;
+		}
+}
+
+static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key *key)
+{
+	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
+}
+
+/* An ICMP error of the flow `by`: the flow that it is about knows that. */
+static void blame(struct hw_flows *flows, const struct hw_packet *row, const uint8_t by[12])
+{
+	struct hw_packet about;
+	struct hw_entry *entry;
+	struct hw_sought sought;
+	struct hw_rare *rare;
+	uint32_t flow;
+
+	if (!hw_flow_quoted(row, &about))
+		return;
+	hw_flows_seek(flows, &about, row, &sought);
+	flow = hw_flow_find(&flows->table, &sought.key, sought.hash);
+	if (flow == HW_NOBODY)
+		return;
+	entry = hw_flow_at(&flows->table, flow);
+	rare = hw_flow_rare(entry);
+	if (!rare)
+		return;
+	entry->flow.error = row->ts;
+	entry->flow.marks |= HW_FLOW_error;
+	memcpy(rare->error_by, by, sizeof(rare->error_by));
+	if (flows->servers)
+		hw_servers_refuse(flows->servers, entry, row);
+}
+
+/* This packet ends a flow by beginning another one of the same endpoints. */
+static void reused(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row)
+{
+	enum hw_weird name = hw_weird_of_reuse(&entry->flow, row, &flows->settings);
+
+	if (name == HW_WEIRD_SYN_seq_jump && entry->flow.weirds >> (name - HW_WEIRD_OF_FLOWS) & 1)
+		return; /* it was told */
+	if (name)
+		hw_flows_put_weird(flows, entry, is_orig, row, name);
+}
+
+/* A packet of a flow. Returns its flow. */
+static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
+{
+	struct hw_entry *entry;
+	uint32_t flow, again = 0, before;
+	int which, flipped;
+
+	if (is_sampled_out(flows, &sought->key)) {
+		flows->counts.sampled_out++;
+		return HW_NOBODY;
+	}
+	flow = hw_flow_find(&flows->table, &sought->key, sought->hash);
+	if (flow != HW_NOBODY) {
+		entry = hw_flow_at(&flows->table, flow);
+		if (hw_flow_is_reused(&entry->flow, sought->second ^ entry->orig, row)) {
+			again = entry->flow.first == row->ts ? entry->again + 1 : 0;
+			if (flows->weirds.a_second)
+				reused(flows, entry, sought->second == entry->orig, row);
+			hw_flows_finish(flows, flow, row->ts, HW_CONN_END_reused);
+			flow = HW_NOBODY;
+		}
+	}
+	if (flow == HW_NOBODY)
+		flow = begin(flows, row, sought, 0, again);
+	if (flow == HW_NOBODY) {
+		flows->counts.no_memory++;
+		return flow;
+	}
+	entry = hw_flow_at(&flows->table, flow);
+	which = sought->second ^ entry->orig;
+	flipped = entry->flow.marks & HW_FLOW_flipped;
+	before = entry->flow.weirds;
+	if (flows->weirds.a_second) /* somebody asks */
+		hw_flow_judge(&entry->flow, which, row);
+	hw_flow_add(&entry->flow, which, row);
+	if (flipped != (entry->flow.marks & HW_FLOW_flipped)) {
+		entry->orig ^= 1;
+		which ^= 1;
+		if (flows->servers)
+			hw_servers_turn(flows->servers, entry);
+	}
+	if (before != entry->flow.weirds)
+		hw_flows_put_weirds(flows, entry, sought->second == entry->orig, row, entry->flow.weirds & ~before);
+	if (entry->waiting && entry->flow.sides[0].packets && entry->flow.sides[1].packets)
+		hw_flow_answered(&flows->table, flow);
+	hw_flow_is_due(&flows->table, flow, hw_flows_deadline(flows, entry));
+	if (hw_flow_is_damaged(row)) {
+		flows->counts.damaged++;
+		return flow;
+	}
+	if (flows->servers)
+		hw_servers_add(flows->servers, entry, which, row);
+	if (row->has & HW_HAS_quoted)
+		blame(flows, row, entry->uid);
+	flows->counts.in_flow++;
+	return flow;
+}
+
+/* Two addresses between which IP carries IP: no flow of its own, but it has a name. */
+static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
+{
+	struct hw_packet bare = *row;
+	struct hw_sought sought;
+	uint32_t flow;
+
+	bare.proto = 4;
+	bare.has &= ~HW_HAS_ports;
+	hw_flows_seek(flows, &bare, row, &sought);
+	flow = hw_flow_find(&flows->table, &sought.key, sought.hash);
+	if (flow == HW_NOBODY)
+		flow = begin(flows, &bare, &sought, 1, 0);
+	if (flow == HW_NOBODY)
+		return flow;
+	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
+	hw_flow_answered(&flows->table, flow); /* in use, if only one way */
+	hw_flow_is_due(&flows->table, flow, row->ts + flows->settings.tunnel_timeout);
+	return flow;
+}
+
+/* A packet, or a datagram that is whole by now. Returns its flow. */
+static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
+{
+	struct hw_packet whole;
+	struct hw_sought anew;
+
+	if (hw_is_fragment(row)) {
+		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, &whole) : row->fragment_offset) {
+			flows->counts.fragments++;
+			return HW_NOBODY;
+		}
+		if (row->captured >= row->length) { /* else the first one, of a datagram that cannot be put together */
+			row = &whole;
+			hw_flows_seek(flows, row, row, &anew);
+			sought = &anew;
+		}
+	}
+	if (hw_flow_is_of(row))
+		return add(flows, row, sought);
+	flows->counts.no_flow++;
+	return HW_NOBODY;
+}
+
+/* What carries the packets after it. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
+void hw_flows_take_carrier(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
+{
+	int by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
+	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row, sought) : HW_NOBODY;
+	struct hw_carrier *carrier;
+
+	if (row->ts != flows->carrier_ts)
+		flows->carrier_count = 0;
+	flows->carrier_ts = row->ts;
+	flows->counts.no_flow += !(row->has & HW_HAS_ports);
+	if (!by_flow)
+		flow = carry_ip(flows, row);
+	if (flow == HW_NOBODY || flows->carrier_count == HW_MAX_TUNNELS)
+		return;
+	if (by_flow && flows->carrier_count)
+		carry(flows, hw_flow_at(&flows->table, flow), row);
+	carrier = &flows->carriers[flows->carrier_count++];
+	carrier->flow = flow;
+	carrier->tunnel = row->tunnel;
+	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
+}
+
+void hw_flows_take_packet(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
+{
+	uint32_t flow = take(flows, row, sought);
+
+	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
+		carry(flows, hw_flow_at(&flows->table, flow), row);
+	flows->carrier_count = 0;
+}

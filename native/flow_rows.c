@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows to rows: of flows that end, when they do, of those that go on, and of what is odd in them. */
+#include <string.h>
+
+#include "flow_state.h"
+
+#define SPARE 8		/* rows that one packet may make */
+#define SPARE_WEIRDS 40 /* likewise; and one of each name for the second before */
+#define TRIES 64
+
+static int is_local(const struct hw_flows *flows, const uint8_t *addr)
+{
+	for (size_t i = 0; i < flows->local_count; i++) {
+		const struct hw_prefix *prefix = &flows->local[i];
+		uint32_t octets = prefix->bits / 8, bits = prefix->bits % 8;
+
+		if (!memcmp(prefix->addr, addr, octets) && (!bits || !((prefix->addr[octets] ^ addr[octets]) >> (8 - bits))))
+			return 1;
+	}
+	return 0;
+}
+
+void hw_flows_put_tunnel(struct hw_flows *flows, const struct hw_entry *entry, uint64_t ts, enum hw_tunnel_action action)
+{
+	struct hw_tunnel_row *row = (struct hw_tunnel_row *)flows->found->tunnels + flows->found->tunnel_count++;
+
+	memset(row, 0, sizeof(*row));
+	row->ts = ts;
+	memcpy(row->id_orig_h, entry->key.addr[entry->orig], 16);
+	memcpy(row->id_resp_h, entry->key.addr[!entry->orig], 16);
+	row->id_orig_p = entry->key.port[entry->orig];
+	row->id_resp_p = entry->key.port[!entry->orig];
+	memcpy(row->uid, entry->uid, sizeof(row->uid));
+	row->tunnel_type = entry->tunnel;
+	row->action = action;
+}
+
+static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *entry, enum hw_conn_end why, struct hw_conn *row)
+{
+	hw_conn_of(entry, flows->settings.community_id_seed, why, row);
+	if (flows->local_count) {
+		row->has |= HW_CONN_HAS_local;
+		row->local_orig = is_local(flows, row->id_orig_h);
+		row->local_resp = is_local(flows, row->id_resp_h);
+	}
+	return row;
+}
+
+void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_conn_end why)
+{
+	struct hw_entry *entry = hw_flow_at(&flows->table, flow);
+
+	if (entry->only_carries) {
+		if (now && entry->tunnel)
+			hw_flows_put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
+		flows->counts.only_carrying--;
+	} else {
+		put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
+		if (entry->tunnel)
+			hw_flows_put_tunnel(flows, entry, now ? now : flows->counts.latest, HW_TUNNEL_ACTION_close);
+		if (flows->servers)
+			hw_servers_finish(flows->servers, entry, why == HW_CONN_END_stopped);
+		flows->counts.ended++;
+		flows->counts.letters_lost += entry->flow.overflows;
+	}
+	hw_flow_forget(&flows->table, flow);
+}
+
+int hw_flows_is_full(const struct hw_flows *flows)
+{
+	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->long_count + SPARE > HW_CONNS_ROOM ||
+	       flows->found->tunnel_count + SPARE > HW_CONNS_ROOM || flows->weirds.made + HW_WEIRD_NAMES + SPARE_WEIRDS > HW_WEIRDS_ROOM;
+}
+
+void hw_flows_put_weird(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, enum hw_weird name)
+{
+	struct hw_weird_row *weird = hw_weird_rows_put(&flows->weirds, row, name);
+
+	if (!weird)
+		return;
+	weird->interface += flows->interface;
+	weird->has |= HW_WEIRD_HAS_flow;
+	weird->is_orig = is_orig;
+	memcpy(weird->uid, entry->uid, sizeof(weird->uid));
+}
+
+void hw_flows_put_weirds(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, uint32_t added)
+{
+	for (; added; added &= added - 1) {
+		enum hw_weird name = HW_WEIRD_OF_FLOWS + __builtin_ctz(added);
+
+		if (name == HW_WEIRD_unsolicited_SYN_response && row->tcp_flags & HW_ACK && !hw_is_answer_by_port(row))
+			name = HW_WEIRD_connection_originator_SYN_ack; /* Zeek takes its sender for the originator until it is acknowledged */
+		hw_flows_put_weird(flows, entry, is_orig, row, name);
+	}
+}
+
+/* -- when they end -------------------------------------------------------------------------------------------------------------- */
+
+/* End what is due. Returns 0 if there is no more room for rows. */
+static int expire(struct hw_flows *flows, uint64_t now)
+{
+	uint32_t flow;
+	uint64_t at;
+
+	for (;;) {
+		if (hw_flows_is_full(flows))
+			return 0;
+		flow = hw_flow_next_due(&flows->table, now);
+		if (flow == HW_NOBODY)
+			return 1;
+		at = hw_flows_deadline(flows, hw_flow_at(&flows->table, flow));
+		if (at > now)
+			hw_flow_is_due(&flows->table, flow, at);
+		else
+			hw_flows_finish(flows, flow, now, HW_CONN_END_timeout);
+	}
+}
+
+/*
+ * Tell of flows that go on: at multiples of `progress`, of those that have lasted so long and had packets since. Returns 0 if there is no
+ * more room for rows.
+ */
+static int report(struct hw_flows *flows, uint64_t now)
+{
+	uint64_t every = flows->settings.progress;
+
+	for (; flows->reporting < flows->table.places; flows->reporting++) {
+		struct hw_entry *entry = hw_flow_at(&flows->table, flows->reporting);
+		uint32_t packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
+
+		if (!entry->due || entry->only_carries || packets == entry->told || entry->flow.first + every > flows->report_at)
+			continue;
+		if (hw_flows_is_full(flows))
+			return 0;
+		entry->told = packets;
+		put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++)->progress =
+			flows->report_at;
+	}
+	flows->reporting = 0;
+	flows->report_at += every;
+	if (flows->calm++ && flows->report_at <= now) /* the second time every flow has lasted long enough: no more is to be told */
+		flows->report_at = (now / every + 1) * every;
+	return 1;
+}
+
+int hw_flows_pass(struct hw_flows *flows, uint64_t now)
+{
+	uint64_t every = flows->settings.progress;
+
+	if (every && !flows->report_at)
+		flows->report_at = (now / every + 1) * every;
+	while (every && flows->report_at <= now)
+		if (!expire(flows, flows->report_at) || !report(flows, now))
+			return 0;
+	return expire(flows, now);
+}
+
+void hw_flows_make_room(struct hw_flows *flows, uint64_t now)
+{
+	uint32_t flow = flows->table.oldest, next;
+	uint64_t at;
+
+	for (int i = 0; flow == HW_NOBODY && i < TRIES; i++) {
+		next = hw_flow_next_due(&flows->table, UINT64_MAX);
+		if (next == HW_NOBODY)
+			return;
+		at = hw_flows_deadline(flows, hw_flow_at(&flows->table, next));
+		hw_flow_is_due(&flows->table, next, at);
+		if (flows->table.heap[0].at >= at || i == TRIES - 1)
+			flow = next;
+	}
+	flows->counts.evicted += !hw_flow_at(&flows->table, flow)->only_carries;
+	hw_flows_finish(flows, flow, now, HW_CONN_END_evicted);
+}

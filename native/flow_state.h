@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of flows.c share: packets find their flow in flow_packets.c, and flows become rows in flow_rows.c. */
+#ifndef FLOW_STATE_H
+#define FLOW_STATE_H
+
+#include "flows.h"
+#include "servers.h"
+#include "weird_rows.h"
+
+struct hw_carrier {
+	uint32_t flow;
+	enum hw_tunnel tunnel;
+	uint8_t uid[12];
+};
+
+/* Where a packet's flow is looked for; `second`: its sender is the second endpoint of the key. */
+struct hw_sought {
+	struct hw_flow_key key;
+	uint32_t hash;
+	int second;
+};
+
+struct hw_flows {
+	struct hw_flow_settings settings;
+	uint64_t secret[2]; /* of them */
+	struct hw_flow_table table;
+	struct hw_fragments *fragments;
+	struct hw_servers *servers; /* NULL: nobody asks for them */
+	struct hw_prefix *local;
+	size_t local_count;
+	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
+	uint32_t carrier_count;
+	uint64_t carrier_ts; /* of one packet they have one time; live, a packet may be lost whose carriers are not */
+	uint32_t interface;  /* our number of that which a batch calls 0 */
+	uint32_t ending;     /* where hw_flows_end() goes on, */
+	uint32_t reporting;  /* and report() */
+	uint64_t report_at;  /* the next time to tell of flows that go on */
+	uint32_t calm;	     /* times told since there was a packet */
+	struct hw_flows_counts counts;
+	struct hw_weird_rows weirds;
+	struct hw_found *found;
+};
+
+static inline uint64_t hw_flows_deadline(const struct hw_flows *flows, const struct hw_entry *entry)
+{
+	if (entry->only_carries)
+		return entry->flow.last + flows->settings.tunnel_timeout;
+	return hw_flow_deadline(&entry->flow, entry->key.port[!entry->orig], &flows->settings);
+}
+
+/* -- flow_packets.c ------------------------------------------------------------------------------------------------------------- */
+
+/* The flow that has the ends of `of`, seen where `row` was. */
+void hw_flows_seek(const struct hw_flows *, const struct hw_packet *of, const struct hw_packet *row, struct hw_sought *);
+/* A packet, */
+void hw_flows_take_packet(struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
+/* and what carries those after it. */
+void hw_flows_take_carrier(struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
+
+/* -- flow_rows.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* Whether there may be no room for the rows that one packet makes. */
+int hw_flows_is_full(const struct hw_flows *);
+void hw_flows_put_tunnel(struct hw_flows *, const struct hw_entry *, uint64_t ts, enum hw_tunnel_action);
+/* This packet shows something odd of a flow: one thing, */
+void hw_flows_put_weird(struct hw_flows *, const struct hw_entry *, int is_orig, const struct hw_packet *row, enum hw_weird name);
+/* or each of the bits that it has added to the flow's `weirds`. */
+void hw_flows_put_weirds(struct hw_flows *, const struct hw_entry *, int is_orig, const struct hw_packet *row, uint32_t added);
+/* A flow is over. `now` is 0 at the end of all. */
+void hw_flows_finish(struct hw_flows *, uint32_t flow, uint64_t now, enum hw_conn_end why);
+/* The table is full: one goes that nobody has answered, the oldest; or else the one that would end first. */
+void hw_flows_make_room(struct hw_flows *, uint64_t now);
+/* It is `now`: tell of flows, and end them. Returns 0 if there is no more room for rows. */
+int hw_flows_pass(struct hw_flows *, uint64_t now);
+
+#endif
