@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from parsezeeklogs import read_zeek
 import reading_back
 from headwater._native import ffi, lib
 from places import CORPORA
@@ -321,3 +322,16 @@ def test_a_reader_of_tables_reads_the_rows(tmp_path: Path) -> None:
     assert table["ts"].tolist() == [TCP["ts"]] * 2 and table["resp_bytes"].tolist()[0] == TCP["resp_bytes"]
     assert table["id.resp_h"].tolist() == [TCP["id.resp_h"]] * 2 and table["local_orig"].tolist()[0] == "T"
     assert table.isna().sum().to_dict() == {name: 2 * (name not in TCP) + (name in TCP and name not in BARE) for name in names}
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("name", ["zeek", "zeek-json"])
+def test_a_reader_of_zeeks_logs_finds_what_zeek_logged(name: str, tmp_path: Path) -> None:
+    zeeks = logged()
+    with Files(FORMATS[name], tmp_path) as sink:
+        sink.send([conns(zeeks)])
+    found = [{key: value for key, value in row.items() if value is not None} for row in read_zeek(tmp_path / "conn.log")]
+    for row in zeeks:
+        if "duration" in row:
+            row["duration"] = round(row["duration"], 6)
+    assert found == zeeks
