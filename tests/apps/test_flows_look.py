@@ -10,12 +10,13 @@ from made import addr
 from rich.cells import cell_len
 
 from headwater.apps import amounts
-from headwater.apps.flows.columns import COLUMNS, ends, fit_end, layout, lines, ordered
+from headwater.apps.flows.columns import COLUMNS, ends, layout, lines, ordered
 from headwater.apps.flows.keys import keys
 from headwater.apps.flows.look import Look
 from headwater.apps.flows.match import matching
 from headwater.apps.flows.table import Kept
 from headwater.apps.hosts import hosts
+from headwater.apps.packets import fit_end
 from headwater.records import CONN
 
 BY_NAME = {column.name: column for column in COLUMNS}

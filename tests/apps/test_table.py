@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from flows_made import conn, over
 from made import NOON, batch, every_kind, packet
 from rich.cells import cell_len
 
@@ -92,3 +93,53 @@ def test_names_of_interfaces_are_harmless_and_bounded() -> None:
     told = table(batch(every_kind().rows, interfaces={1: "\x1b[31mevil\n" * 50, 2: "ok"}), width=80)
     assert len(told) == len(every_kind()) + 2
     assert all(cell_len(line) <= 80 and "\x1b" not in line for line in told)
+
+
+FLOWS = over(
+    conn(
+        1,
+        orig="10.1.102.141",
+        resp="192.30.252.130",
+        sport=62341,
+        duration=84_000_000,
+        orig_bytes=145,
+        resp_bytes=99_949,
+        history=b"ShADadFf",
+    ),
+    conn(
+        2,
+        orig="2001:db8:85a3:1319:8a2e:370:7344:1234",
+        resp="2001:db8:1111:2222:3333:4444:5555:6666",
+        sport=65535,
+        dport=65535,
+        ip_proto=17,
+    ),
+    conn(3, resp="224.0.0.251", ip_proto=2, duration=10**9 * 90_000, orig_pkts=1234, history=b"D" * 40),
+)
+
+
+@pytest.mark.parametrize("width", [None, 80, 99, 100, 110, 120, 200])
+def test_columns_of_flows_are_below_their_titles(width: int | None) -> None:
+    heading, date, *told = flows(width)
+    assert date == "-- 2023-11-14" and len(told) == 3
+    assert width is None or all(cell_len(line) <= width for line in (heading, *told))
+    for title in ("proto", "originator", "responder", "state"):
+        at = heading.index(title)
+        assert all(line[at - 1] == " " and line[at] != " " for line in told)
+    for title in ("lasted", "sent", "got"):
+        end = heading.index(title) + len(title)
+        assert all(line[end - 1] != " " and line[end : end + 1] in ("", " ") for line in told)
+    assert all(":62341 " in line or ":65535 " in line or "192.0.2.1 " in line for line in told)
+
+
+def test_a_flow_at_100_columns() -> None:
+    told = flows(100)
+    assert told[0] == "time     proto  originator             responder              state  lasted   sent    got history"
+    assert told[2] == "22:13:20 TCP    10.1.102.141:62341     192.30.252.130:443     S1     84.0ms   145B 99.9kB ShADadFf"
+    assert told[4] == "22:13:20 IGMP   192.0.2.1              224.0.0.251            S1      1d01h  1234p      - DDDDDDDDDD"
+
+
+def flows(width: int | None) -> list[str]:
+    stream = io.StringIO()
+    Table("conn", stream, width).put(FLOWS)
+    return stream.getvalue().splitlines()

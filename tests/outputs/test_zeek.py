@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from parsezeeklogs import read_zeek
 import reading_back
 from headwater._native import ffi, lib
+from parsezeeklogs import read_zeek
 from places import CORPORA
 from rows_made import INTERFACES, TCP, conns, uid_number, uid_text
 

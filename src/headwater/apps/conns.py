@@ -3,70 +3,65 @@
 from collections.abc import Iterator
 
 from headwater.analysis import names
-from headwater.apps.packets import clock
+from headwater.apps import amounts
+from headwater.apps.packets import clock, fit_end
 from headwater.records import ENUMS, Batch
 
 _COLUMNS = "ts id.orig_h id.orig_p id.resp_h id.resp_p proto ip_proto conn_state duration orig_bytes resp_bytes orig_pkts resp_pkts".split()
-_UNITS = "KMGTPE"
-_FIXED = 15 + 6 + 6 + 8 + 7 + 7 + 7  # cells of what is not an end, with the spaces between
-_LEAST_END, _MOST_END = 15, 47  # cells
+_MICROSECONDS, _SECONDS = len("HH:MM:SS.ffffff"), len("HH:MM:SS")
+_CELL, _CELLS = 6, 5  # of what is neither time nor end nor history, and how many of them
+_HISTORY = 10  # cells, at least, where there is room
+_LEAST_END, _IPV4_END, _MOST_END = 15, 21, 47  # cells: what shows most of an IPv4 address with its port, all of it, and all of IPv6
 PORTS = (1, 2)  # values of `proto` whose ports are ports: TCP and UDP
 
 
 def heading(width: int | None) -> str:
     """What stands above the columns."""
-    end = _end(width)
-    return f"{'time':<15} {'proto':<6} {'originator':<{end}} {'responder':<{end}} {'state':<6} {'lasted':>8} {'sent':>7} {'got':>7} history"
+    time, end = _layout(width)
+    ends = f"{'originator':<{end}} {'responder':<{end}}"
+    return f"{'time':<{time}} {'proto':<6} {ends} {'state':<6} {'lasted':>6} {'sent':>6} {'got':>6} history"
 
 
 def lines(batch: Batch, width: int | None) -> Iterator[str]:
     """A line for each flow: when it began, between whom, Zeek's state, how long, payload each way (packets, where there is none)."""
-    end = _end(width)
+    time, end = _layout(width)
     rows = batch.rows
     history = [letters.tobytes().rstrip(b"\0").decode("ascii", "replace") for letters in rows["history"]]
     for (ts, orig, orig_p, resp, resp_p, proto, ip_proto, state, lasted, sent, got, orig_pkts, resp_pkts), letters in zip(
         zip(*(rows[name].tolist() for name in _COLUMNS), strict=True), history, strict=True
     ):
-        ports = (orig_p, resp_p) if proto in PORTS else ("", "")
+        ports = (str(orig_p), str(resp_p)) if proto in PORTS else ("", "")
         cells = [
-            f"{clock(ts):<15}",
+            f"{clock(ts)[:time]:<{time}}",
             f"{names.protocol(ip_proto):<6.6}",
-            f"{_at(orig, ports[0]):<{end}}",
-            f"{_at(resp, ports[1]):<{end}}",
+            f"{fit_end(names.address_text(orig), ports[0], end):<{end}}",
+            f"{fit_end(names.address_text(resp), ports[1], end):<{end}}",
             f"{ENUMS['hw_conn_state'].get(state, '?'):<6}",
-            f"{_seconds(lasted):>8}",
-            f"{_amount(sent, orig_pkts):>7}",
-            f"{_amount(got, resp_pkts):>7}",
+            f"{_lasted(lasted):>6}",
+            f"{_amount(sent, orig_pkts):>6}",
+            f"{_amount(got, resp_pkts):>6}",
             letters,
         ]
         yield " ".join(cells).rstrip()
 
 
-def _end(width: int | None) -> int:
-    return _MOST_END if width is None else min(_MOST_END, max(_LEAST_END, (width - _FIXED - 16) // 2))
+def _layout(width: int | None) -> tuple[int, int]:
+    """Cells of the time, and of an end. A time of day has its microseconds where an IPv4 address with its port fits too."""
+    if width is None:
+        return _MICROSECONDS, _MOST_END
+    room = width - _CELLS * (_CELL + 1) - 3 - _HISTORY
+    time = _MICROSECONDS if room - _MICROSECONDS >= 2 * _IPV4_END else _SECONDS
+    return time, min(_MOST_END, max(_LEAST_END, (room - time) // 2))
 
 
-def _at(address: bytes, port: int | str) -> str:
-    text = names.address_text(address)
-    if port == "":
-        return text
-    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
-
-
-def _seconds(nanoseconds: int) -> str:
-    seconds = nanoseconds / 1e9
+def _lasted(nanoseconds: int) -> str:
     if not nanoseconds:
         return "-"
-    return f"{seconds * 1e3:.3f}ms" if seconds < 1 else f"{seconds:.1f}s" if seconds < 1000 else f"{seconds / 60:.0f}m"
+    return amounts.interval(nanoseconds) if nanoseconds < 100e9 else amounts.age(nanoseconds)
 
 
 def _amount(octets: int, packets: int) -> str:
-    """Octets of payload, in units of 1000; of packets without any, how many they are."""
-    if not octets:
-        return f"{packets}p" if packets else "-"
-    if octets < 1000:
-        return f"{octets}B"
-    amount, unit = octets / 1000, 0
-    while amount >= 999.5 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1000, unit + 1
-    return f"{amount:.3g}{_UNITS[unit]}B"
+    """Octets of payload; of packets without any, how many they are."""
+    if octets:
+        return f"{amounts.count(octets)}B"
+    return f"{packets}p" if packets else "-"

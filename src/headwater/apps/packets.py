@@ -147,6 +147,16 @@ def fit_address(text: str, name: str, width: int) -> tuple[str, str]:
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}", ""
 
 
+def fit_end(address: str, port: str, width: int) -> str:
+    """An address and its port in at most `width` cells. What is too long is cut within the address; the port stays whole."""
+    before, behind = ("[", "]") if ":" in address and port else ("", "")
+    tail = f"{behind}:{port}" if port else ""
+    room = width - len(before) - len(tail)
+    if room < 3:
+        return f"{address}:{port}"[:width] if port else address[:width]
+    return f"{before}{fit_address(address, '', room)[0]}{tail}"
+
+
 class Columns(NamedTuple):
     """Cells a column of a table of packets; 0 leaves it out. One space between two."""
 

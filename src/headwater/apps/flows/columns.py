@@ -12,7 +12,7 @@ from headwater.analysis import names
 from headwater.apps import amounts
 from headwater.apps.conns import PORTS
 from headwater.apps.flows.table import Array, Kept
-from headwater.apps.packets import EVERYDAY, fit, fit_address, safe
+from headwater.apps.packets import EVERYDAY, fit, fit_end, safe
 
 _LEAST_END, _MOST_END, _TIGHT_END = 19, 56, 7  # cells: an IPv4 address with a port; IPv6 with its service; where nothing else fits
 _SPARE, _LUXURY = 28, 8  # cells that ends get before columns whose `room` is above that
@@ -189,13 +189,3 @@ def ends(kept: Kept, side: str, hosts: Mapping[bytes, str], width: int) -> list[
                 text += f" {word}"
         found.append(text)
     return found
-
-
-def fit_end(address: str, port: str, width: int) -> str:
-    """An address and its port in at most `width` cells. What is too long is cut within the address; the port stays whole."""
-    before, behind = ("[", "]") if ":" in address and port else ("", "")
-    tail = f"{behind}:{port}" if port else ""
-    room = width - len(before) - len(tail)
-    if room < 3:
-        return f"{address}:{port}"[:width] if port else address[:width]
-    return f"{before}{fit_address(address, '', room)[0]}{tail}"

@@ -10,9 +10,9 @@ from rich.text import Text
 from headwater.analysis import names
 from headwater.apps import amounts
 from headwater.apps.conns import PORTS
-from headwater.apps.flows.columns import again, fit_end, lasted, part_again, rtt
+from headwater.apps.flows.columns import again, lasted, part_again, rtt
 from headwater.apps.flows.table import Kept
-from headwater.apps.packets import fit, safe
+from headwater.apps.packets import fit, fit_end, safe
 from headwater.records.columns import to_arrow
 from headwater.records.schema import Column, Kind
 
