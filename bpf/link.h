@@ -320,8 +320,8 @@ HW_INLINE void hw_set_l2(struct hw_parser *p, const __u8 *dst, const __u8 *src)
 }
 
 /*
- * IEEE 802.11 at p->at: data frames that are not encrypted. Of an A-MSDU the row is that of the first subframe. What radios add to captures
- * may say that a header is padded to 32 bits.
+ * IEEE 802.11 at p->at: data frames that are not encrypted. Of an A-MSDU the first subframe is read, and whoever has the whole frame may
+ * read the others in its place. What radios add to captures may say that a header is padded to 32 bits.
  */
 HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 {
@@ -364,6 +364,8 @@ HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 		if (!rest)
 			return hw_short(p, p->at, 14, HW_WEIRD_truncated_802_11_amsdu_header);
 		hw_set_l2(p, rest, rest + 6);
+		p->subframe = p->at;
+		p->subframes = p->limit;
 		p->at += 14;
 		hw_trim(p, p->at + hw_be16(rest + 12));
 	}

@@ -69,6 +69,8 @@ struct hw_parser {
 	__u32 cut;	 /* this is in a first fragment: its end is in another packet */
 	__u32 l4_length; /* octets of the transport header and its payload, as the IP header tells */
 	__u32 headers;	 /* where the innermost payload begins; 0: not known, or headers may be in it */
+	__u32 subframe;	 /* where an A-MSDU begins whose first packet this is; 0: it is of none */
+	__u32 subframes; /* and where that ends */
 	struct hw_packet row;
 	__u8 window[HW_WINDOW]; /* behind the row, so that a filter may load words from its last octets */
 	__u32 carries;		/* whether rows of what carries the packet are wanted */
@@ -100,6 +102,7 @@ HW_INLINE void hw_begin(struct hw_parser *p)
 	p->at = 0;
 	p->l4_length = 0;
 	p->headers = 0;
+	p->subframe = 0;
 	p->carrier_count = 0;
 	p->row.segments = 1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Captures to rows: pcap (pcap.c) and pcapng (pcapng.c) as a stream of octets, decoded block by block with the kernel's parser. Nothing
- * is allocated per packet, and nothing of the input is kept between calls but what a further block needs.
+ * is allocated per packet, and nothing of the input is kept between calls but what a further block needs, and rows of a frame of many
+ * packets that found no room.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@ struct whole {
 	struct hw_parser parser;
 	struct hw_choice choice;
 	int verifies; /* whether wrong checksums are weirds */
+	struct hw_packet *late; /* rows that found no room: of an A-MSDU's further packets */
+	size_t late_first, late_count, late_room;
 };
 
 _Static_assert(HW_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
@@ -40,6 +43,7 @@ void hw_capture_free(struct hw_capture *capture)
 	if (!capture)
 		return;
 	free(capture->interfaces);
+	free(((struct whole *)capture)->late);
 	free((struct whole *)capture);
 }
 
@@ -135,13 +139,6 @@ void hw_capture_verify(struct hw_capture *capture)
 	((struct whole *)capture)->verifies = 1;
 }
 
-bool hw_capture_is_full(const struct hw_capture *capture, const struct hw_feed *feed)
-{
-	uint32_t most = capture->parser->carries ? HW_MOST_ROWS : 1;
-
-	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
-}
-
 /* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
 static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64_t units)
 {
@@ -162,15 +159,59 @@ static void feed_row(struct hw_feed *feed, const struct hw_packet *row)
 	feed->room--;
 }
 
-void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, const struct hw_record *record)
+/* Rows that found no room, as far as there is room now. Returns whether some are left. */
+static bool feed_late(struct whole *whole, struct hw_feed *feed)
 {
-	const struct hw_capture_interface *interface = &capture->interfaces[index];
-	struct whole *whole = (struct whole *)capture;
-	struct hw_parser *parser = capture->parser;
+	for (; whole->late_first < whole->late_count && feed->room; whole->late_first++)
+		feed_row(feed, &whole->late[whole->late_first]);
+	if (whole->late_first < whole->late_count)
+		return true;
+	whole->late_first = whole->late_count = 0;
+	return false;
+}
+
+bool hw_capture_is_full(struct hw_capture *capture, struct hw_feed *feed)
+{
+	uint32_t most = capture->parser->carries ? HW_MOST_ROWS : 1;
+
+	if (feed_late((struct whole *)capture, feed))
+		return true;
+	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
+}
+
+static void put_row(struct whole *whole, struct hw_feed *feed, uint32_t index, struct hw_packet *row)
+{
+	size_t room = whole->late_room ? 2 * whole->late_room : 64;
+	struct hw_packet *late;
+
+	row->interface = index;
+	if (!whole->late_count && feed->room) {
+		feed_row(feed, row);
+		return;
+	}
+	if (whole->late_count == whole->late_room) {
+		late = realloc(whole->late, room * sizeof(*late));
+		if (!late) {
+			hw_capture_refuse(&whole->capture, "has a frame of more packets than there is memory for");
+			return;
+		}
+		whole->late = late;
+		whole->late_room = room;
+	}
+	whole->late[whole->late_count++] = *row;
+}
+
+/*
+ * The packet whose headers the window has, and whose payload lies `shift` octets further in the frame; `carried`, if rows of what carries it
+ * were put before. Returns whether it is wanted.
+ */
+static bool put_packet(struct whole *whole, struct hw_feed *feed, uint32_t index, const struct hw_record *record, uint32_t shift, bool carried)
+{
+	const struct hw_capture_interface *interface = &whole->capture.interfaces[index];
+	struct hw_capture_counts *counts = &whole->capture.counts;
+	struct hw_parser *parser = &whole->parser;
 	enum hw_weird wrong;
 
-	parser->have = record->captured < HW_WINDOW ? record->captured : HW_WINDOW;
-	memcpy(parser->window, record->frame, parser->have);
 	hw_begin(parser);
 	parser->row.ts = record->untimed ? 0 : nanoseconds(interface, record->time);
 	parser->row.interface = interface->called;
@@ -180,32 +221,72 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	parser->row.direction = record->direction;
 	hw_frame(parser);
 	hw_walk(parser, interface->read(parser));
+	if (parser->headers)
+		parser->headers += shift;
 	if (whole->verifies && (wrong = hw_bad_checksum(&parser->row, parser->headers, record->frame, record->captured)))
 		parser->row.weird = wrong; /* the others rely on what was sent */
-	if (capture->writer)
-		hw_pcapng_writer_received(capture->writer, interface->written);
-	if (!hw_wanted(capture->choice, parser, &capture->counts.filtered, &capture->counts.sampled_out, NULL))
-		return;
-	parser->row.interface = index;
-	if (capture->writer) {
-		const struct hw_pcapng_packet packet = {
-			.frame = record->frame,
-			.captured = record->captured,
-			.length = record->length,
-			.ts = parser->row.ts,
-			.headers = parser->headers,
-			.flags = record->flags,
-		};
+	if (!hw_wanted(&whole->choice, parser, &counts->filtered, &counts->sampled_out, NULL))
+		return false;
+	if (carried)
+		parser->carrier_count = 0;
+	for (uint32_t i = 0; i < parser->carrier_count; i++)
+		put_row(whole, feed, index, &parser->carriers[i]);
+	put_row(whole, feed, index, &parser->row);
+	counts->carriers += parser->carrier_count;
+	counts->as_row++;
+	return true;
+}
 
+static uint32_t least(uint32_t one, uint32_t other)
+{
+	return one < other ? one : other;
+}
+
+/*
+ * The further packets of an A-MSDU whose first subframe is at `begin` (IEEE 802.11-2020, 9.3.2.2.2): each is read as if it were the first,
+ * which was `wanted`. Returns whether any is.
+ */
+static bool put_further(struct whole *whole, struct hw_feed *feed, uint32_t index, const struct hw_record *record, bool wanted)
+{
+	struct hw_parser *parser = &whole->parser;
+	uint32_t begin = parser->subframe, end = least(parser->subframes, record->captured), at = begin;
+
+	for (;;) {
+		at += (14 + (record->frame[at + 12] << 8 | record->frame[at + 13]) + 3) & ~3u;
+		if (at + 14 > end)
+			return wanted;
+		parser->have = least(HW_WINDOW, begin + (record->captured - at));
+		memcpy(parser->window + begin, record->frame + at, parser->have - begin);
+		whole->capture.counts.further++;
+		wanted |= put_packet(whole, feed, index, record, at - begin, wanted);
+	}
+}
+
+void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, const struct hw_record *record)
+{
+	const struct hw_capture_interface *interface = &capture->interfaces[index];
+	struct whole *whole = (struct whole *)capture;
+	struct hw_parser *parser = capture->parser;
+	struct hw_pcapng_packet packet = {
+		.frame = record->frame,
+		.captured = record->captured,
+		.length = record->length,
+		.flags = record->flags,
+	};
+	bool wanted;
+
+	parser->have = least(HW_WINDOW, record->captured);
+	memcpy(parser->window, record->frame, parser->have);
+	wanted = put_packet(whole, feed, index, record, 0, false);
+	packet.ts = parser->row.ts;
+	packet.headers = parser->headers;
+	if (parser->subframe)
+		wanted = put_further(whole, feed, index, record, wanted);
+	if (!capture->writer)
+		return;
+	hw_pcapng_writer_received(capture->writer, interface->written);
+	if (wanted)
 		hw_pcapng_writer_put(capture->writer, interface->written, &packet);
-	}
-	for (uint32_t i = 0; i < parser->carrier_count; i++) {
-		parser->carriers[i].interface = index;
-		feed_row(feed, &parser->carriers[i]);
-	}
-	capture->counts.carriers += parser->carrier_count;
-	feed_row(feed, &parser->row);
-	capture->counts.as_row++;
 }
 
 static enum hw_capture_status refuse_magic(struct hw_capture *capture, const uint8_t *data, size_t size)
@@ -242,7 +323,12 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
 
 	*made = *consumed = 0;
-	if (status == HW_CAPTURE_bad || !size)
+	if (status == HW_CAPTURE_bad)
+		return status;
+	if (feed_late((struct whole *)capture, &feed))
+		status = HW_CAPTURE_full;
+	*made = capacity - feed.room;
+	if (!size || status == HW_CAPTURE_full)
 		return status;
 	feed.end = feed.at + size;
 	if (!capture->decode) {
@@ -252,6 +338,8 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	}
 	if (status == HW_CAPTURE_more)
 		status = capture->decode(capture, &feed);
+	if (status == HW_CAPTURE_more && ((struct whole *)capture)->late_count)
+		status = HW_CAPTURE_full;
 	*made = capacity - feed.room;
 	*consumed = (size_t)(feed.at - feed.begin);
 	capture->offset += *consumed;

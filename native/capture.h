@@ -119,7 +119,8 @@ enum hw_capture_status hw_capture_refuse_at(struct hw_capture *, const struct hw
 	__attribute__((format(printf, 3, 4)));
 struct hw_capture_interface *hw_capture_describe(struct hw_capture *); /* a new interface, or NULL and a problem */
 enum hw_capture_status hw_capture_described(struct hw_capture *);      /* all is known of it */
-bool hw_capture_is_full(const struct hw_capture *, const struct hw_feed *);
+/* Whether there may be no room for the rows of one packet, those that wait put first. */
+bool hw_capture_is_full(struct hw_capture *, struct hw_feed *);
 void hw_capture_put(struct hw_capture *, struct hw_feed *, uint32_t interface, const struct hw_record *);
 
 /* pcap.c, pcapng.c */

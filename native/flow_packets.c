@@ -231,7 +231,10 @@ void hw_flows_take_packet(struct hw_flows *flows, const struct hw_packet *row, c
 {
 	uint32_t flow = take(flows, row, sought);
 
+	if (!flows->carrier_count && row->has & HW_HAS_outer) /* a further packet of the same frame */
+		flows->carrier_count = flows->carried_by;
 	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
+	flows->carried_by = flows->carrier_count;
 	flows->carrier_count = 0;
 }

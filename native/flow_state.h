@@ -30,6 +30,7 @@ struct hw_flows {
 	size_t local_count;
 	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
+	uint32_t carried_by; /* how many the packet before had; a further one of the same frame has the same */
 	uint64_t carrier_ts; /* of one packet they have one time; live, a packet may be lost whose carriers are not */
 	uint32_t interface;  /* our number of that which a batch calls 0 */
 	uint32_t ending;     /* where hw_flows_end() goes on, */

@@ -155,7 +155,7 @@ enum hw_capture_status {
 	HW_CAPTURE_bad,	      /* not a capture, or broken here: hw_capture_problem says how. Rows before it are good */
 	HW_CAPTURE_described, /* an interface was, and the filter asks for it: hw_capture_call it, choose, and call again as above */
 };
-struct hw_capture_counts { /* seen = as_row + filtered + sampled_out + unknown_link_type + no_interface */
+struct hw_capture_counts { /* seen + further = as_row + filtered + sampled_out + unknown_link_type + no_interface */
 	uint64_t seen;
 	uint64_t as_row;
 	uint64_t filtered;
@@ -163,6 +163,7 @@ struct hw_capture_counts { /* seen = as_row + filtered + sampled_out + unknown_l
 	uint64_t unknown_link_type;
 	uint64_t no_interface;
 	uint64_t lost_before; /* what the capturing side says that it lost: not part of seen */
+	uint64_t further;     /* packets behind the first one of a frame (A-MSDU), each as good as a frame of its own */
 	uint64_t carriers;    /* rows of what carries packets, in addition */
 };
 struct hw_capture;

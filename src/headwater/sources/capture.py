@@ -254,7 +254,7 @@ class Capture:
         if not counts:
             return
         totals = {
-            Entry("packets", self.name, "seen"): counts.seen,
+            Entry("packets", self.name, "seen"): counts.seen + counts.further,
             Entry("packets", self.name, "as_row"): counts.as_row,
             Entry("packets", self.name, "filtered"): counts.filtered,
             Entry("packets", self.name, "sampled_out"): counts.sampled_out,
