@@ -20,7 +20,7 @@ struct whole {
 	struct hw_capture capture;
 	struct hw_parser parser;
 	struct hw_choice choice;
-	int verifies; /* whether wrong checksums are weirds */
+	int verifies;		/* whether wrong checksums are weirds */
 	struct hw_packet *late; /* rows that found no room: of an A-MSDU's further packets */
 	size_t late_first, late_count, late_room;
 };
@@ -205,7 +205,8 @@ static void put_row(struct whole *whole, struct hw_feed *feed, uint32_t index, s
  * The packet whose headers the window has, and whose payload lies `shift` octets further in the frame; `carried`, if rows of what carries it
  * were put before. Returns whether it is wanted.
  */
-static bool put_packet(struct whole *whole, struct hw_feed *feed, uint32_t index, const struct hw_record *record, uint32_t shift, bool carried)
+static bool put_packet(struct whole *whole, struct hw_feed *feed, uint32_t index, const struct hw_record *record, uint32_t shift,
+		       bool carried)
 {
 	const struct hw_capture_interface *interface = &whole->capture.interfaces[index];
 	struct hw_capture_counts *counts = &whole->capture.counts;
@@ -280,8 +281,10 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	wanted = put_packet(whole, feed, index, record, 0, false);
 	packet.ts = parser->row.ts;
 	packet.headers = parser->headers;
-	if (parser->subframe)
+	if (parser->subframe) {
+		packet.headers = 0; /* they are all over the frame */
 		wanted = put_further(whole, feed, index, record, wanted);
+	}
 	if (!capture->writer)
 		return;
 	hw_pcapng_writer_received(capture->writer, interface->written);
@@ -323,12 +326,10 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
 
 	*made = *consumed = 0;
-	if (status == HW_CAPTURE_bad)
-		return status;
 	if (feed_late((struct whole *)capture, &feed))
 		status = HW_CAPTURE_full;
 	*made = capacity - feed.room;
-	if (!size || status == HW_CAPTURE_full)
+	if (!size || status != HW_CAPTURE_more)
 		return status;
 	feed.end = feed.at + size;
 	if (!capture->decode) {
@@ -338,8 +339,8 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	}
 	if (status == HW_CAPTURE_more)
 		status = capture->decode(capture, &feed);
-	if (status == HW_CAPTURE_more && ((struct whole *)capture)->late_count)
-		status = HW_CAPTURE_full;
+	if (((struct whole *)capture)->late_count)
+		status = HW_CAPTURE_full; /* whatever comes then */
 	*made = capacity - feed.room;
 	*consumed = (size_t)(feed.at - feed.begin);
 	capture->offset += *consumed;

@@ -15,7 +15,7 @@ import packets
 import pytest
 import tshark
 from generated import Maker
-from test_tshark import different, frames
+from test_tshark import SUBFRAME, different, frames
 from tshark import Fields
 
 from bench.testrun import TestRun
@@ -87,6 +87,18 @@ def _layers(shown: Fields) -> str:
     return shown.get("frame.protocols", [""])[0]
 
 
+def _firsts(capture: Path, rows: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The rows of each frame's first packet: those of an A-MSDU have more, and tshark's filters are of frames."""
+    more = {}
+    for line in tshark.lines(capture, capture.parent, ["frame.number", SUBFRAME], "-Y", SUBFRAME):
+        number, subframes = line.split("\t")
+        more[int(number)] = subframes.count(",")
+    firsts = np.arange(rows - sum(more.values()))
+    for number, count in more.items():
+        firsts[number:] += count
+    return firsts
+
+
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("filters")
@@ -105,8 +117,11 @@ def everything(corpora: Path) -> Batch:
 @pytest.fixture(scope="module")
 def sample(corpora: Path, everything: Batch) -> Sample:
     capture = corpora.with_name("sample.pcapng")
-    packets.select(corpora, packets.sample(everything.rows, SAMPLE, random.Random(SEED)), capture)
+    tshark.profile(corpora.parent)
+    firsts = everything.rows[_firsts(corpora, len(everything))]
+    packets.select(corpora, packets.sample(firsts, SAMPLE, random.Random(SEED)), capture)
     rows, interfaces = packets.read(capture)
+    rows = rows[_firsts(capture, len(rows))]
     clear = np.ones(len(rows), np.bool_)
     clear[[number for number, _ in different(capture, corpora.parent)[0]]] = False
     return Sample(capture, corpora.parent, Batch(PACKET, rows, interfaces), list(tshark.dissect(capture, corpora.parent)), clear)

@@ -35,8 +35,8 @@ MISTAKES = {  # the target, the file, what it says, what it is to say, and what 
     "a packet counted for the wrong reason": (
         "pcap",
         "native/capture.c",
-        "&capture->counts.filtered, &capture->counts.sampled_out",
-        "&capture->counts.sampled_out, &capture->counts.filtered",
+        "&counts->filtered, &counts->sampled_out",
+        "&counts->sampled_out, &counts->filtered",
         "counts",
     ),
     "an option that does not fit": (

@@ -28,6 +28,7 @@ class Made:
     gives: dict[str, Any] = field(default_factory=dict)
     link_type: int = 1
     but: str = ""
+    packets: int = 1
 
 
 def on_wire(packet: bytes) -> bytes:
@@ -321,12 +322,12 @@ def wifi() -> Iterator[Made]:
         ("A-MSDU", 0x8300, amsdu, "b", ""),
     ]:
         tunnelled = ethernet(ip(bits("HH", 0, kind) + frame, 47, A4, B4), 0x0800, tags=((0x8100, 5),))
-        yield Made(f"{name} in GRE", tunnelled, {**in_gre, "l2_src": text[l2_src]}, but=but)
+        yield Made(f"{name} in GRE", tunnelled, {**in_gre, "l2_src": text[l2_src]}, but=but, packets=2 if frame is amsdu else 1)
     unlike = to_proto(47, bits("HH", 0, 0x8201) + plain)
     yield Made("a type beside those of 802.11 in GRE", unlike, {"src": A4, "proto": 47, "tunnel": None})
     beacon = to_proto(47, bits("HH", 0, 0x8200) + b"\x80\0\0\0" + a + b + c + bytes(14))
     yield Made("a beacon in GRE", beacon, {**OUTER4, "tunnel": "gre", "src": None})
-    yield Made("A-MSDU", amsdu, {**of, "l2_src": text["b"], "l2_dst": text["c"]}, 105)
+    yield Made("A-MSDU", amsdu, {**of, "l2_src": text["b"], "l2_dst": text["c"]}, 105, packets=2)
     avs = bits("II", 0x80211001, 64) + bytes(56)
     yield Made("AVS", avs + plain, gives, 163)
     yield Made("AVS as Prism", avs + plain, gives, 119)

@@ -20,6 +20,7 @@ OVERFLOW = {  # captures with more behind a second than tshark's 31 bits of nano
     CORPORA / "tcpdump/tests/timestamp_invalid_nano.pcap": (2, 1),
 }
 CRASHES = re.compile(r"oobr|overflow|asan|crash|loop(?!back)|segv|segfault|seg-fault")  # of tcpdump, once
+SEVERAL = CORPORA / "zeek/tunnels__gre-aruba-amsdu/trace.pcap"  # two packets in a frame
 GROUP = 200
 READ = {0, 1, 9, 10, 12, 14, 50, 51, 100, 101, 104, 105, 107, 108, 113, 117, 119, 127, 163, 166, 192, 204, 219, 228, 229, 239, 276}
 
@@ -52,7 +53,7 @@ def test_every_capture_is_read_or_refused_by_name(read: dict[Path, Read]) -> Non
 
 def test_times_and_lengths_are_those_of_tshark(read: dict[Path, Read], tmp_path: Path) -> None:
     """mergecap puts the captures one behind the other, so that tshark is started a few times only."""
-    whole = [path for path, capture in read.items() if not capture.error and path not in OVERFLOW and SUITE not in path.parents]
+    whole = [path for path, capture in read.items() if not capture.error and path not in {*OVERFLOW, SEVERAL} and SUITE not in path.parents]
     assert len(whole) > 900
 
     def differing(group: list[Path]) -> list[Path]:
@@ -71,6 +72,10 @@ def test_times_and_lengths_are_those_of_tshark(read: dict[Path, Read], tmp_path:
     with ThreadPoolExecutor(2) as pool:
         for different in pool.map(differing, (whole[start : start + GROUP] for start in range(0, len(whole), GROUP))):
             assert different == []
+
+
+def test_packets_of_one_frame_have_its_time_and_length(read: dict[Path, Read]) -> None:
+    assert read[SEVERAL].times_and_lengths() == 2 * tshark(SEVERAL)[0]
 
 
 @pytest.mark.parametrize(("path", "where"), OVERFLOW.items(), ids=[path.stem for path in OVERFLOW])
