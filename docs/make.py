@@ -210,11 +210,16 @@ def fields() -> str:
     return table("field | compared with | what it is", rows)
 
 
+def soaks(what: str) -> list[str]:
+    """What was run for long, in soak.txt: the parts whose first line begins so."""
+    return [block for block in re.split(r"^(?=bench\.|tests/)", (DOCS / "soak.txt").read_text(), flags=re.M) if block.startswith(what)]
+
+
 def load() -> str:
-    """What bench/load.py wrote into soak.txt, as tables."""
+    """What bench/load.py wrote there, as tables."""
     verdicts = {"met": "met", "MISSED": "**missed**", "told": ""}
     told = []
-    for block in re.split(r"^(?=bench\.load )", (DOCS / "soak.txt").read_text(), flags=re.M)[1:]:
+    for block in soaks("bench.load "):
         begin, *results = block.splitlines()
         rows = []
         for line in results:
@@ -225,10 +230,9 @@ def load() -> str:
     return "\n\n".join(told) or "Not measured yet."
 
 
-def parity() -> str:
-    """What tests/parity/soak.py wrote there."""
-    lines = re.split(r"^bench\.load ", (DOCS / "soak.txt").read_text(), flags=re.M)[0]
-    return f"```text\n{lines.rstrip()}\n```"
+def long_tests() -> str:
+    """What the soaks of tests/ wrote there."""
+    return f"```text\n{''.join(soaks('tests/')).rstrip()}\n```"
 
 
 def figures() -> str:
@@ -263,7 +267,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "example": lambda: f"```toml\n{example()}```",
     "commands": commands,
     "load": load,
-    "parity": parity,
+    "long_tests": long_tests,
     "figures": figures,
 }
 

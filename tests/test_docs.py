@@ -102,7 +102,8 @@ def test_what_has_no_description_is_refused(
 
 def test_each_line_of_a_load_is_a_row_of_its_table(make: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lines = (Line("a", "x | y"), Line("b: memory", "1 MiB (0 to 2)", "less: much", met=True), Line("c", "7", "8", met=False))
-    (tmp_path / "soak.txt").write_text("seed 1: 2 frames\nbench.load b --seconds 9, 2 CPUs\n" + "".join(f"{line}\n" for line in lines))
+    load = "bench.load b --seconds 9, 2 CPUs\n" + "".join(f"{line}\n" for line in lines)
+    (tmp_path / "soak.txt").write_text(f"tests/a.py\nseed 1: 2 frames\n{load}tests/b.py\n0 crashes\n")
     monkeypatch.setattr(make, "DOCS", tmp_path)
     assert make.load().splitlines() == [
         "`python -m bench.load b --seconds 9`, 2 CPUs.",
@@ -113,7 +114,7 @@ def test_each_line_of_a_load_is_a_row_of_its_table(make: ModuleType, monkeypatch
         "| b: memory | less: much | 1 MiB (0 to 2) | met |",
         "| c | 8 | 7 | **missed** |",
     ]
-    assert make.parity() == "```text\nseed 1: 2 frames\n```"
+    assert make.long_tests() == "```text\ntests/a.py\nseed 1: 2 frames\ntests/b.py\n0 crashes\n```"
 
 
 def test_the_example_configuration_loads_and_has_every_key() -> None:
