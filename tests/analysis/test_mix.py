@@ -55,7 +55,7 @@ def test_no_capture_is_most_of_it() -> None:
 def test_each_copy_has_the_same_flows_between_other_hosts(tmp_path: Path) -> None:
     one, three = flows_of(written(tmp_path / "one.pcap", 1)), flows_of(written(tmp_path / "three.pcap", 3))
     assert len(one) > 1000
-    assert len(packets(tmp_path / "three.pcap")) == 3 * mix().packets
+    assert len(packets(tmp_path / "three.pcap")) == 3 * len(packets(tmp_path / "one.pcap")) >= 3 * mix().packets
     assert kinds(three) == Counter({kind: 3 * count for kind, count in kinds(one).items()})
     assert len({bytes(row) for row in three["community_id"]}) > 2.9 * len({bytes(row) for row in one["community_id"]})
     assert CONN.dtype == three.dtype

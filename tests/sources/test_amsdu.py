@@ -8,6 +8,7 @@ from forge import MICRO, Packet, frame, pcap
 from reading import read_capture
 
 from headwater.filters import Filter
+from headwater.outputs.pcapng import PacketFile
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger, imbalances
 
@@ -60,3 +61,17 @@ def test_lengths_that_lie_end_it(tmp_path: Path) -> None:
     assert read.rows["sport"].tolist() == [1024, 1025, 1024, 1024]
     read = read_capture(capture_of(tmp_path / "b.pcap", amsdu(good, padding)))
     assert len(read.rows) == 3 and read.rows["has"][1:].tolist() == [read.rows["has"][1]] * 2  # empty ones
+
+
+@pytest.mark.parametrize(("wanted", "frames"), [(None, 2), ("udp.srcport eq 1030", 1), ("udp.srcport eq 9", 0)])
+def test_a_frame_is_written_once_with_all_its_packets(tmp_path: Path, wanted: str | None, frames: int) -> None:
+    path = capture_of(tmp_path / "a.pcap", amsdu(*map(subframe, range(10))), amsdu(subframe(10), subframe(11)))
+    file = PacketFile(tmp_path / "out.pcapng", Ledger(), print)
+    file.open()
+    with Capture(str(path), Ledger(), packets=file, filter=Filter(wanted) if wanted else None) as capture:
+        for batch in capture.read():
+            file.put(batch)
+    file.close()
+    written = read_capture(tmp_path / "out.pcapng")
+    assert written.rows["sport"].tolist() == list(range(1024, 1036))[: {2: 12, 1: 10, 0: 0}[frames]]
+    assert len(set(written.rows["length"].tolist())) == frames
