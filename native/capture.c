@@ -324,9 +324,10 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 {
 	struct hw_feed feed = {.at = data, .begin = data, .row = rows, .stride = stride, .room = capacity};
 	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
+	struct whole *whole = (struct whole *)capture;
 
-	*made = *consumed = 0;
-	if (feed_late((struct whole *)capture, &feed))
+	*consumed = 0;
+	if (feed_late(whole, &feed))
 		status = HW_CAPTURE_full;
 	*made = capacity - feed.room;
 	if (!size || status != HW_CAPTURE_more)
@@ -339,7 +340,7 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	}
 	if (status == HW_CAPTURE_more)
 		status = capture->decode(capture, &feed);
-	if (((struct whole *)capture)->late_count)
+	if (whole->late_count)
 		status = HW_CAPTURE_full; /* whatever comes then */
 	*made = capacity - feed.room;
 	*consumed = (size_t)(feed.at - feed.begin);

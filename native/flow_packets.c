@@ -52,7 +52,9 @@ static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct h
 		by->tunnel = flows->carriers[i].tunnel;
 		hw_flows_put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
 	}
-	for (parent = rare ? rare->parents : NULL; parent && parent < rare->parents + HW_PARENTS; parent++)
+	if (!rare)
+		return;
+	for (parent = rare->parents; parent < rare->parents + HW_PARENTS; parent++)
 		if (!parent->packets || !memcmp(parent->uid, innermost->uid, sizeof(parent->uid))) {
 			memcpy(parent->uid, innermost->uid, sizeof(parent->uid));
 			parent->packets += parent->packets < UINT32_MAX;

@@ -216,7 +216,7 @@ static void tidy(struct hw_flow_table *table)
 		if (hw_flow_at(table, table->heap[i].flow)->due == table->heap[i].at)
 			table->heap[kept++] = table->heap[i];
 	table->heap_count = kept;
-	for (size_t i = kept / WAYS + 1; i-- > 0;)
+	for (size_t i = (kept + WAYS - 2) / WAYS; i-- > 0;)
 		sink(table, i, table->heap[i]);
 }
 

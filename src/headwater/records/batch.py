@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headwater.records.schema import Record
+from headwater.records.schema import Column, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,12 +59,7 @@ class Batch:
     def present(self, column: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """A bool for each row: whether it has that column."""
         described = self.record.column(column)
-        present = np.ones(len(self.rows), dtype=np.bool_)
-        if described.needs:
-            present &= (self.rows["has"] & described.needs) != 0
-        if described.zero_is_absent:
-            present &= self.rows[column] != 0
-        return present
+        return present(described, self.rows[column], self.rows["has"] if described.needs else None)
 
     def to_arrow(self) -> "pa.RecordBatch":
         """The rows as Arrow columns: addresses and enumerations as text, absent values as null (records/columns.py)."""
@@ -83,6 +78,12 @@ class Batch:
         import polars as pl  # noqa: PLC0415 - not among our dependencies
 
         return pl.from_arrow(self.to_arrow())
+
+
+def present(column: Column, values: np.ndarray[Any, np.dtype[Any]], has: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A bool for each of a column's `values`: whether it is there. `has` is that of the rows, if the column needs any of it."""
+    there = (has & column.needs) != 0 if column.needs else np.ones(len(values), dtype=np.bool_)
+    return there & (values != 0) if column.zero_is_absent else there
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:

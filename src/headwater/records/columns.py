@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from headwater._native import ffi, lib
-from headwater.records.batch import Batch
+from headwater.records.batch import Batch, present
 from headwater.records.schema import Column, Kind, Record
 
 _FORMATTED: dict[Kind, tuple[int, Any]] = {  # octets of text at most, and who writes it
@@ -43,21 +43,15 @@ def to_arrow(batch: Batch) -> pa.RecordBatch:
 
 def _arrays(batch: Batch) -> Iterator[pa.Array]:
     has = np.ascontiguousarray(batch.rows["has"]) if any(column.needs for column in batch.record.columns) else None
-    known: dict[int, Any] = {}  # many columns need the same bit of `has`
     for column in batch.record.columns:
         if column.kind in _FORMATTED:
             yield _formatted(batch, column)
             continue
-        if column.needs not in known:
-            present = (has & column.needs) != 0 if column.needs and has is not None else None
-            known[column.needs] = None if present is None or present.all() else present
-        present, values = known[column.needs], np.ascontiguousarray(batch.rows[column.name])
-        if column.zero_is_absent:
-            present = values != 0 if present is None else present & (values != 0)
-        yield _array(batch, column, values, present)
+        values = np.ascontiguousarray(batch.rows[column.name])
+        yield _array(batch, column, values, present(column, values, has))
 
 
-def _array(batch: Batch, column: Column, values: np.ndarray[Any, Any], present: Any) -> pa.Array:
+def _array(batch: Batch, column: Column, values: np.ndarray[Any, Any], there: Any) -> pa.Array:
     match column.kind:
         case Kind.FLAG:
             values = _bits(values != 0)
@@ -65,17 +59,17 @@ def _array(batch: Batch, column: Column, values: np.ndarray[Any, Any], present: 
             values = values / 1e9
         case Kind.NAME:
             assert column.names is not None  # noqa: S101 - schema.py gives each NAME column its names
-            return _named(values, column.names, present)
+            return _named(values, column.names, there)
         case Kind.TEXT:
             return _words(values)
         case Kind.INTERFACE:
-            return _named(values, batch.interfaces, present)
-    return _made(arrow_type(batch.record, column), len(batch), [values], present)
+            return _named(values, batch.interfaces, there)
+    return _made(arrow_type(batch.record, column), len(batch), [values], there)
 
 
-def _made(of: pa.DataType, count: int, buffers: Sequence[np.ndarray[Any, Any]], present: Any = None) -> pa.Array:
+def _made(of: pa.DataType, count: int, buffers: Sequence[np.ndarray[Any, Any]], there: Any) -> pa.Array:
     """An array of Arrow's own layout. pa.array() would look for pandas each time, and load it for 0.2 s where it is installed."""
-    validity = None if present is None or present.all() else pa.py_buffer(_bits(present))
+    validity = None if there.all() else pa.py_buffer(_bits(there))
     return pa.Array.from_buffers(of, count, [validity, *map(pa.py_buffer, buffers)])
 
 
@@ -94,7 +88,7 @@ def _words(words: Iterable[str | None]) -> pa.Array:
     return _made(pa.string(), len(octets), [offsets, np.frombuffer(b"".join(octets), np.uint8)], lengths != 0)
 
 
-def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], present: Any) -> pa.Array:
+def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], there: Any) -> pa.Array:
     """Text by value; a value without a name shows as its number."""
     top = int(values.max(initial=0))
     if top < _TABLE:
@@ -102,7 +96,7 @@ def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], present: Any)
     else:
         distinct, places = np.unique(values, return_inverse=True)
         words = _words(names.get(int(value), str(value)) for value in distinct)
-    return words.take(_made(pa.int32(), len(values), [places.astype(np.int32)], present))
+    return words.take(_made(pa.int32(), len(values), [places.astype(np.int32)], there))
 
 
 def _formatted(batch: Batch, column: Column) -> pa.Array:
