@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The same frames through the kernel's programs (BPF_PROG_TEST_RUN) and through the native build of packet.h: every octet of every
- * row equal, but the time, which must not run backwards.
+ * row equal, those of carriers too, but the time, which must not run backwards.
  *
  *   parity OBJECT PART PARTS CUTS MUTATIONS GENERATED SEED STOP   < names of capture files, one a line
  *
@@ -29,6 +29,7 @@
 #define LONGEST 9216
 #define POOL 256 /* frames that mutations borrow from */
 #define LOOPBACK 1
+#define MOST_ROWS (HW_MAX_TUNNELS + 1) /* of a packet: those of its carriers, and its own */
 
 enum program { XDP, XDP_CONSUME, TCX_IN, TCX_OUT, TCX_IN_IP, TCX_OUT_IP, PROGRAMS };
 static const struct {
@@ -50,8 +51,12 @@ static int fds[PROGRAMS];
 static unsigned long runs[PROGRAMS], refused, differences, weirds[128], layers[32], distinct;
 static unsigned long stop_after;
 static __u64 last_time;
-static struct hw_packet from_kernel;
-static int rows_read;
+struct rows {
+	struct hw_packet rows[MOST_ROWS];
+	int count;
+};
+static unsigned long carriers;
+static struct rows from_kernel;
 static struct ring_buffer *ring;
 static int counts_fd[2]; /* of devices that start with Ethernet, and with IP */
 
@@ -64,10 +69,11 @@ static void fail(const char *what)
 static int take_row(void *context, void *data, size_t size)
 {
 	(void)context;
-	if (size != sizeof(from_kernel))
+	if (size != sizeof(*from_kernel.rows))
 		fail("a record of another size");
-	memcpy(&from_kernel, data, size);
-	rows_read++;
+	if (from_kernel.count < MOST_ROWS)
+		memcpy(&from_kernel.rows[from_kernel.count], data, size);
+	from_kernel.count++;
 	return 0;
 }
 
@@ -76,7 +82,9 @@ static void open_object(const char *path, int cpu, int starts_with_ip)
 {
 	static struct hw_counters counters[256];
 	struct bpf_object *object;
-	struct bpf_map *rings;
+	struct hw_control *control;
+	struct bpf_map *rings, *shared;
+	size_t size;
 	__u32 key = 0;
 	int i, fd;
 
@@ -88,6 +96,11 @@ static void open_object(const char *path, int cpu, int starts_with_ip)
 	rings = bpf_object__find_map_by_name(object, "hw_packet_rings");
 	if (!rings || bpf_map__set_max_entries(rings, libbpf_num_possible_cpus()))
 		fail("hw_packet_rings");
+	shared = bpf_object__find_map_by_name(object, ".bss");
+	control = shared ? bpf_map__initial_value(shared, &size) : NULL;
+	if (!control || size != sizeof(*control))
+		fail("hw_control");
+	control->carries = 1;
 	if (bpf_object__load(object))
 		fail("load");
 	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "parity", 0, 0, 1 << 16, NULL);
@@ -113,7 +126,7 @@ static void open_object(const char *path, int cpu, int starts_with_ip)
 	}
 }
 
-/* The kernel's own ledger of these runs: each was seen, and each became a row. */
+/* The kernel's own ledger of these runs: each was seen, and each became a row behind those of its carriers. */
 static int ledger_is_off(int cpu)
 {
 	static struct hw_counters counts[2][256];
@@ -127,16 +140,17 @@ static int ledger_is_off(int cpu)
 	for (i = 0; i < PROGRAMS; i++)
 		expected += runs[i];
 	return counts[0][cpu].seen + counts[1][cpu].seen != expected || counts[0][cpu].as_row + counts[1][cpu].as_row != expected ||
-	       counts[0][cpu].consumed != runs[XDP_CONSUME];
+	       counts[0][cpu].carriers + counts[1][cpu].carriers != carriers || counts[0][cpu].consumed != runs[XDP_CONSUME];
 }
 
-static void native(struct hw_packet *row, const __u8 *octets, __u32 size, enum program program, __u8 junk)
+static void native(struct rows *made, const __u8 *octets, __u32 size, enum program program, __u8 junk)
 {
 	static struct hw_parser p;
 
 	memset(p.window, junk, sizeof(p.window)); /* what no parser may look at */
 	p.have = size < HW_WINDOW ? size : HW_WINDOW;
 	memcpy(p.window, octets, p.have);
+	p.carries = 1;
 	hw_begin(&p);
 	p.row.length = size;
 	p.row.captured = size;
@@ -144,7 +158,10 @@ static void native(struct hw_packet *row, const __u8 *octets, __u32 size, enum p
 	p.row.hook = programs[program].hook;
 	p.row.direction = programs[program].direction;
 	hw_parse(&p, programs[program].start);
-	*row = p.row;
+	memset(made, 0, sizeof(*made));
+	memcpy(made->rows, p.carriers, p.carrier_count * sizeof(p.row));
+	made->rows[p.carrier_count] = p.row;
+	made->count = (int)p.carrier_count + 1;
 }
 
 static void print_hex(const char *name, const void *data, size_t size)
@@ -158,14 +175,18 @@ static void print_hex(const char *name, const void *data, size_t size)
 	printf("\"");
 }
 
-static void difference(const char *problem, enum program program, const __u8 *octets, __u32 size, const struct hw_packet *expected)
+static void difference(const char *problem, enum program program, const __u8 *octets, __u32 size, const struct rows *expected)
 {
+	int i = 0;
+
+	while (i < expected->count - 1 && !memcmp(&expected->rows[i], &from_kernel.rows[i], sizeof(*expected->rows)))
+		i++;
 	printf("{\"problem\": \"%s\", \"program\": \"%s\", \"size\": %u, ", problem, programs[program].name, size);
 	print_hex("frame", octets, size < HW_WINDOW ? size : HW_WINDOW);
 	printf(", ");
-	print_hex("kernel", &from_kernel, sizeof(from_kernel));
+	print_hex("kernel", &from_kernel.rows[i], sizeof(*from_kernel.rows));
 	printf(", ");
-	print_hex("native", expected, sizeof(*expected));
+	print_hex("native", &expected->rows[i], sizeof(*expected->rows));
 	printf("}\n");
 	differences++;
 }
@@ -186,7 +207,8 @@ static int refusal_known(const __u8 *octets, __u32 size, enum program program)
 static void compare(const __u8 *octets, __u32 size, enum program program)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = octets, .data_size_in = size);
-	struct hw_packet expected, again;
+	struct rows expected, again;
+	const struct hw_packet *row;
 	int i;
 
 	if (differences >= stop_after)
@@ -199,26 +221,29 @@ static void compare(const __u8 *octets, __u32 size, enum program program)
 	native(&again, octets, size, program, 0x00);
 	if (memcmp(&expected, &again, sizeof(again)))
 		difference("what lies behind the frame is looked at", program, octets, size, &expected);
-	rows_read = 0;
+	memset(&from_kernel, 0, sizeof(from_kernel));
 	if (bpf_prog_test_run_opts(fds[program], &run)) {
 		difference("refused by the test run", program, octets, size, &expected);
 		return;
 	}
 	runs[program]++;
 	ring_buffer__consume(ring);
-	expected.ts = from_kernel.ts;
-	if (rows_read != 1)
-		difference("no row, or several", program, octets, size, &expected);
+	carriers += (unsigned long)expected.count - 1;
+	for (i = 0; i < expected.count; i++)
+		expected.rows[i].ts = from_kernel.rows[i].ts;
+	row = &expected.rows[expected.count - 1];
+	if (expected.count != from_kernel.count)
+		difference("another number of rows", program, octets, size, &expected);
 	else if (memcmp(&expected, &from_kernel, sizeof(expected)))
 		difference("rows differ", program, octets, size, &expected);
 	else if (run.retval != programs[program].verdict)
 		difference("another verdict", program, octets, size, &expected);
-	else if (from_kernel.ts < last_time)
+	else if (row->ts < last_time)
 		difference("time runs backwards", program, octets, size, &expected);
-	last_time = from_kernel.ts;
-	weirds[expected.weird & 127]++;
+	last_time = row->ts;
+	weirds[row->weird & 127]++;
 	for (i = 0; i < 32; i++)
-		layers[i] += expected.has >> i & 1;
+		layers[i] += row->has >> i & 1;
 }
 
 /* One frame through all programs that start as it does; those that share their text with another get a part of the frames. */
@@ -459,6 +484,7 @@ int main(int argc, char **argv)
 	print_counts("runs", runs, PROGRAMS);
 	print_counts("weirds", weirds, 128);
 	print_counts("layers", layers, 32);
+	printf("\"carriers\": %lu, ", carriers);
 	printf("\"distinct\": %lu, \"refused\": %lu, \"differences\": %lu}\n", distinct, refused, differences);
 	return differences != 0;
 }

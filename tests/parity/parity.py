@@ -30,9 +30,10 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """The sum of all processes: `runs` of each program, distinct frames, what was met, and the first differences as text."""
+    """The sum of all processes: `runs` of each program, rows of carriers, distinct frames, what was met, the first differences as text."""
 
     runs: list[int]
+    carriers: int
     distinct: int
     refused: int
     weirds: dict[str, int]
@@ -88,6 +89,7 @@ def run(binary: Path, captures: list[Path], plan: Plan, tap: Path = TAP, timeout
     layers = [sum(s["layers"][i] for s in sums) for i in range(32)]
     return Outcome(
         runs=[sum(column) for column in zip(*(s["runs"] for s in sums), strict=True)],
+        carriers=sum(s["carriers"] for s in sums),
         distinct=sum(s["distinct"] for s in sums),
         refused=sum(s["refused"] for s in sums),
         weirds={name: weirds[value] for value, name in ENUMS["hw_weird"].items()},

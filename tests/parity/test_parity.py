@@ -51,6 +51,8 @@ ALTERATIONS = {
     "an option for a destination fewer": ("#define HW_MAX_DESTINATION_OPTIONS 8", "#define HW_MAX_DESTINATION_OPTIONS 7"),
     "the tags of the frame around IP kept": ("if (!(p->row.has & HW_PACKET_HAS_l2_apart))", "if (1)"),
     "the tags of the frame around a frame forgotten": ("if (!(p->row.has & HW_PACKET_HAS_l2_apart))", "if (0)"),
+    "carriers not forgotten": ("p->carrier_count = 0;", "p->carrier_count = 1;"),
+    "a carrier with the tunnel it came by": ("p->carriers[at].tunnel = tunnel;", ""),
     "a later weird over the first": ("if (p->row.weird == HW_WEIRD_none)", "if (1)"),
 }
 
@@ -65,6 +67,7 @@ def test_every_frame_cut_at_every_octet_and_changed(binary: Path) -> None:
     assert not outcome.differences, "\n".join(outcome.differences)
     assert outcome.distinct > 50_000 + 60_000
     assert min(outcome.runs) > 0
+    assert outcome.carriers > 10_000
     assert {name for name, count in outcome.weirds.items() if not count} == OF_CAPTURES | OF_SEVERAL
     assert {name for name, count in outcome.layers.items() if not count} == ELSEWHERE
 
