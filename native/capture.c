@@ -1,41 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Captures to rows: pcap (pcap.c) and pcapng (pcapng.c) as a stream of octets, decoded block by block with the kernel's parser. Nothing
- * is allocated per packet, and nothing of the input is kept between calls but what a further block needs, and rows of a frame of many
- * packets that found no room.
+ * Captures to rows: pcap (pcap.c) and pcapng (pcapng.c) as a stream of octets, decoded block by block, and each packet by the kernel's
+ * parser (capture_rows.c). Nothing is allocated per packet, and nothing of the input is kept between calls but what a further block needs,
+ * and rows of a frame of many packets that found no room.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../bpf/records.h"
 #include "capture.h"
-
-#include "../bpf/packet.h"
-#include "choice.h"
 #include "pcapng_writer.h"
-
-/* One allocation for both, because packet.h is included here alone. */
-struct whole {
-	struct hw_capture capture;
-	struct hw_parser parser;
-	struct hw_choice choice;
-	int verifies;		/* whether wrong checksums are weirds */
-	struct hw_packet *late; /* rows that found no room: of an A-MSDU's further packets */
-	size_t late_first, late_count, late_room;
-};
-
-_Static_assert(HW_MOST_ROWS == 1 + HW_MAX_TUNNELS, "a row for each carrier");
 
 struct hw_capture *hw_capture_new(void)
 {
-	struct whole *whole = calloc(1, sizeof(*whole));
+	struct hw_capture *capture = calloc(1, sizeof(*capture));
 
-	if (!whole)
+	if (capture && !(capture->maker = hw_row_maker_new())) {
+		free(capture);
 		return NULL;
-	whole->capture.parser = &whole->parser;
-	whole->capture.choice = &whole->choice;
-	return &whole->capture;
+	}
+	return capture;
 }
 
 void hw_capture_free(struct hw_capture *capture)
@@ -43,14 +27,8 @@ void hw_capture_free(struct hw_capture *capture)
 	if (!capture)
 		return;
 	free(capture->interfaces);
-	free(((struct whole *)capture)->late);
-	free((struct whole *)capture);
-}
-
-void hw_capture_choose(struct hw_capture *capture, const void *filter, uint64_t sample_below, int names_interfaces)
-{
-	hw_choose(capture->choice, filter, sample_below, 0);
-	capture->names_interfaces = names_interfaces;
+	hw_row_maker_free(capture->maker);
+	free(capture);
 }
 
 void hw_capture_call(struct hw_capture *capture, uint32_t index, uint32_t number)
@@ -129,169 +107,6 @@ enum hw_capture_status hw_capture_described(struct hw_capture *capture)
 	return capture->names_interfaces ? HW_CAPTURE_described : HW_CAPTURE_more;
 }
 
-void hw_capture_carry(struct hw_capture *capture)
-{
-	capture->parser->carries = 1;
-}
-
-void hw_capture_verify(struct hw_capture *capture)
-{
-	((struct whole *)capture)->verifies = 1;
-}
-
-/* UTC nanoseconds, within what 63 bits can say: a time before 1970 is 0, which is none, one after 2262 is 2262. */
-static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64_t units)
-{
-	__int128 ns = (__int128)((unsigned __int128)units * interface->multiply >> interface->shift);
-
-	if (interface->divide != 1)
-		ns = interface->divide ? (__int128)((unsigned __int128)ns / interface->divide) : 0;
-	ns += (__int128)interface->offset * 1000000000;
-	if (ns < 0)
-		return 0;
-	return ns > INT64_MAX ? INT64_MAX : (uint64_t)ns;
-}
-
-static void feed_row(struct hw_feed *feed, const struct hw_packet *row)
-{
-	memcpy(feed->row, row, sizeof(*row));
-	feed->row += feed->stride;
-	feed->room--;
-}
-
-/* Rows that found no room, as far as there is room now. Returns whether some are left. */
-static bool feed_late(struct whole *whole, struct hw_feed *feed)
-{
-	for (; whole->late_first < whole->late_count && feed->room; whole->late_first++)
-		feed_row(feed, &whole->late[whole->late_first]);
-	if (whole->late_first < whole->late_count)
-		return true;
-	whole->late_first = whole->late_count = 0;
-	return false;
-}
-
-bool hw_capture_is_full(struct hw_capture *capture, struct hw_feed *feed)
-{
-	uint32_t most = capture->parser->carries ? HW_MOST_ROWS : 1;
-
-	if (feed_late((struct whole *)capture, feed))
-		return true;
-	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
-}
-
-static void put_row(struct whole *whole, struct hw_feed *feed, uint32_t index, struct hw_packet *row)
-{
-	size_t room = whole->late_room ? 2 * whole->late_room : 64;
-	struct hw_packet *late;
-
-	row->interface = index;
-	if (!whole->late_count && feed->room) {
-		feed_row(feed, row);
-		return;
-	}
-	if (whole->late_count == whole->late_room) {
-		late = realloc(whole->late, room * sizeof(*late));
-		if (!late) {
-			hw_capture_refuse(&whole->capture, "has a frame of more packets than there is memory for");
-			return;
-		}
-		whole->late = late;
-		whole->late_room = room;
-	}
-	whole->late[whole->late_count++] = *row;
-}
-
-/*
- * The packet whose headers the window has, and whose payload lies `shift` octets further in the frame; `carried`, if rows of what carries it
- * were put before. Returns whether it is wanted.
- */
-static bool put_packet(struct whole *whole, struct hw_feed *feed, uint32_t index, const struct hw_record *record, uint32_t shift,
-		       bool carried)
-{
-	const struct hw_capture_interface *interface = &whole->capture.interfaces[index];
-	struct hw_capture_counts *counts = &whole->capture.counts;
-	struct hw_parser *parser = &whole->parser;
-	enum hw_weird wrong;
-
-	hw_begin(parser);
-	parser->row.ts = record->untimed ? 0 : nanoseconds(interface, record->time);
-	parser->row.interface = interface->called;
-	parser->row.length = record->length;
-	parser->row.captured = record->captured;
-	parser->row.hook = HW_HOOK_capture;
-	parser->row.direction = record->direction;
-	hw_frame(parser);
-	hw_walk(parser, interface->read(parser));
-	if (parser->headers)
-		parser->headers += shift;
-	if (whole->verifies && (wrong = hw_bad_checksum(&parser->row, parser->headers, record->frame, record->captured)))
-		parser->row.weird = wrong; /* the others rely on what was sent */
-	if (!hw_wanted(&whole->choice, parser, &counts->filtered, &counts->sampled_out, NULL))
-		return false;
-	if (carried)
-		parser->carrier_count = 0;
-	for (uint32_t i = 0; i < parser->carrier_count; i++)
-		put_row(whole, feed, index, &parser->carriers[i]);
-	put_row(whole, feed, index, &parser->row);
-	counts->carriers += parser->carrier_count;
-	counts->as_row++;
-	return true;
-}
-
-static uint32_t least(uint32_t one, uint32_t other)
-{
-	return one < other ? one : other;
-}
-
-/*
- * The further packets of an A-MSDU whose first subframe is at `begin` (IEEE 802.11-2020, 9.3.2.2.2): each is read as if it were the first,
- * which was `wanted`. Returns whether any is.
- */
-static bool put_further(struct whole *whole, struct hw_feed *feed, uint32_t index, const struct hw_record *record, bool wanted)
-{
-	struct hw_parser *parser = &whole->parser;
-	uint32_t begin = parser->subframe, end = least(parser->subframes, record->captured), at = begin;
-
-	for (;;) {
-		at += (14 + (record->frame[at + 12] << 8 | record->frame[at + 13]) + 3) & ~3u;
-		if (at + 14 > end)
-			return wanted;
-		parser->have = least(HW_WINDOW, begin + (record->captured - at));
-		memcpy(parser->window + begin, record->frame + at, parser->have - begin);
-		whole->capture.counts.further++;
-		wanted |= put_packet(whole, feed, index, record, at - begin, wanted);
-	}
-}
-
-void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, const struct hw_record *record)
-{
-	const struct hw_capture_interface *interface = &capture->interfaces[index];
-	struct whole *whole = (struct whole *)capture;
-	struct hw_parser *parser = capture->parser;
-	struct hw_pcapng_packet packet = {
-		.frame = record->frame,
-		.captured = record->captured,
-		.length = record->length,
-		.flags = record->flags,
-	};
-	bool wanted;
-
-	parser->have = least(HW_WINDOW, record->captured);
-	memcpy(parser->window, record->frame, parser->have);
-	wanted = put_packet(whole, feed, index, record, 0, false);
-	packet.ts = parser->row.ts;
-	packet.headers = parser->headers;
-	if (parser->subframe) {
-		packet.headers = 0; /* they are all over the frame */
-		wanted = put_further(whole, feed, index, record, wanted);
-	}
-	if (!capture->writer)
-		return;
-	hw_pcapng_writer_received(capture->writer, interface->written);
-	if (wanted)
-		hw_pcapng_writer_put(capture->writer, interface->written, &packet);
-}
-
 static enum hw_capture_status refuse_magic(struct hw_capture *capture, const uint8_t *data, size_t size)
 {
 	char octets[3 * 4 + 1] = "";
@@ -324,10 +139,9 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 {
 	struct hw_feed feed = {.at = data, .begin = data, .row = rows, .stride = stride, .room = capacity};
 	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
-	struct whole *whole = (struct whole *)capture;
 
 	*consumed = 0;
-	if (feed_late(whole, &feed))
+	if (hw_capture_feed_late(capture, &feed))
 		status = HW_CAPTURE_full;
 	*made = capacity - feed.room;
 	if (!size || status != HW_CAPTURE_more)
@@ -340,7 +154,7 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	}
 	if (status == HW_CAPTURE_more)
 		status = capture->decode(capture, &feed);
-	if (whole->late_count)
+	if (hw_capture_has_late(capture))
 		status = HW_CAPTURE_full; /* whatever comes then */
 	*made = capacity - feed.room;
 	*consumed = (size_t)(feed.at - feed.begin);

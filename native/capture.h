@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What capture.c, pcap.c and pcapng.c share. */
+/* What capture.c, capture_rows.c, pcap.c and pcapng.c share. */
 #ifndef HW_CAPTURE_H
 #define HW_CAPTURE_H
 
@@ -15,7 +15,6 @@
 #endif
 #define HW_CAPTURE_INTERFACES 65536 /* that one capture may describe */
 
-struct hw_choice;
 struct hw_parser;
 
 /* A link type of captures. `read` reads its header and says what follows (enum hw_next); NULL where the type has no more than a name. */
@@ -82,8 +81,7 @@ struct hw_capture {
 	uint64_t *skipped; /* pcapng: which count the block adds to once it is whole, or NULL */
 
 	char problem[256];
-	struct hw_parser *parser;
-	struct hw_choice *choice;
+	struct hw_row_maker *maker;
 	bool names_interfaces; /* so does the filter */
 	struct hw_pcapng_writer *writer;
 	const char *unnamed;
@@ -119,8 +117,16 @@ enum hw_capture_status hw_capture_refuse_at(struct hw_capture *, const struct hw
 	__attribute__((format(printf, 3, 4)));
 struct hw_capture_interface *hw_capture_describe(struct hw_capture *); /* a new interface, or NULL and a problem */
 enum hw_capture_status hw_capture_described(struct hw_capture *);      /* all is known of it */
+
+/* capture_rows.c */
+struct hw_row_maker *hw_row_maker_new(void);
+void hw_row_maker_free(struct hw_row_maker *);
+/* Rows that found no room, as far as there is room now. Returns whether some are left. */
+bool hw_capture_feed_late(struct hw_capture *, struct hw_feed *);
+bool hw_capture_has_late(const struct hw_capture *);
 /* Whether there may be no room for the rows of one packet, those that wait put first. */
 bool hw_capture_is_full(struct hw_capture *, struct hw_feed *);
+/* The rows of a packet; and the packet itself, where it is to be written. */
 void hw_capture_put(struct hw_capture *, struct hw_feed *, uint32_t interface, const struct hw_record *);
 
 /* pcap.c, pcapng.c */

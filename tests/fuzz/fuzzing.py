@@ -9,7 +9,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CORPORA = ROOT.parent / "shared/corpora"
 SANITIZED = "clang -std=gnu11 -g -fno-inline-functions -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all".split()
-DECODER = "fuzz_capture.c mutate.c native/capture.c native/checksum.c native/link.c native/pcap.c native/pcapng.c native/pcapng_writer.c"
+CAPTURE = "capture capture_rows checksum link pcap pcapng pcapng_writer"
+DECODER = " ".join(["fuzz_capture.c", "mutate.c", *(f"native/{name}.c" for name in CAPTURE.split())])
 SMALL = "-DHW_CAPTURE_PACKET=2000 -DROOM=4096"  # so that small inputs reach what is too large, and fill the writer
 
 

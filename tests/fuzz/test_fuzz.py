@@ -34,7 +34,7 @@ MISTAKES = {  # the target, the file, what it says, what it is to say, and what 
     ),
     "a packet counted for the wrong reason": (
         "pcap",
-        "native/capture.c",
+        "native/capture_rows.c",
         "&counts->filtered, &counts->sampled_out",
         "&counts->sampled_out, &counts->filtered",
         "counts",
