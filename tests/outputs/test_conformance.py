@@ -281,6 +281,19 @@ def test_borrowed_rows_are_copied_and_other_records_skipped() -> None:
     outlet.close()
 
 
+def test_a_sink_that_is_slow_and_works_is_waited_for() -> None:
+    ledger, sink = Ledger(), Held()
+    outlet = Outlet(sink, ledger, print)
+    outlet.open()
+    outlet.put(packets(10))
+    while outlet._queued:
+        time.sleep(0.001)
+    outlet.put(packets(7))
+    threading.Timer(0.5, sink.gate.set).start()
+    outlet.close(0.1)
+    assert totals(ledger)["acked"] == 17
+
+
 def test_what_a_hung_sink_has_is_lost_at_the_end_and_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet_module, "GRACE_S", 0.1)
     ledger, sink = Ledger(), Held()

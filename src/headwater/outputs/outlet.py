@@ -21,6 +21,7 @@ QUEUE_ROWS = 1 << 17  # packets: 18 MB
 SEND_ROWS = 1 << 16  # in one send(): enough that a fixed cost a batch does not count
 FLUSH_S = 1.0
 GRACE_S = 10.0  # beyond close()'s deadline, for a send() that is under way to end by its own time limit
+WORKING_S = 5.0  # beyond it, for a sink that takes what it is given, if slowly
 PATIENCE_S = 10.0
 CALM_S = 1.0  # without a failure, before it is said that a sink is back
 ASK_S = 1.0  # of waiting at the end, before it is said for whom
@@ -136,8 +137,8 @@ class Outlet:
             raise failure
 
     def close(self, deadline_s: float = 2.0) -> None:
-        """Deliver what is queued and close the sink; after `deadline_s` what is left is dropped{sink, unreachable}, or for
-        what the sink has last refused rows for, if it still does.
+        """Deliver what is queued and close the sink; after `deadline_s` (and WORKING_S, if it takes what it is given) what is left is
+        dropped{sink, unreachable}, or for what the sink has last refused rows for, if it still does.
 
         An outlet that waits takes as long as its sink takes, unless the sink fails. Safe to call twice.
         """
@@ -221,7 +222,7 @@ class Outlet:
 
     def _gather(self) -> list[Batch] | None:
         """The batches of one send(), once they are enough or have lingered; none where it is time to flush; None at the end."""
-        while not self._late() and self.failure is None:
+        while not self._late(0.0 if self._problem else WORKING_S) and self.failure is None:
             hurry = self._flush_wanted or self._deadline is not None
             if self._queue:
                 full = hurry or self._queued >= min(SEND_ROWS, self._room)
