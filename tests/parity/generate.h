@@ -516,7 +516,8 @@ static const struct {
 	{17, 53, 40, "\x60\0\0\0\0\0\x3b\x40\x20\1\0\0SOMEBODYS012\x20\2\0\0SOMEBODYS012"},
 	/* NSH, a tunnel in one that IP carries, with IPv4 */
 	{17, 4790, 36, "\x0c\0\0\4\0\0\1\0\0\2\1\1\0\0\1\xff\x45\0\0\x14\0\0\0\0\x40\xfd\0\0\1\2\3\4\5\6\7\x08"},
-	/* IEEE 802.11 in GRE: with four addresses, IPv4 behind its length alone; with quality of service, and with two frames in one */
+	/* IEEE 802.11 in GRE: its header alone; with four addresses, IPv4 behind its length alone; with quality of service, and two frames in one */
+	{47, 0, 28, "\0\0\x82\0\x48\1\0\0RECEIVSENDERTARGET\0\0"},
 	{47, 0, 37, "\0\0\x82\0\x08\3\0\0RECEIVSENDERTARGET\0\0SOURCE\6\6\3"},
 	{47, 0, 40, "\0\0\x83\xf0\x88\x83\0\0RECEIVSENDERTARGET\0\0SOURCE\0\0\0\0\0\0"},
 	{47, 0, 47, "\0\0\x82\0\x88\1\0\0RECEIVSENDERTARGET\0\0\x80\0TARGETSOURCE\0\3\6\6\3"},
