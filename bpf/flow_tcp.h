@@ -341,6 +341,10 @@ HW_INLINE int hw_tcp_add(struct hw_flow *flow, int which, const struct hw_packet
 	place = hw_place(side, row->seq, side->sent);
 	before_begin = place < 0;
 	hw_path_tcp(flow, which, row, place, length, again);
+	which = hw_flow_afresh(flow, which);
+	side = &flow->sides[which];
+	peer = &flow->sides[!which];
+	flags = HW_AFRESH(row->tcp_flags);
 	hw_tcp_history(flow, which, row, place);
 	hw_tcp_window(flow, which, row);
 	if (!side->closed || !peer->closed)
@@ -365,9 +369,12 @@ HW_INLINE int hw_tcp_add(struct hw_flow *flow, int which, const struct hw_packet
 	}
 	hw_tcp_advance(flow, which, row, length);
 	closes = hw_tcp_state(flow, &which, row);
+	which = hw_flow_afresh(flow, which);
+	flags = HW_AFRESH(row->tcp_flags);
 	if (flags & HW_ACK)
 		hw_tcp_acked(flow, !which, acked);
 	flow->marks |= which == HW_ORIG ? HW_FLOW_orig_seen : HW_FLOW_resp_seen;
+	which = hw_flow_afresh(flow, which);
 	side = &flow->sides[which];
 	blocks = side->block_count;
 	if (row->payload_length && whole && !(flags & HW_RST) && !before_begin)

@@ -27,6 +27,7 @@
 #define HW_LOAD(type, from) (((const struct { type value; } __attribute__((packed, may_alias)) *)(from))->value)
 #define HW_STORE(type, to, what) (((struct { type value; } __attribute__((packed, may_alias)) *)(to))->value = (what))
 #endif
+#define HW_AFRESH(value) (*(const volatile __typeof__(value) *)&(value)) /* read again, so that the verifier forgets what it knows of it */
 #define HW_OPAQUE(value) __asm__ volatile("" : "+r"(value)) /* keeps clang from moving or repeating a bound that was just checked */
 
 /* What follows a header. */
