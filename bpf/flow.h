@@ -93,13 +93,13 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 		break;
 	}
 	switch (row->proto) {
-	case HW_PROTO_TCP:
-		return !!(row->has & HW_HAS_tcp);
+	case HW_PROTO_TCP: /* not one whose header would be shorter than a header is, or longer than the packet */
+		return (row->has & (HW_HAS_tcp | HW_HAS_payload)) == (HW_HAS_tcp | HW_HAS_payload);
 	case HW_PROTO_UDP:
 		return !!(row->has & HW_HAS_payload);
 	case HW_PROTO_ICMP:
 	case HW_PROTO_ICMPV6:
-		return !!(row->has & HW_HAS_icmp);
+		return (row->has & (HW_HAS_icmp | HW_HAS_payload)) == (HW_HAS_icmp | HW_HAS_payload);
 	case 4:
 	case 41:
 	case 47: /* tunnels whose inside could not be read */

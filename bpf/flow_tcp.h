@@ -168,6 +168,24 @@ HW_INLINE void hw_flow_flip(struct hw_flow *flow)
 	hw_history(flow, HW_ORIG, '^');
 }
 
+/*
+ * A flow that began with a SYN-ACK, and now there is an acknowledgement or data: no scan, but somebody whose SYN was not seen. Returns the
+ * side that the packet is of.
+ */
+HW_INLINE int hw_tcp_answered(struct hw_flow *flow, int which, const struct hw_packet *row)
+{
+	if (flow->history_length != 1 || flow->history[0] != 'H' || row->tcp_flags & (HW_SYN | HW_FIN | HW_RST) ||
+	    !(row->tcp_flags & HW_ACK || row->payload_length))
+		return which;
+	if (row->sport == row->dport && HW_LOAD(__u64, row->src) == HW_LOAD(__u64, row->dst) &&
+	    HW_LOAD(__u64, row->src + 8) == HW_LOAD(__u64, row->dst + 8))
+		return which; /* nobody else is there */
+	hw_flow_flip(flow);
+	flow->history[0] = '^';
+	flow->history[1] = 'h';
+	return hw_flow_afresh(flow, !which);
+}
+
 /* Returns whether the side is closed with this packet. */
 HW_INLINE int hw_tcp_first(struct hw_flow *flow, int *which, const struct hw_packet *row)
 {
@@ -322,10 +340,14 @@ HW_INLINE void hw_tcp_acked(struct hw_flow *flow, int which, __s64 place)
 /* A packet of the side `which`. `whole` is whether its payload was captured. Returns the side that it is of, which a flip may change. */
 HW_INLINE int hw_tcp_add(struct hw_flow *flow, int which, const struct hw_packet *row, int whole)
 {
-	struct hw_side *side = &flow->sides[which], *peer = &flow->sides[!which];
+	struct hw_side *side, *peer;
 	__u32 flags = row->tcp_flags, length = 0;
 	__s64 place, acked = 0;
 	int closes, before_begin, again, blocks;
+
+	which = hw_tcp_answered(flow, which, row);
+	side = &flow->sides[which];
+	peer = &flow->sides[!which];
 
 	if (!(flow->marks & (which == HW_ORIG ? HW_FLOW_orig_seen : HW_FLOW_resp_seen))) {
 		if (which == HW_ORIG ? !(flags & HW_SYN) || flags & HW_ACK : !(flow->marks & HW_FLOW_partial) && !(flags & HW_SYN))

@@ -27,7 +27,7 @@ static int is_server(const struct hw_packet *row, uint16_t port)
 	return is_in(UDP_SERVERS, sizeof(UDP_SERVERS) / sizeof(*UDP_SERVERS), port);
 }
 
-int hw_is_answer_by_port(const struct hw_packet *row)
+static int is_answer_by_port(const struct hw_packet *row)
 {
 	return is_server(row, row->sport) && !is_server(row, row->dport);
 }
@@ -40,8 +40,8 @@ int hw_begins_with_answer(const struct hw_packet *row)
 		return 0;
 	if (row->sport == row->dport && !memcmp(row->src, row->dst, sizeof(row->src))) /* nobody else is there to ask */
 		return 0;
-	if (row->proto == HW_PROTO_TCP && row->tcp_flags & HW_SYN)
-		return !!(row->tcp_flags & HW_ACK);
+	if (row->proto == HW_PROTO_TCP && row->tcp_flags & HW_SYN) /* a SYN-ACK may be a scan, till there is more */
+		return row->tcp_flags & HW_ACK && is_answer_by_port(row);
 	if (!is_server(row, row->sport))
 		return 0;
 	return !is_server(row, row->dport) || (row->proto == HW_PROTO_TCP && row->sport < row->dport);

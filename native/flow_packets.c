@@ -143,7 +143,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 		entry->orig ^= 1;
 		which ^= 1;
 		if (flows->servers)
-			hw_servers_turn(flows->servers, entry);
+			hw_servers_turn(flows->servers, entry, row);
 	}
 	if (before != entry->flow.weirds)
 		hw_flows_put_weirds(flows, entry, sought->second == entry->orig, row, entry->flow.weirds & ~before);

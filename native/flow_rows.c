@@ -86,13 +86,8 @@ void hw_flows_put_weird(struct hw_flows *flows, const struct hw_entry *entry, in
 
 void hw_flows_put_weirds(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, uint32_t added)
 {
-	for (; added; added &= added - 1) {
-		enum hw_weird name = HW_WEIRD_OF_FLOWS + __builtin_ctz(added);
-
-		if (name == HW_WEIRD_unsolicited_SYN_response && row->tcp_flags & HW_ACK && !hw_is_answer_by_port(row))
-			name = HW_WEIRD_connection_originator_SYN_ack; /* Zeek takes its sender for the originator until it is acknowledged */
-		hw_flows_put_weird(flows, entry, is_orig, row, name);
-	}
+	for (; added; added &= added - 1)
+		hw_flows_put_weird(flows, entry, is_orig, row, HW_WEIRD_OF_FLOWS + __builtin_ctz(added));
 }
 
 /* -- when they end -------------------------------------------------------------------------------------------------------------- */

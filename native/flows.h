@@ -10,7 +10,5 @@ void hw_conn_of(const struct hw_entry *, uint16_t community_id_seed, enum hw_con
 
 /* Whether the first packet of a flow is of who answers: by Zeek's likely_server_ports, and a SYN-ACK always. */
 int hw_begins_with_answer(const struct hw_packet *);
-/* Whether the ports alone say so. */
-int hw_is_answer_by_port(const struct hw_packet *);
 
 #endif

@@ -359,17 +359,34 @@ void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int whic
 		advance(servers, entry);
 }
 
-void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry)
+void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry, const struct hw_packet *row)
 {
+	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
+	uint64_t packets = orig->packets + resp->packets - 1, octets = orig->ip_bytes + resp->ip_bytes - row->ip_length;
 	struct of_flow *mine = of_flow(servers, entry);
 	struct slot *slot = &servers->slots[mine->slot];
+	int moves = slot->generation == mine->generation && mine->phase == UNKNOWN && entry->flow.first >= servers->begin;
+	struct hw_server *now = &slot->now;
 
 	if (slot->generation == mine->generation && mine->phase == HALF_OPEN) {
-		slot->now.half_open--;
+		now->half_open--;
 		servers->slots[OTHER].now.half_open++;
+	}
+	if (moves) {
+		now->begun--;
+		now->orig_pkts -= packets;
+		now->orig_ip_bytes -= octets;
+		now->orig_retransmits -= mine->resent;
 	}
 	mine->slot = OTHER;
 	mine->generation = 0;
+	if (!moves)
+		return;
+	now = &slot_of(servers, entry)->now;
+	now->begun++;
+	now->resp_pkts += packets;
+	now->resp_ip_bytes += octets;
+	now->resp_retransmits += mine->resent;
 }
 
 void hw_servers_refuse(struct hw_servers *servers, struct hw_entry *entry, const struct hw_packet *error)
@@ -418,7 +435,14 @@ static void put_row(struct hw_servers *servers, uint32_t at, struct hw_server *r
 	}
 	memset(&slot->now, 0, sizeof(slot->now));
 	slot->now.half_open = half_open;
-	slot->active = 0;
+}
+
+/* Not where all that was counted went to another server. */
+static int has_something(const struct slot *slot)
+{
+	const struct hw_server *now = &slot->now;
+
+	return now->orig_pkts || now->resp_pkts || now->begun || now->ended || now->established || now->failed;
 }
 
 /* Rows of the servers that had something, and of those where flows are half open; but the latter once a second only, if time goes back. */
@@ -430,9 +454,10 @@ static uint32_t put_rows(struct hw_servers *servers, struct hw_server *rows)
 		servers->newest = servers->begin;
 		for (i = 0; i < servers->taken_count;) {
 			uint32_t at = servers->taken[i];
-			const struct slot *slot = &servers->slots[at];
+			struct slot *slot = &servers->slots[at];
 
-			if (slot->active || slot->now.half_open)
+			slot->active = 0;
+			if (has_something(slot) || slot->now.half_open)
 				put_row(servers, at, &rows[count++]);
 			else if (at != OTHER) {
 				release(servers, at); /* another one takes its place in the list */
@@ -441,8 +466,11 @@ static uint32_t put_rows(struct hw_servers *servers, struct hw_server *rows)
 			i++;
 		}
 	} else {
-		for (i = 0; i < servers->active_count; i++)
-			put_row(servers, servers->active[i], &rows[count++]);
+		for (i = 0; i < servers->active_count; i++) {
+			servers->slots[servers->active[i]].active = 0;
+			if (has_something(&servers->slots[servers->active[i]]) || servers->slots[servers->active[i]].now.half_open)
+				put_row(servers, servers->active[i], &rows[count++]);
+		}
 	}
 	servers->active_count = 0;
 	servers->slots[OTHER].generation++;

@@ -22,8 +22,8 @@ uint32_t hw_servers_end(struct hw_servers *, struct hw_server *rows);
 
 /* A packet of the side `which`, once the flow has taken it. */
 void hw_servers_add(struct hw_servers *, struct hw_entry *, int which, const struct hw_packet *row);
-/* The flow's sides have changed places: its server is another one. */
-void hw_servers_turn(struct hw_servers *, struct hw_entry *);
+/* The flow's sides have changed places with this packet: its server is another one, which what this second has counted goes to. */
+void hw_servers_turn(struct hw_servers *, struct hw_entry *, const struct hw_packet *row);
 /* The packet is an ICMP error about the flow. */
 void hw_servers_refuse(struct hw_servers *, struct hw_entry *, const struct hw_packet *error);
 /* The flow is over; `stopped`: only because all is. */

@@ -186,7 +186,19 @@ class Flow:
             side.payload += int(row["payload_length"])
         return None
 
+    def turn(self) -> None:
+        """The other side has begun. Who is said to have sent a SYN is not turned, but its place is."""
+        self.ends, self.partial = self.ends[::-1], False
+        self.sides = self.orig, self.resp = self.resp, self.orig
+        orig, resp = self.orig.last, self.resp.last
+        were = {"S": orig.pop("S", 0)} if "S" in resp else {}, {"S": resp.pop("S", 0)} if "S" in orig else {}
+        orig |= were[0]
+        resp |= were[1]
+
     def add_tcp(self, side: Side, peer: Side, row: Segment) -> None:
+        if self.history == "H" and self.ends[0] != self.ends[1] and not (row.syn or row.fin or row.rst) and (row.acks or row.payload):
+            self.turn()
+            self.history = "^h"
         if not side.spoke:
             self.partial = not row.syn or (row.acks if side is self.orig else self.partial)
         self.begin_side(side, row)
@@ -272,6 +284,10 @@ class Flow:
             self.enter(side, "syn-ack" if row.acks else "syn")
             self.attempt = row.ts
             return
+        if not row.acks and peer.state == "syn-ack" and row.number == side.first:  # its SYN, read from another interface, and later
+            self.turn()
+            self.history += "^"
+            self.enter(peer, "established")
         if peer.state == "syn":
             self.enter(peer, "established")
         self.enter(side, "established")
@@ -321,7 +337,8 @@ class Flow:
         """Whether a packet between the same endpoints begins another flow."""
         if self.proto != TCP or not (segment := Segment(row)).syn or (segment.acks and self.orig.state != "inactive"):
             return False
-        return (self.orig.closed and self.resp.closed) or segment.number != (self.resp if segment.acks else self.orig).first
+        late = not segment.acks and (self.orig.state, self.resp.state) == ("syn-ack", "inactive") and segment.number == self.resp.first
+        return (self.orig.closed and self.resp.closed) or (not late and segment.number != (self.resp if segment.acks else self.orig).first)
 
     def deadline(self) -> int:
         """When it is over if nobody says anything more."""
@@ -420,7 +437,8 @@ def is_of_a_flow(row: Any) -> bool:
     longest = row["length"] - (14 if has & HAS["l2"] else 0)
     if row["weird"] == LONGER and (row["tunnel_depth"] or row["ip_length"] > longest):
         return False  # it was not even on the wire as long as that
-    return bool(has & {TCP: HAS["tcp"], UDP: HAS["payload"], ICMP: HAS["icmp"], ICMP6: HAS["icmp"]}.get(proto, has))
+    needed = {TCP: HAS["tcp"] | HAS["payload"], UDP: HAS["payload"], ICMP: HAS["payload"], ICMP6: HAS["payload"]}.get(proto, 0)
+    return has & needed == needed
 
 
 def endpoints(row: Any) -> tuple[object, Endpoint, Endpoint]:
@@ -435,11 +453,11 @@ def endpoints(row: Any) -> tuple[object, Endpoint, Endpoint]:
 
 
 def begins_with_answer(row: Any) -> bool:
-    """Whether the first packet is of who was asked: a SYN-ACK is, and what comes from a service's port."""
+    """Whether the first packet is of who was asked, by its port."""
     proto, flags, sport, dport = (int(row[name]) for name in ("proto", "tcp_flags", "sport", "dport"))
     if proto not in SERVERS or bytes(row["dst"]) == EVERYBODY:
         return False
-    if proto == TCP and flags & SYN:
-        return bool(flags & ACK)
     likely, both = str(sport) in SERVERS[proto].split(), str(dport) in SERVERS[proto].split()
+    if proto == TCP and flags & SYN:
+        return bool(flags & ACK) and likely and not both
     return likely and (not both or (proto == TCP and sport < dport))

@@ -37,6 +37,7 @@ class Watched:
         self.flow = flow
         addr, port = flow.ends[1]
         self.server = Server(addr, port if flow.proto in (TCP, UDP) else 0, flow.proto)
+        self.counted: Counter[str] = Counter()
         self.begun = self.half_open = self.established = False
         self.syn = self.syn_ack = 0
 
@@ -71,9 +72,11 @@ class Servers:
 
     def add(self, one: Watched, of_orig: bool, row: Any, number: int) -> None:
         """`number` is that of the responder's SYN until now."""
+        self.turn(one)
         counts, side = self.counts[one.server], "orig" if of_orig else "resp"
-        counts[f"{side}_pkts"] += 1
-        counts[f"{side}_ip_bytes"] += int(row["ip_length"])
+        for name, count in ((f"{side}_pkts", 1), (f"{side}_ip_bytes", int(row["ip_length"]))):
+            counts[name] += count
+            one.counted[name] += count
         flags, ts = int(row["tcp_flags"]), int(row["ts"])
         if not one.begun:
             one.begun = True
@@ -86,6 +89,16 @@ class Servers:
                 counts["established"] += 1
         elif one.half_open:
             self.shake_hands(one, of_orig, row, number)
+
+    def turn(self, one: Watched) -> None:
+        """What this second has counted of a flow whose server turns out to be the other end goes there, if the flow began in it."""
+        server = Watched(one.flow).server
+        if server == one.server:
+            return
+        if one.flow.first >= self.second and not one.half_open:
+            self.counts[one.server].subtract(one.counted + Counter(begun=1))
+            self.counts[server].update({name.replace("orig", "resp"): count for name, count in one.counted.items()}, begun=1)
+        one.server = server
 
     def shake_hands(self, one: Watched, of_orig: bool, row: Any, number: int) -> None:
         counts, flags, ts = self.counts[one.server], int(row["tcp_flags"]), int(row["ts"])

@@ -85,13 +85,16 @@ def test_what_finds_no_room_is_counted_together(made: list[Packet], servers: int
     given_rows = rows(made)
     few, many = list(told(flows(servers=servers), given_rows)), list(told(flows(servers=100), given_rows))
     assert len(few) == len(many)
+    newest = 0
     for some, each in zip(few, many, strict=True):
         assert len(some) <= servers + 1
         assert sum(not row["has"] & HAS["server"] for row in some) <= 1
         for name in COUNTS:
             if name not in LEVELS:
                 assert some[name].sum() == each[name].sum(), name
-        assert int(some["half_open"].sum()) == int(each["half_open"].sum())
+        half_open, of_each = int(some["half_open"].sum()), int(each["half_open"].sum())
+        assert half_open == of_each if each["ts"][0] > newest else half_open >= of_each  # of an old second, only servers with packets in it
+        newest = max(newest, int(each["ts"][0]))
         assert some["handshake_max"].max() == each["handshake_max"].max()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flow_model import SERVERS, TCP, Endpoint, Flow, Model, Segment, Side
+from flow_model import Endpoint, Flow, Model, Segment, Side
 
 
 def signed(number: int) -> int:
@@ -86,12 +86,11 @@ class OddFlow(Flow):
         if row.syn and side is self.orig:
             self.note("connection_originator_SYN_ack", row.acks)
         elif row.syn:
-            sport, dport = (str(self.ends[end][1]) in SERVERS[TCP].split() for end in (1, 0))
             if peer.state == "inactive":
-                self.note("unsolicited_SYN_response" if not row.acks or (sport and not dport) else "connection_originator_SYN_ack")
+                self.note("unsolicited_SYN_response")
             elif row.acks and peer.state != "partial":
                 self.note("bad_SYN_ack", not 0 <= (row.acked - peer.first) % 2**32 <= peer.sent)
-            self.note("simultaneous_open", not row.acks)
+            self.note("simultaneous_open", not row.acks and not (peer.state == "syn-ack" and row.number == side.first))
         self.note("spontaneous_FIN", row.fin and not row.syn and peer.state != "partial")
         self.note("spontaneous_RST", row.rst and peer.state == "inactive")
 
