@@ -148,12 +148,19 @@ HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 	return swap;
 }
 
+/* The VLAN ids around the packet, the inner one 16 bits further left. 0 is none (IEEE 802.1Q, 9.6: a tag that tells of priority alone). */
+HW_INLINE __u32 hw_flow_vlans(const struct hw_packet *row)
+{
+	__u32 outer = row->has & HW_HAS_vlan ? row->vlan : 0, inner = row->has & HW_HAS_vlan_inner ? row->vlan_inner : 0;
+
+	return outer ? outer | inner << 16 : inner;
+}
+
 /* What keeps flows apart besides endpoints: bits of enum hw_flow_apart say which of a packet's tags, tunnel and interface do. */
 HW_INLINE void hw_flow_key_apart(const struct hw_packet *row, __u32 by, __u32 interface, struct hw_flow_key *key)
 {
 	if (by & HW_FLOW_APART_vlan)
-		key->apart[0] = (row->has & HW_HAS_vlan ? row->vlan + 1u : 0) | (row->has & HW_HAS_vlan_inner ? row->vlan_inner + 1u : 0)
-											<< 16;
+		key->apart[0] = hw_flow_vlans(row);
 	if (by & HW_FLOW_APART_vni && row->has & HW_HAS_tunnel_id && row->tunnel != HW_TUNNEL_gtp && row->tunnel != HW_TUNNEL_l2tp &&
 	    row->tunnel != HW_TUNNEL_pptp) /* there each receiver has its own number */
 		key->apart[1] = row->tunnel_id + 1;
@@ -168,6 +175,9 @@ HW_INLINE int hw_flow_quoted(const struct hw_packet *row, struct hw_packet *abou
 
 	if (!(row->has & HW_HAS_quoted) || !(row->has & HW_HAS_icmp))
 		return 0;
+	if (HW_LOAD(__u64, row->dst) != HW_LOAD(__u64, row->quoted_src) ||
+	    HW_LOAD(__u64, row->dst + 8) != HW_LOAD(__u64, row->quoted_src + 8))
+		return 0; /* not told to who sent it: anybody may say so */
 	if (row->proto == HW_PROTO_ICMPV6)
 		ends = row->icmp_type >= 1 && row->icmp_type <= 4; /* RFC 4443 */
 	else
@@ -206,12 +216,15 @@ HW_INLINE enum hw_conn_end hw_flow_end(const struct hw_flow *flow, enum hw_conn_
 /* A flow that begins with this packet; hw_flow_add() is yet to be called with it. `flip`: who answers was seen first. */
 HW_INLINE void hw_flow_begin(struct hw_flow *flow, const struct hw_packet *row, int flip)
 {
+	__u32 vlans;
+
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->first = flow->last = row->ts;
 	flow->proto = row->proto;
-	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~(HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner) : row->has;
-	flow->vlan = row->vlan;
-	flow->vlan_inner = row->vlan_inner;
+	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~HW_HAS_l2 : row->has;
+	vlans = row->has & HW_PACKET_HAS_l2_apart ? 0 : hw_flow_vlans(row);
+	flow->vlan = vlans & 0xffff;
+	flow->vlan_inner = vlans >> 16;
 	__builtin_memcpy(flow->l2[0], row->l2_src, 6);
 	__builtin_memcpy(flow->l2[1], row->l2_dst, 6);
 	flow->more[0].delivered = flow->more[0].trimmed = 1;

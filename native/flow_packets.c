@@ -190,7 +190,8 @@ static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const 
 	struct hw_sought anew;
 
 	if (hw_is_fragment(row)) {
-		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, &whole) : row->fragment_offset) {
+		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole)
+						 : row->fragment_offset) {
 			flows->counts.fragments++;
 			return HW_NOBODY;
 		}
@@ -229,14 +230,26 @@ void hw_flows_take_carrier(struct hw_flows *flows, const struct hw_packet *row, 
 	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
 }
 
+/* Whether that is of the same frame as the packet before. */
+static int is_further(const struct hw_flows *flows, const struct hw_packet *row)
+{
+	const struct hw_packet *before = &flows->carried;
+
+	return flows->carried_by && row->has & HW_HAS_outer && row->ts == before->ts && row->tunnel == before->tunnel &&
+	       row->outer_sport == before->outer_sport && row->outer_dport == before->outer_dport &&
+	       !memcmp(row->outer_src, before->outer_src, 16) && !memcmp(row->outer_dst, before->outer_dst, 16);
+}
+
 void hw_flows_take_packet(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
 {
 	uint32_t flow = take(flows, row, sought);
 
-	if (!flows->carrier_count && row->has & HW_HAS_outer) /* a further packet of the same frame */
+	if (!flows->carrier_count && is_further(flows, row))
 		flows->carrier_count = flows->carried_by;
 	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
 	flows->carried_by = flows->carrier_count;
 	flows->carrier_count = 0;
+	if (flows->carried_by)
+		flows->carried = *row;
 }

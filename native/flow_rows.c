@@ -126,6 +126,8 @@ static int report(struct hw_flows *flows, uint64_t now)
 
 		if (!entry->due || entry->only_carries || packets == entry->told || entry->flow.first + every > flows->report_at)
 			continue;
+		if (entry->flow.marks & HW_FLOW_ended)
+			continue; /* its row comes soon */
 		if (hw_flows_is_full(flows))
 			return 0;
 		entry->told = packets;

@@ -30,13 +30,14 @@ struct hw_flows {
 	size_t local_count;
 	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
-	uint32_t carried_by; /* how many the packet before had; a further one of the same frame has the same */
-	uint64_t carrier_ts; /* of one packet they have one time; live, a packet may be lost whose carriers are not */
-	uint32_t interface;  /* our number of that which a batch calls 0 */
-	uint32_t ending;     /* where hw_flows_end() goes on, */
-	uint32_t reporting;  /* and report() */
-	uint64_t report_at;  /* the next time to tell of flows that go on */
-	uint32_t calm;	     /* times told since there was a packet */
+	uint32_t carried_by;	  /* how many the packet before had, */
+	struct hw_packet carried; /* and that packet; a further one of the same frame has the same */
+	uint64_t carrier_ts;	  /* of one packet they have one time; live, a packet may be lost whose carriers are not */
+	uint32_t interface;	  /* our number of that which a batch calls 0 */
+	uint32_t ending;	  /* where hw_flows_end() goes on, */
+	uint32_t reporting;	  /* and report() */
+	uint64_t report_at;	  /* the next time to tell of flows that go on */
+	uint32_t calm;		  /* times told since there was a packet */
 	struct hw_flows_counts counts;
 	struct hw_weird_rows weirds;
 	struct hw_found *found;

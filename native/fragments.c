@@ -11,6 +11,7 @@
 
 struct datagram {
 	hw_addr src, dst;
+	uint32_t apart[3]; /* as of a flow's key */
 	uint32_t id;
 	uint8_t proto;
 	uint8_t begun;	  /* the first fragment has come */
@@ -64,10 +65,11 @@ void hw_fragments_counts(const struct hw_fragments *fragments, uint64_t *waiting
 	*given_up = fragments->given_up;
 }
 
-static int is_of(const struct datagram *datagram, const struct hw_packet *row)
+static int is_of(const struct datagram *datagram, const struct hw_packet *row, const uint32_t apart[3])
 {
 	return datagram->pieces && datagram->id == row->ip_id && datagram->proto == row->proto &&
-	       !memcmp(datagram->src, row->src, sizeof(row->src)) && !memcmp(datagram->dst, row->dst, sizeof(row->dst));
+	       !memcmp(datagram->apart, apart, sizeof(datagram->apart)) && !memcmp(datagram->src, row->src, sizeof(row->src)) &&
+	       !memcmp(datagram->dst, row->dst, sizeof(row->dst));
 }
 
 static uint32_t group_of(const struct hw_fragments *fragments, const struct hw_packet *row)
@@ -82,7 +84,7 @@ static uint32_t group_of(const struct hw_fragments *fragments, const struct hw_p
 }
 
 /* The datagram of that fragment, empty if it is the first to come; NULL without memory. */
-static struct datagram *find(struct hw_fragments *fragments, const struct hw_packet *row)
+static struct datagram *find(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3])
 {
 	struct datagram **places = fragments->datagrams + group_of(fragments, row) * (size_t)PLACES, **best = NULL;
 
@@ -91,7 +93,7 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 			places[i] = calloc(1, sizeof(struct datagram));
 		if (!places[i])
 			break;
-		if (is_of(places[i], row))
+		if (is_of(places[i], row, apart))
 			return places[i];
 		if (!best || (*best)->touched > places[i]->touched) /* one that is done was touched at 0 */
 			best = &places[i];
@@ -103,21 +105,26 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 	memset(*best, 0, sizeof(**best));
 	memcpy((*best)->src, row->src, sizeof(row->src));
 	memcpy((*best)->dst, row->dst, sizeof(row->dst));
+	memcpy((*best)->apart, apart, sizeof((*best)->apart));
 	(*best)->id = row->ip_id;
 	(*best)->proto = row->proto;
 	return *best;
 }
 
-/* Octets of a first fragment's IP header; 0 if that is not known. Of options before TCP a row does not tell, nor of IPv6's headers: these
- * the later fragments have too. */
+/*
+ * Octets of a first fragment's IP header; 0 if that is not known. How many options there are before TCP a row does not tell, but what follows
+ * is a multiple of 8. IPv6's headers the later fragments have too.
+ */
 static uint32_t header_of(const struct datagram *datagram, const struct hw_packet *first)
 {
 	uint32_t rest = first->ip_length - first->payload_length;
 
 	if (first->ip_version == 6)
 		return datagram->header <= first->ip_length ? datagram->header : 0;
-	if (!(first->has & HW_HAS_payload) || first->proto == 6)
-		return 20;
+	if (!(first->has & HW_HAS_payload) || first->proto == 6) {
+		rest = 20 + (first->mf ? (first->ip_length - 20) % UNIT : 0);
+		return first->ip_options && rest == 20 ? 20 + UNIT : rest;
+	}
 	if (first->proto == 132)
 		return rest - 12;
 	return first->proto == 1 || first->proto == 17 ? rest - 8 : rest;
@@ -144,9 +151,9 @@ static void cover_first(struct datagram *datagram, const struct hw_packet *first
 		cover(datagram, 0, first->ip_length - header);
 }
 
-int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, struct hw_packet *whole)
+int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole)
 {
-	struct datagram *datagram = find(fragments, row);
+	struct datagram *datagram = find(fragments, row, apart);
 	uint32_t header, before;
 
 	if (!datagram) {

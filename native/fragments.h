@@ -12,7 +12,7 @@ struct hw_fragments;
 struct hw_fragments *hw_fragments_new(uint32_t most, uint64_t salt);
 void hw_fragments_free(struct hw_fragments *);
 /* Takes the row of a fragment. Returns 1 if its datagram is whole with it, and fills in the row that it would have had in one piece. */
-int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, struct hw_packet *whole);
+int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole);
 /* Fragments that are of no whole datagram: `waiting` for the rest, or given up. */
 void hw_fragments_counts(const struct hw_fragments *, uint64_t *waiting, uint64_t *given_up);
 

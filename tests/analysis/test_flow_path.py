@@ -18,6 +18,7 @@ ENDS = ((A, 40_000), (B, 80))
 TO_A, TO_B = 8 * 10**6, 24 * 10**6  # from here and back, nanoseconds
 TRIP = TO_A + TO_B
 TICK = 10**6  # of time stamps
+CONN_HAS = {name: bit for bit, name in ENUMS["hw_conn_has"].items()}
 REASONS = {name: value for value, name in ENUMS["hw_conn_end"].items()}
 
 
@@ -329,6 +330,14 @@ def test_an_icmp_error_that_ends_nothing(kind: int, after: Iterable[Packet]) -> 
     assert (named(row), bytes(row["ended_by"])) == ("stopped", bytes(12))
 
 
+def test_an_icmp_error_told_to_somebody_else() -> None:
+    """It goes to who has sent what it is about (RFC 792): two others can say nothing of a flow."""
+    made = np.concatenate([rows([QUERY]), error(QUERY, START + 5)], dtype=PACKET.dtype)
+    made["dst"][1] = mapped("10.9.9.9")
+    row = next(row for row in all_of(made) if row["ip_proto"] == UDP)
+    assert (named(row), bytes(row["ended_by"])) == ("stopped", bytes(12))
+
+
 def test_an_icmp_error_about_nothing_known() -> None:
     assert [named(row) for row in all_of(error(QUERY, START))] == ["stopped"]
 
@@ -411,3 +420,18 @@ def test_numbers_that_each_receiver_chooses_keep_nothing_apart() -> None:
     made["tunnel"] = next(value for value, name in ENUMS["hw_tunnel"].items() if name == "gtp")
     made["tunnel_id"] = [1, 2, 1]
     assert len(all_of(made, flow_key=("vni",))) == 1
+
+
+def test_a_tag_of_priority_alone_is_no_network() -> None:
+    """IEEE 802.1Q, 9.6: VLAN id 0."""
+    seen = Seen()
+    seen.shake_hands()
+    made = seen.rows()
+    made["has"][::2] |= HAS["vlan"] | HAS["vlan_inner"]
+    made["vlan_inner"][::2] = 0
+    (row,) = all_of(made, flow_key=("vlan",))
+    assert not row["has"] & (CONN_HAS["vlan"] | CONN_HAS["inner_vlan"])
+    made["has"] |= HAS["vlan"] | HAS["vlan_inner"]
+    made["vlan_inner"] = 200
+    (row,) = all_of(made, flow_key=("vlan",))
+    assert (row["vlan"], row["has"] & CONN_HAS["inner_vlan"]) == (200, 0)

@@ -8,7 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conversations import ACK, HANDSHAKE, LATER, PARTINGS, RST, SECOND, SIDES, START, SYN, UDP, Packet, Step, Tcp, mapped, rows, traffic
+from conversations import (
+    ACK,
+    HANDSHAKE,
+    LATER,
+    PARTINGS,
+    RST,
+    SECOND,
+    SIDES,
+    START,
+    SYN,
+    TCP,
+    UDP,
+    Packet,
+    Step,
+    Tcp,
+    mapped,
+    rows,
+    traffic,
+)
 from flow_model import Model
 from flowing import Rows, all_of, conns, flows, found, packets, plainly
 from forge import timed
@@ -225,6 +243,12 @@ def with_options(packet: bytes) -> bytes:
     return header[:4] + struct.pack("!H", len(segment)) + header[6:] + segment
 
 
+def with_router_alert(packet: bytes) -> bytes:
+    """An IPv4 packet with an option of four octets (RFC 2113)."""
+    length = int.from_bytes(packet[2:4], "big") + 4
+    return bytes([0x46]) + packet[1:2] + struct.pack("!H", length) + packet[4:20] + bytes([0x94, 4, 0, 0]) + packet[20:]
+
+
 SYN6 = with_options(tcp(A6, B6, 4000, 5000, 0x12, payload=bytes(2000)))
 
 
@@ -267,6 +291,22 @@ def test_pieces_of_several_datagrams_are_told_apart(tmp_path: Path) -> None:
     frames = [*(one for one, _ in each), *(other for _, other in reversed(each))]
     told = plainly(all_of(packets(capture(frames, tmp_path))))
     assert sorted(conn.ip_bytes for conn in told) == [(2028, 3028), (3548, 0), (4028, 0)]
+
+
+def test_pieces_of_two_networks_with_the_same_addresses(tmp_path: Path) -> None:
+    first, last = pieces(UDP4, 1480)
+    tagged = [frame[:12] + struct.pack("!HH", 0x8100, vlan) + frame[12:] for frame in (first, last) for vlan in (5, 6)]
+    told = plainly(all_of(packets(capture(tagged, tmp_path)), flow_key=("vlan",)))
+    assert [conn.ip_bytes for conn in told] == [(len(UDP4), 0)] * 2
+
+
+def test_pieces_of_a_packet_with_ip_options(tmp_path: Path) -> None:
+    """What comes before TCP's header is no part of what comes in pieces."""
+    packet = tcp(A, B, 4000, 5000, 0x10, payload=bytes(100))
+    frames = [ethernet(with_router_alert(frame[14:]), 0x0800) for frame in pieces(packet, 48, 80)]
+    told = plainly(all_of(packets(capture(frames, tmp_path))))
+    assert [conn.ip_bytes for conn in told] == [(len(packet) + 4, 0)]
+    assert not len(all_of(packets(capture([frames[0], *frames[2:]], tmp_path))))
 
 
 def test_pieces_that_never_become_whole(tmp_path: Path) -> None:
@@ -324,6 +364,31 @@ def test_a_side_is_not_done_while_the_other_has_not_acknowledged() -> None:
     made += [fin, fin._replace(ts=fin.ts + SECOND, flags=RST, seq=1002)]
     (conn,) = plainly(all_of(rows(made)))
     assert (conn.history, conn.state, conn.duration) == ("ShAdfFR", "SF", made[-1].ts - START - 10**6)
+
+
+def test_a_scan_by_syn_acks_is_of_who_sent_it() -> None:
+    """Nobody acknowledges it (Zeek's reason too: backscatter and stealth scans)."""
+    syn_ack = Packet(START, B, A, TCP, 50_000, 40_000, 0, SYN | ACK, 2000, 1001)
+    reset = Packet(START + 1, A, B, TCP, 40_000, 50_000, 0, RST, 1001, 0)
+    acked = Packet(START + 1, A, B, TCP, 40_000, 50_000, 0, ACK, 1001, 2001)
+    assert [(conn.orig[1], conn.history, conn.state) for conn in plainly(all_of(rows([syn_ack])))] == [(50_000, "H", "OTH")]
+    assert [(conn.orig[1], conn.history, conn.state) for conn in plainly(all_of(rows([syn_ack, reset])))] == [(50_000, "Hr", "REJ")]
+    assert [(conn.orig[1], conn.history) for conn in plainly(all_of(rows([syn_ack, syn_ack, acked])))] == [(40_000, "^hA")]
+    by_port = [packet._replace(sport=80) for packet in (syn_ack,)]
+    assert [(conn.orig[1], conn.history) for conn in plainly(all_of(rows(by_port)))] == [(40_000, "^h")]
+
+
+def test_a_header_that_cannot_be_ends_nothing(tmp_path: Path) -> None:
+    """A RST whose header claims to be shorter than a header is, or longer than the packet."""
+    made = [tcp(A, B, 4000, 5000, 2), tcp(B, A, 5000, 4000, 0x12), tcp(A, B, 4000, 5000, 0x10)]
+    for offset in (2, 15):
+        forged = bytearray(tcp(A, B, 4000, 5000, 4))
+        forged[32] = offset << 4
+        made.append(bytes(forged))
+    into = flows()
+    found(into, packets(capture([ethernet(packet, 0x0800) for packet in made], tmp_path)))
+    (conn,) = plainly(conns(into.end()))
+    assert (conn.state, sum(conn.packets), into.counts().no_flow) == ("S1", 3, 2)
 
 
 def test_a_large_gap_does_not_end_the_looking_for_gaps() -> None:
