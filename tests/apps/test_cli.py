@@ -37,10 +37,10 @@ def capture(tmp_path: Path) -> Path:
     return make_capture(tmp_path / "three.pcap", 3)
 
 
-def make_capture(path: Path, count: int) -> Path:
+def make_capture(path: Path, count: int, begin: int = 1_700_000_000) -> Path:
     frame = bytes.fromhex("020000000001020000000002080045000020000100004011") + bytes(2) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
     frame += struct.pack("!HHHH", 53, 5353, 12, 0) + b"abcd"
-    packets = b"".join(struct.pack("<IIII", 1_700_000_000 + i, i % 1_000_000, len(frame), len(frame)) + frame for i in range(count))
+    packets = b"".join(struct.pack("<IIII", begin + i, i % 1_000_000, len(frame), len(frame)) + frame for i in range(count))
     path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1) + packets)
     return path
 
@@ -119,6 +119,15 @@ def test_several_captures_one_of_them_broken(capture: Path, tmp_path: Path):
     done = headwater("read", "--record", "packet", capture, broken, make_capture(tmp_path / "two.pcap", 2), check=5)
     assert len(done.stdout.splitlines()) == 5
     assert "broken.pcap" in done.stderr
+
+
+def test_captures_that_are_not_in_the_order_of_time_are_told_once(tmp_path: Path):
+    first, second, third = (make_capture(tmp_path / f"x.pcap{n}", 3, 1_700_000_000 + 10 * n) for n in (1, 2, 10))
+    said = headwater("read", first, third, second, first).stderr
+    assert said.count("begins before") == 1
+    assert "headwater: x.pcap2 begins before x.pcap10 ends, which was read first" in said and "mergecap -w all.pcap" in said
+    empty = make_capture(tmp_path / "empty.pcap", 0)
+    assert "begins before" not in headwater("read", first, empty, second, third).stderr
 
 
 def test_captures_of_one_name_are_told_apart(tmp_path: Path):

@@ -251,7 +251,10 @@ def read(
     cut: str | None,
     **flags: Any,
 ) -> None:
-    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input): the flows in them, or the packets (--record packet)."""
+    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input): the flows in them, or the packets (--record packet).
+
+    Several are read as one, in the order they are named in: let that be the order of time.
+    """
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import offline  # noqa: PLC0415
 

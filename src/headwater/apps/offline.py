@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,7 @@ from headwater.pipeline import Output, Pipeline
 from headwater.records import PACKET, Batch
 from headwater.sources.ahead import BATCHES_IN_USE, ahead
 from headwater.sources.capture import Capture
+from headwater.sources.order import Order
 from headwater.telemetry import Ledger
 
 _PACKED = {
@@ -73,6 +74,7 @@ class InTurn:
     def __init__(self, captures: Sequence[Capture], report: Callable[[str], None] = tell) -> None:
         self._captures = captures
         self._report = report
+        self._order = Order(report)
         self._now: Capture | None = None
         self._stopped = False
 
@@ -95,9 +97,9 @@ class InTurn:
             if self._stopped:
                 break
             try:
-                with capture:
+                with capture, closing(ahead(capture.read(), capture.stop)) as batches:
                     self._now = capture
-                    yield from ahead(capture.read(), capture.stop)
+                    yield from self._order.follow(capture.name, batches)
             except SourceError as error:
                 failed.append(_with_advice(error))
                 if len(self._captures) > 1:
