@@ -102,6 +102,23 @@ def test_zeeks_logs_are_files_of_their_own(tmp_path: Path):
     assert len(lines) == 10 and lines[8] == "1700000000.000000" + "\t-" * 5 + "\ttruncated_IP\t-\tF\theadwater\t-"
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"])
+def test_what_an_earlier_capture_left_does_not_mix_with_a_later_ones(tmp_path: Path, form: str):
+    capture, rows = make_capture(tmp_path / "three.pcap", 3), tmp_path / "rows"
+    headwater("read", capture, "-o", rows, "--format", form)
+    own = {path.name for path in rows.iterdir()}
+    (suffix,) = {path.suffix for path in rows.iterdir()}
+    assert f"conn{suffix}" in own and f"weird{suffix}" not in own
+    (rows / f"weird{suffix}").write_text("of another capture")
+    (rows / f"tunnel{suffix}").symlink_to(capture)
+    others = {"weird.txt", f"packet{suffix}", f"tunnel{suffix}"}
+    (rows / "weird.txt").touch()
+    (rows / f"packet{suffix}").touch()
+    said = headwater("read", capture, "-o", rows, "--format", form).stderr
+    assert {path.name for path in rows.iterdir()} == own | others
+    assert "weird" not in said
+
+
 def test_a_table_when_asked(capture: Path):
     shown = headwater("read", "--record", "packet", capture, "--format", "table").stdout
     assert "10.0.0.1" in shown
