@@ -119,6 +119,15 @@ def test_what_an_earlier_capture_left_does_not_mix_with_a_later_ones(tmp_path: P
     assert "weird" not in said
 
 
+def test_a_directory_with_the_time_in_its_name_is_a_new_one_each_time(capture: Path, tmp_path: Path):
+    for _ in range(2):
+        headwater("read", capture, "-o", tmp_path / "rows %Y")
+    first, second = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+    assert (len(first.name), second.name) == (9, f"{first.name}-2")
+    assert (first / "conn.jsonl").read_text() == (second / "conn.jsonl").read_text()
+    assert "has %q, which is no part of a time" in headwater("read", capture, "-o", "%q", check=2).stderr
+
+
 def test_a_table_when_asked(capture: Path):
     shown = headwater("read", "--record", "packet", capture, "--format", "table").stdout
     assert "10.0.0.1" in shown

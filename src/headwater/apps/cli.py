@@ -125,7 +125,12 @@ hook_option = click.option(
 consume_option = click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
 promiscuous_option = click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
 output_option = click.option(
-    "-o", "--output", type=_Named(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
+    "-o",
+    "--output",
+    type=_Named(),
+    metavar="DIR",
+    help="Write one file a record into DIR, in place of those of the same name; "
+    "a name with a time in it (%Y%m%dT%H%M%S) is of this run alone.",
 )
 filter_option = click.option(
     "-f", "--filter", metavar="FILTER", help="Keep the packets for which this holds, for instance 'tcp.port == 443' (docs/filters.md)."

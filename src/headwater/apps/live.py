@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from headwater.apps import control, view
 from headwater.apps.analyses import analyses, keeps_flows
@@ -68,6 +69,7 @@ def run(
     `flows` makes a view of flows (of the ledger, what tells where they come from, and what ends the run) in place of that of packets.
     Raises HeadwaterError; the ledger is printed in any case.
     """
+    settings = settings.begun(datetime.now(UTC))
     ledger = Ledger()
 
     def describe() -> str:

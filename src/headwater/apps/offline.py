@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -176,7 +177,7 @@ def read(
     ledger = Ledger()
     output = settings.output
     wanted = records or (LOGS if output.directory else LOGS[:1])
-    settings = override(settings, "the command line", records=list(wanted))
+    settings = override(settings, "the command line", records=list(wanted)).begun(datetime.now(UTC))
     one = next(iter(wanted)) if len(wanted) == 1 else ""
     if as_table and one not in TABLES:
         raise ConfigError(
