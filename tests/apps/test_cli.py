@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 from places import CORPORA
 
+from headwater import telemetry
 from headwater.apps import console
 from headwater.apps.cli import Duration
 from headwater.apps.lines import tries
@@ -188,6 +189,23 @@ def test_where_nothing_could_be_read_nothing_adds_up(tmp_path: Path, octets: byt
     done = headwater("read", "--record", "packet", "x", *more, check=5, cwd=tmp_path)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_was_not_kept_of_flows_is_told_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    flood = bytearray(make_capture(tmp_path / "flood.pcap", 3000).read_bytes())
+    size = (len(flood) - 24) // 3000
+    for number in range(3000):
+        struct.pack_into("!H", flood, 24 + number * size + 16 + 34, 1024 + number)  # its source port
+        struct.pack_into("<I", flood, 24 + number * size, 1_700_000_000)
+    (tmp_path / "flood.pcap").write_bytes(flood)
+    (tmp_path / "most.toml").write_text("[flows]\nmost = 1024\n")
+    assert "evicted" not in headwater("read", tmp_path / "flood.pcap").stderr
+    said = headwater("read", tmp_path / "flood.pcap", "-c", tmp_path / "most.toml").stderr
+    assert "flows    evicted for want of room, before they were over: 1,976; a larger most ([flows] in a file for -c) makes room\n" in said
+    ledger = telemetry.Ledger()
+    ledger.add(telemetry.Entry("flows", "x", "letters_lost"), 7)
+    console.tell_ledger(ledger)
+    assert "letters of histories and parts of streams that flows had no room for: 7;" in capsys.readouterr().err
 
 
 def test_a_capture_without_packets_adds_up(tmp_path: Path):
