@@ -280,6 +280,15 @@ def test_a_mistake_is_one_clear_line(words: list[str], code: int, said: str, tmp
     assert done.stdout == ""
 
 
+def test_flows_without_a_terminal_say_what_shows_those_captures(capture: Path, tmp_path: Path):
+    spaced = capture.rename(tmp_path / "a b.pcap")
+    assert headwater("flows", spaced, check=2).stderr.endswith(f"read --format table '{spaced}'\n")
+    said = headwater("flows", *[spaced] * 4, check=2).stderr
+    assert said.endswith("a b.pcap' ...\n") and said.count("a b") == 3
+    said = headwater("flows", spaced, "missing.pcap", check=5).stderr
+    assert said == "headwater: missing.pcap: there is no such file: give the path of a pcap or pcapng capture\n"
+
+
 @pytest.mark.kernel
 def test_without_privilege_the_line_says_what_to_do(tmp_path: Path):
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
