@@ -315,6 +315,7 @@ def test_a_live_run_writes_files_and_a_ledger(tmp_path: Path, hook: str):
     seen = sum(row["count"] for row in ledger if (row["ledger"], row["term"]) == ("packets", "seen"))
     assert seen == len(rows)
     assert "adds up exactly" in done.stderr
+    assert done.stderr.startswith(f"headwater: listening on lo ({hook})\n"), "once it does"
 
 
 @pytest.mark.kernel

@@ -107,7 +107,7 @@ def run(
         privileges.give_away()
         spent.begin()
         server.start()
-        if file and not watcher:  # whoever waits for packets in a file sees where they come from
+        if not watcher and (file or settings.output.directory):  # whoever waits for what comes in files sees where it comes from
             notes.say(f"listening on {describe()}")
 
     shown = [watcher.table] if isinstance(watcher, FlowView) else []
