@@ -264,7 +264,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}; give the path of a file with settings") from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"not UTF-8 text (byte {error.start})") from error
 

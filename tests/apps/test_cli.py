@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from forge import Pcapng, frame
 from places import CORPORA
 
 from headwater import telemetry
@@ -157,6 +158,14 @@ def test_captures_that_are_not_in_the_order_of_time_are_told_once(tmp_path: Path
     assert "begins before" not in headwater("read", first, empty, second, third).stderr
 
 
+@pytest.mark.parametrize(("lost", "said"), [(1, "lost 1 packet before it reached"), (1234, "lost 1,234 packets before they reached")])
+def test_what_the_capturing_side_lost_is_told(tmp_path: Path, lost: int, said: str):
+    made = Pcapng("<").section().interface()
+    made.enhanced(frame(60), (4, made.number(lost)))
+    (tmp_path / "lossy.pcapng").write_bytes(made.data)
+    assert f"lossy.pcapng: whoever captured this {said} the file\n" in headwater("read", tmp_path / "lossy.pcapng").stderr
+
+
 def test_captures_of_one_name_are_told_apart(tmp_path: Path):
     names = ["a/x/trace.pcap", "b/x/trace.pcap", "other.pcap", "trace.pcap", "./trace.pcap"]
     for number, name in enumerate(names[:4], 1):
@@ -248,12 +257,18 @@ def test_rows_that_found_no_room_at_the_end_are_told(tmp_path: Path, form: str):
 MISTAKES = [
     (["read", "missing.pcap"], 5, "no such file"),
     (["read", "."], 5, "is a folder"),
-    (["read"], 2, "Missing argument"),
+    (["read"], 2, "missing argument 'FILE...'; see headwater read --help"),
     (["run", "--for", "soon"], 2, "is not a time"),
-    (["run", "-c", "missing.toml"], 2, "cannot be read"),
+    (["run", "-c", "missing.toml"], 2, "cannot be read: No such file or directory; give the path of a file with settings"),
+    (["run", "--cut"], 2, "requires an argument: headers; see headwater run --help"),
+    (["read", "x.pcap", "--format"], 2, "requires an argument: table or jsonl or csv"),
+    (["run", "--for"], 2, "requires an argument; see headwater run --help"),
+    (["completion"], 2, "choose from: bash, zsh, fish; see headwater completion --help"),
+    (["config", "chek"], 2, "see headwater config --help"),
+    (["read", "x.pcap", "--extra"], 2, "--extra: goes with --format zeek or zeek-json"),
     (["run", "--consume"], 2, 'consume needs hook = "xdp"'),
     (["run", "-i", "eth77"], 2, "no interface named eth77"),
-    (["rnu"], 2, "No such command"),
+    (["rnu"], 2, "no such command 'rnu'. Did you mean 'run'? - see headwater --help"),
     (["run", "-o", ""], 2, "'--output': it is empty"),
     (["run", "-i", ""], 2, "'--interface': it is empty"),
     (["run", "-c", ""], 2, "'--config': it is empty"),
@@ -276,7 +291,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES, ids=[" ".join(words) for words, *_ in MISTAKES])
 def test_a_mistake_is_one_clear_line(words: list[str], code: int, said: str, tmp_path: Path):
     done = headwater(*words, check=code, cwd=tmp_path)
-    assert said in done.stderr
+    assert said.lower() in done.stderr.lower()
+    assert done.stderr.startswith("headwater: ") and len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
 
 

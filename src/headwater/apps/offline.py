@@ -107,7 +107,8 @@ class InTurn:
                     self._report(str(failed[-1]))
             capture.account()
             if capture.lost_before:
-                self._report(f"{capture.name}: whoever captured this lost {capture.lost_before:,} packets before they reached the file")
+                lost = "1 packet before it" if capture.lost_before == 1 else f"{capture.lost_before:,} packets before they"
+                self._report(f"{capture.name}: whoever captured this lost {lost} reached the file")
         if failed and len(self._captures) > 1:
             raise SourceError(f"{len(failed)} of {len(self._captures)} captures could not be read to the end")
         if failed:
