@@ -51,7 +51,7 @@ if [ -n "$missing" ]; then
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 if [ ! -e "$venv/.built" ] || [ -n "$(find native bpf setup.py pyproject.toml src/headwater/records/btf.py -newer "$venv/.built" 2>/dev/null)" ]; then
-	echo "headwater: building"
+	echo "headwater: building the eBPF programs and the native module, which takes about a minute"
 	"$venv/bin/python" -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77' 'cffi>=2.0'
 	"$venv/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation --group dev -e .
 	touch "$venv/.built"

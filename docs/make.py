@@ -206,7 +206,8 @@ def fields() -> str:
     """The fields of filters."""
     written = {"number": "a number", "flag": "1, 0, or alone", "mac": "an address", "protocol": "nothing: alone"}
     written |= dict.fromkeys(("ipv4", "ipv6"), "an address or a prefix")
-    rows = ((f"`{name}`", written.get(field.kind, "a name"), field.says) for name, field in FIELDS.items())
+    most = {name: f" up to {field.most:,}" for name, field in FIELDS.items() if field.kind == "number"}
+    rows = ((f"`{name}`", written.get(field.kind, "a name") + most.get(name, ""), field.says) for name, field in FIELDS.items())
     return table("field | compared with | what it is", rows)
 
 

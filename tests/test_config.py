@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from headwater import config
 from headwater.errors import ConfigError
@@ -157,6 +159,30 @@ def test_so_many_mistakes_that_not_all_are_told(tmp_path):
         load(tmp_path, "".join(f"nothing{number} = 1\n" for number in range(300)))
     assert len(str(caught.value).splitlines()) == 11
     assert str(caught.value).endswith("there are more mistakes: mend these first")
+
+
+def test_a_directory_called_by_the_time_is_of_one_run(tmp_path):
+    now = datetime(2026, 1, 31, 23, 59, 58, tzinfo=timezone(timedelta(hours=-1)))
+
+    def named(text: str) -> str:
+        return str(load(tmp_path, f"[output]\ndirectory = '{tmp_path}/{text}'").begun(now).output.directory).removeprefix(f"{tmp_path}/")
+
+    names = []
+    for _ in range(3):
+        names.append(named("%Y-%m-%dT%H%M%SZ/"))
+        (tmp_path / names[-1]).mkdir()
+    assert names == ["2026-02-01T005958Z/", "2026-02-01T005958Z-2", "2026-02-01T005958Z-3"]
+    assert named("rows") == "rows"
+    assert load(tmp_path, "").begun(now) == load(tmp_path, "")
+    for wrong in ("%q", "%%", "50%"):
+        with pytest.raises(ConfigError, match=r"line 2: output.directory has %[q%]?, which is no part of a time: those are %Y "):
+            load(tmp_path, f"[output]\ndirectory = '{wrong}'")
+
+
+def test_no_start_of_the_service_replaces_what_another_has_written():
+    output = config.load(ROOT / "packaging/headwater.toml", {}).output
+    assert output.format == "jsonl", "what can be read without an end"
+    assert all(part in (output.directory or "") for part in ("%Y", "%m", "%d", "%H", "%M", "%S"))
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -30,6 +30,12 @@ def test_a_sum_that_does_not():
     assert imbalances(ledger.totals()) == []
 
 
+def test_a_sum_that_comes_out_with_less_than_nothing():
+    totals = {Entry("records", "tap", "made"): 0, Entry("records", "tap", "acked"): 5, Entry("records", "tap", "queued"): -5}
+    assert imbalances(totals) == [("records", "tap", -5)]
+    assert "off by -5" in lines(totals)[-1]
+
+
 def test_adding_from_many_threads_loses_nothing():
     ledger = Ledger()
     entry = Entry("records", "x", "made")

@@ -12,7 +12,8 @@ import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from datetime import UTC, datetime
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -42,13 +43,15 @@ EXAMPLES = {
 
 _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
 _LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+_TIMES = ("%Y", "%m", "%d", "%H", "%M", "%S")  # what a directory's name may have of the time
 _TOLD = 10  # mistakes at once
 
 
 class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Files.
 
-    directory: one file a record is written here; it is made if it is missing.
+    directory: one file a record is written here, in place of one of that name; it is made if it is missing. With %Y %m %d %H %M %S in
+        its name, which are of the start's time in UTC, each run has a directory of its own, with -2 behind it where there is one already.
     format: of those files (jsonl unless set); zeek and zeek-json take records that are logs of Zeek's, weird for one. Set without a
         directory, rows go to standard output.
     """
@@ -60,6 +63,9 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """As in Settings."""
         if self.directory == "":
             raise ValueError("directory is empty: name one, or leave it out")
+        for field in re.findall("%.?", self.directory or ""):
+            if field not in _TIMES:
+                raise ValueError(f"directory has {field}, which is no part of a time: those are {' '.join(_TIMES)}; leave it out")
 
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]
@@ -192,6 +198,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except FilterError as error:
             raise ValueError(f"filter is wrong at character {error.at + 1}: {error.problem}") from None
 
+    def begun(self, now: datetime) -> "Settings":
+        """With the name that the output directory has for a run that begins now: one with a time in it is of that run alone."""
+        given = self.output.directory
+        if not given or "%" not in given:
+            return self
+        name = now.astimezone(UTC).strftime(given)
+        if Path(name).exists():
+            name = next(other for number in count(2) if not Path(other := f"{name.rstrip('/')}-{number}").exists())
+        return msgspec.structs.replace(self, output=msgspec.structs.replace(self.output, directory=name))
+
     def packets(self) -> Filter | None:
         """The filter, understood; None if it keeps all."""
         return Filter(self.filter) if self.filter.strip() else None
@@ -248,7 +264,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}; give the path of a file with settings") from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"not UTF-8 text (byte {error.start})") from error
 

@@ -75,12 +75,13 @@ class Ledger:
 
 
 def imbalances(totals: Mapping[Entry, int]) -> list[tuple[LedgerName, str, int]]:
-    """(ledger, subject, difference) for each sum that does not come out; empty is as it should be."""
+    """(ledger, subject, difference) for each sum that does not come out, or does with a count below 0; empty is as it should be."""
     sums: dict[tuple[LedgerName, str], int] = {}
     for entry, count in totals.items():
         key = (entry.ledger, entry.subject)
         sums[key] = sums.get(key, 0) + count * (_is_whole(entry) - _is_part(entry))
-    return [(ledger, subject, difference) for (ledger, subject), difference in sums.items() if difference]
+    below = {(entry.ledger, entry.subject): count for entry, count in totals.items() if count < 0}
+    return [(*key, difference or below[key]) for key, difference in sums.items() if difference or key in below]
 
 
 def lines(totals: Mapping[Entry, int], means: Mapping[str, str] | None = None) -> list[str]:

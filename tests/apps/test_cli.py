@@ -14,8 +14,10 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from forge import Pcapng, frame
 from places import CORPORA
 
+from headwater import telemetry
 from headwater.apps import console
 from headwater.apps.cli import Duration
 from headwater.apps.lines import tries
@@ -37,10 +39,10 @@ def capture(tmp_path: Path) -> Path:
     return make_capture(tmp_path / "three.pcap", 3)
 
 
-def make_capture(path: Path, count: int) -> Path:
+def make_capture(path: Path, count: int, begin: int = 1_700_000_000) -> Path:
     frame = bytes.fromhex("020000000001020000000002080045000020000100004011") + bytes(2) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
     frame += struct.pack("!HHHH", 53, 5353, 12, 0) + b"abcd"
-    packets = b"".join(struct.pack("<IIII", 1_700_000_000 + i, i % 1_000_000, len(frame), len(frame)) + frame for i in range(count))
+    packets = b"".join(struct.pack("<IIII", begin + i, i % 1_000_000, len(frame), len(frame)) + frame for i in range(count))
     path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1) + packets)
     return path
 
@@ -102,6 +104,32 @@ def test_zeeks_logs_are_files_of_their_own(tmp_path: Path):
     assert len(lines) == 10 and lines[8] == "1700000000.000000" + "\t-" * 5 + "\ttruncated_IP\t-\tF\theadwater\t-"
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"])
+def test_what_an_earlier_capture_left_does_not_mix_with_a_later_ones(tmp_path: Path, form: str):
+    capture, rows = make_capture(tmp_path / "three.pcap", 3), tmp_path / "rows"
+    headwater("read", capture, "-o", rows, "--format", form)
+    own = {path.name for path in rows.iterdir()}
+    (suffix,) = {path.suffix for path in rows.iterdir()}
+    assert f"conn{suffix}" in own and f"weird{suffix}" not in own
+    (rows / f"weird{suffix}").write_text("of another capture")
+    (rows / f"tunnel{suffix}").symlink_to(capture)
+    others = {"weird.txt", f"packet{suffix}", f"tunnel{suffix}"}
+    (rows / "weird.txt").touch()
+    (rows / f"packet{suffix}").touch()
+    said = headwater("read", capture, "-o", rows, "--format", form).stderr
+    assert {path.name for path in rows.iterdir()} == own | others
+    assert "weird" not in said
+
+
+def test_a_directory_with_the_time_in_its_name_is_a_new_one_each_time(capture: Path, tmp_path: Path):
+    for _ in range(2):
+        headwater("read", capture, "-o", tmp_path / "rows %Y")
+    first, second = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+    assert (len(first.name), second.name) == (9, f"{first.name}-2")
+    assert (first / "conn.jsonl").read_text() == (second / "conn.jsonl").read_text()
+    assert "has %q, which is no part of a time" in headwater("read", capture, "-o", "%q", check=2).stderr
+
+
 def test_a_table_when_asked(capture: Path):
     shown = headwater("read", "--record", "packet", capture, "--format", "table").stdout
     assert "10.0.0.1" in shown
@@ -119,6 +147,23 @@ def test_several_captures_one_of_them_broken(capture: Path, tmp_path: Path):
     done = headwater("read", "--record", "packet", capture, broken, make_capture(tmp_path / "two.pcap", 2), check=5)
     assert len(done.stdout.splitlines()) == 5
     assert "broken.pcap" in done.stderr
+
+
+def test_captures_that_are_not_in_the_order_of_time_are_told_once(tmp_path: Path):
+    first, second, third = (make_capture(tmp_path / f"x.pcap{n}", 3, 1_700_000_000 + 10 * n) for n in (1, 2, 10))
+    said = headwater("read", first, third, second, first).stderr
+    assert said.count("begins before") == 1
+    assert "headwater: x.pcap2 begins before x.pcap10 ends, which was read first" in said and "mergecap -w all.pcap" in said
+    empty = make_capture(tmp_path / "empty.pcap", 0)
+    assert "begins before" not in headwater("read", first, empty, second, third).stderr
+
+
+@pytest.mark.parametrize(("lost", "said"), [(1, "lost 1 packet before it reached"), (1234, "lost 1,234 packets before they reached")])
+def test_what_the_capturing_side_lost_is_told(tmp_path: Path, lost: int, said: str):
+    made = Pcapng("<").section().interface()
+    made.enhanced(frame(60), (4, made.number(lost)))
+    (tmp_path / "lossy.pcapng").write_bytes(made.data)
+    assert f"lossy.pcapng: whoever captured this {said} the file\n" in headwater("read", tmp_path / "lossy.pcapng").stderr
 
 
 def test_captures_of_one_name_are_told_apart(tmp_path: Path):
@@ -153,6 +198,23 @@ def test_where_nothing_could_be_read_nothing_adds_up(tmp_path: Path, octets: byt
     done = headwater("read", "--record", "packet", "x", *more, check=5, cwd=tmp_path)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_was_not_kept_of_flows_is_told_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    flood = bytearray(make_capture(tmp_path / "flood.pcap", 3000).read_bytes())
+    size = (len(flood) - 24) // 3000
+    for number in range(3000):
+        struct.pack_into("!H", flood, 24 + number * size + 16 + 34, 1024 + number)  # its source port
+        struct.pack_into("<I", flood, 24 + number * size, 1_700_000_000)
+    (tmp_path / "flood.pcap").write_bytes(flood)
+    (tmp_path / "most.toml").write_text("[flows]\nmost = 1024\n")
+    assert "evicted" not in headwater("read", tmp_path / "flood.pcap").stderr
+    said = headwater("read", tmp_path / "flood.pcap", "-c", tmp_path / "most.toml").stderr
+    assert "flows    evicted for want of room, before they were over: 1,976; a larger most ([flows] in a file for -c) makes room\n" in said
+    ledger = telemetry.Ledger()
+    ledger.add(telemetry.Entry("flows", "x", "letters_lost"), 7)
+    console.tell_ledger(ledger)
+    assert "letters of histories and parts of streams that flows had no room for: 7;" in capsys.readouterr().err
 
 
 def test_a_capture_without_packets_adds_up(tmp_path: Path):
@@ -195,12 +257,18 @@ def test_rows_that_found_no_room_at_the_end_are_told(tmp_path: Path, form: str):
 MISTAKES = [
     (["read", "missing.pcap"], 5, "no such file"),
     (["read", "."], 5, "is a folder"),
-    (["read"], 2, "Missing argument"),
+    (["read"], 2, "missing argument 'FILE...'; see headwater read --help"),
     (["run", "--for", "soon"], 2, "is not a time"),
-    (["run", "-c", "missing.toml"], 2, "cannot be read"),
+    (["run", "-c", "missing.toml"], 2, "cannot be read: No such file or directory; give the path of a file with settings"),
+    (["run", "--cut"], 2, "requires an argument: headers; see headwater run --help"),
+    (["read", "x.pcap", "--format"], 2, "requires an argument: table or jsonl or csv"),
+    (["run", "--for"], 2, "requires an argument; see headwater run --help"),
+    (["completion"], 2, "choose from: bash, zsh, fish; see headwater completion --help"),
+    (["config", "chek"], 2, "see headwater config --help"),
+    (["read", "x.pcap", "--extra"], 2, "--extra: goes with --format zeek or zeek-json"),
     (["run", "--consume"], 2, 'consume needs hook = "xdp"'),
     (["run", "-i", "eth77"], 2, "no interface named eth77"),
-    (["rnu"], 2, "No such command"),
+    (["rnu"], 2, "no such command 'rnu'. Did you mean 'run'? - see headwater --help"),
     (["run", "-o", ""], 2, "'--output': it is empty"),
     (["run", "-i", ""], 2, "'--interface': it is empty"),
     (["run", "-c", ""], 2, "'--config': it is empty"),
@@ -223,8 +291,18 @@ MISTAKES = [
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES, ids=[" ".join(words) for words, *_ in MISTAKES])
 def test_a_mistake_is_one_clear_line(words: list[str], code: int, said: str, tmp_path: Path):
     done = headwater(*words, check=code, cwd=tmp_path)
-    assert said in done.stderr
+    assert said.lower() in done.stderr.lower()
+    assert done.stderr.startswith("headwater: ") and len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_flows_without_a_terminal_say_what_shows_those_captures(capture: Path, tmp_path: Path):
+    spaced = capture.rename(tmp_path / "a b.pcap")
+    assert headwater("flows", spaced, check=2).stderr.endswith(f"read --format table '{spaced}'\n")
+    said = headwater("flows", *[spaced] * 4, check=2).stderr
+    assert said.endswith("a b.pcap' ...\n") and said.count("a b") == 3
+    said = headwater("flows", spaced, "missing.pcap", check=5).stderr
+    assert said == "headwater: missing.pcap: there is no such file: give the path of a pcap or pcapng capture\n"
 
 
 @pytest.mark.kernel
@@ -253,6 +331,7 @@ def test_a_live_run_writes_files_and_a_ledger(tmp_path: Path, hook: str):
     seen = sum(row["count"] for row in ledger if (row["ledger"], row["term"]) == ("packets", "seen"))
     assert seen == len(rows)
     assert "adds up exactly" in done.stderr
+    assert done.stderr.startswith(f"headwater: listening on lo ({hook})\n"), "once it does"
 
 
 @pytest.mark.kernel

@@ -52,6 +52,15 @@ def test_a_filter_is_shown_set_and_cleared(folder: Path) -> None:
         control.ask(None, None)
 
 
+def test_another_process_is_not_asked(folder: Path) -> None:
+    with pytest.raises(KernelError, match="no Headwater runs for this user"):
+        control.ask(1, "tcp")
+    with serving(Source()) as server:
+        with pytest.raises(KernelError, match=f"process 1 is no Headwater of this user: choose one with --pid: {os.getpid()}$"):
+            control.ask(1, "tcp")
+        assert control.ask(os.getpid(), "tcp") == server.text == "tcp"
+
+
 def test_a_mistake_changes_nothing() -> None:
     source = Source()
     with serving(source) as server:

@@ -295,6 +295,8 @@ def test_a_filter_holds_while_it_is_typed_and_may_be_taken_back() -> None:
 
 def test_panes_come_and_go_and_q_ends() -> None:
     look = Look()
+    assert pressed(look, "enter").pane == "", "there is no flow yet"
+    look.choose(several(), {}, ROOM)
     assert pressed(look, "enter").pane == "flow"
     assert pressed(look, "enter").pane == ""
     assert pressed(look, "?").pane == "help"

@@ -190,7 +190,7 @@ def test_without_a_terminal_it_says_what_to_use(capture: Path) -> None:
         assert done.returncode == 2 and not done.stdout
         return done.stderr
 
-    assert re.fullmatch(r"headwater: flows: needs a terminal [^\n]*read --format table FILE\n", told(capture))
+    assert re.fullmatch(r"headwater: flows: needs a terminal [^\n]*read --format table \S+/made\.pcap\n", told(capture))
     assert re.fullmatch(r"headwater: flows: needs a terminal [^\n]*run --record conn --format jsonl\n", told())
     assert "an interface is chosen with: -i lo" in told("lo")
     assert "--hook is for live flows" in told("--hook", "tcx", capture)

@@ -194,6 +194,20 @@ def test_names_may_be_switched_off() -> None:
     assert "1 with printer" in picture.text()[1]
 
 
+def test_where_none_is_shown_there_is_none_to_open() -> None:
+    picture = Picture(*two())
+    picture.text()
+    picture.press("/", *"nobody has this", "enter")
+    hidden = picture.text()
+    picture.press("enter")
+    assert picture.text() == hidden
+    assert hidden[3] == " none of them has these words"
+    picture.press("/", "clear", "enter")
+    picture.text()
+    picture.press("enter")
+    assert "originator" in "".join(picture.text())
+
+
 def test_a_pause_holds_the_picture_and_not_the_keys() -> None:
     picture = Picture(*two())
     before = picture.text()

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -80,3 +81,29 @@ def test_live_packets() -> None:
                 packets.stop()
     assert seen == 5
     assert packets.ledger[-1] == "ledger   adds up exactly"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
+def test_the_ledger_stands_after_the_end(hook: Literal["tcx", "clsact", "af_packet"]) -> None:
+    with namespace() as here, here.inside():
+        with headwater.tap(["lo"], filter="udp.dstport == 9 && !icmp", seconds=2, hook=hook) as packets:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                for port in (9, 9, 9, 10, 10):
+                    sender.sendto(b"x", ("127.0.0.1", port))
+            rows = sum(map(len, packets))
+            inside = packets.ledger
+        assert packets.ledger == inside
+    assert rows and f"{rows} as_row + " in inside[0]
+    assert inside[-1] == "ledger   adds up exactly"
+
+
+@pytest.mark.kernel
+def test_the_ledger_of_who_leaves_early_adds_up() -> None:
+    with namespace() as here, here.inside():
+        tap = headwater.tap(["lo"], hook="tcx")
+        assert tap.ledger == []
+        with tap, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", ("127.0.0.1", 9))
+    assert "0 seen" not in tap.ledger[0]
+    assert tap.ledger[-1] == "ledger   adds up exactly"

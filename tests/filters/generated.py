@@ -76,7 +76,8 @@ class Maker:
             test = f"{name} & {shown(bits)}"
             return test if self._chance.random() < 0.5 else f"{test} {self._chance.choice(('==', '!='))} {shown(values[-1] & bits)}"
         if len(values) < 3:
-            return f"{name} {self._chance.choice(COMPARE)} {shown(values[0])}"
+            never = (">", "gt") if values[0] == FIELDS[name].most else ("<", "lt") if not values[0] else ()
+            return f"{name} {self._chance.choice([sign for sign in COMPARE if sign not in never])} {shown(values[0])}"
         dots = self._chance.choice(("..", " .. "))
         ranges = [shown(value) for value in values[2:]] + [f"{min(values[:2])}{dots}{max(values[:2])}"]
         return f"{name} in {{{', '.join(dict.fromkeys(ranges))}}}"

@@ -61,6 +61,10 @@ MEANT: dict[str, tuple[set[str], Callable[[Fields, Row], bool]]] = {  # fields, 
         {"ip", "ipv6"},
         lambda shown, row: row["weird"] == UNKNOWN_VERSION or _layers(shown).split(":").count("ip") > len(shown.get("ip.ttl", [])),
     ),
+    "an IPv6 address is the end's: a home address, or the last one of a Routing header": (
+        {"ipv6.src", "ipv6.dst", "ipv6.addr"},
+        lambda shown, _: bool({"ipv6.dstopts", "ipv6.routing"} & set(_layers(shown).split(":"))),
+    ),
     "TCP's octets are those that the IP header states, of a first fragment too": ({"tcp.len"}, lambda shown, _: "tcp.len" not in shown),
     "a tunnel is one that something was read in; else it is a protocol or a port": (
         TUNNELS,

@@ -81,8 +81,24 @@ def _writing() -> Iterator[None]:
         raise SinkError(f"standard output: no room left ({error.strerror}): free some, or choose another place", retryable=False) from None
 
 
+class _Command(click.Command):
+    """A command whose every mistake is told with the command, and with what may be chosen."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options: of one that lacks its value click tells neither."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadOptionUsage as error:
+            kind = next((param.type for param in self.params if error.option_name in param.opts), None)
+            which = f": {' or '.join(kind.choices)}" if isinstance(kind, click.Choice) else ""
+            raise click.BadOptionUsage(error.option_name, error.message.rstrip(".") + which, ctx) from None
+
+
 class _Commands(click.Group):
     """A group whose commands write to standard output, where anything may happen."""
+
+    command_class = _Command
+    group_class = type
 
     def make_context(self, *words: Any, **more: Any) -> click.Context:
         """Read the command line; --help and --version are written here."""
@@ -125,7 +141,12 @@ hook_option = click.option(
 consume_option = click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
 promiscuous_option = click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
 output_option = click.option(
-    "-o", "--output", type=_Named(), metavar="DIR", help="Write one file a record into DIR, in place of those of the same name."
+    "-o",
+    "--output",
+    type=_Named(),
+    metavar="DIR",
+    help="Write one file a record into DIR, in place of those of the same name; "
+    "a name with a time in it (%Y%m%dT%H%M%S) is of this run alone.",
 )
 filter_option = click.option(
     "-f", "--filter", metavar="FILTER", help="Keep the packets for which this holds, for instance 'tcp.port == 443' (docs/filters.md)."
@@ -238,7 +259,7 @@ def run(
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
 @click.option("--checksums", is_flag=True, help="Verify checksums: a packet whose checksum is wrong is a weird, and of no flow a part.")
-@click.option("--extra", is_flag=True, help="With --format zeek and zeek-json: our columns too, behind Zeek's fields.")
+@click.option("--extra", is_flag=True, help="With --format zeek or zeek-json: our columns too, behind Zeek's fields.")
 def read(
     files: tuple[str, ...],
     config_file: str | None,
@@ -251,7 +272,10 @@ def read(
     cut: str | None,
     **flags: Any,
 ) -> None:
-    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input): the flows in them, or the packets (--record packet)."""
+    """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input): the flows in them, or the packets (--record packet).
+
+    Several are read as one, in the order they are named in: let that be the order of time.
+    """
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import offline  # noqa: PLC0415
 
@@ -261,6 +285,8 @@ def read(
     changes = {"directory": output, "format": None if as_table else format_}
     given = {key: value for key, value in changes.items() if value is not None}
     settings = config.override(settings, "the command line", output={**_builtins(settings.output), **given} if given else None, **flags)
+    if extra and not (settings.output.format or "").startswith("zeek"):
+        raise ConfigError("--extra", "goes with --format zeek or zeek-json: other formats have all columns")
     offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra, checksums=checksums)
 
 
@@ -447,13 +473,23 @@ def _tell(message: str) -> None:
         click.echo(f"headwater: {line}", err=True)
 
 
+def _mistake(error: click.ClickException) -> str:
+    """What click says in four lines, in one that ends with where to read more."""
+    said = " ".join(error.format_message().split()).rstrip(".")
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{said[:1].lower()}{said[1:]}{' -' if said.endswith('?') else ';'} see {ctx.command_path if ctx else 'headwater'} --help"
+
+
 def main() -> None:
     """Run the command; each failure is one line (a wrong configuration: one a mistake) and an exit code, never a traceback."""
     console.open_stderr()
     try:
         sys.exit(cli.main(standalone_mode=False))
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _tell(_mistake(error))
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)

@@ -70,8 +70,21 @@ def lost_packets(totals: Mapping[telemetry.Entry, int]) -> int:
 def tell_ledger(ledger: telemetry.Ledger, spent: object = "") -> None:
     """What became of each packet and record, and what that has cost."""
     told = telemetry.lines(ledger.totals(), ledger.means)
+    told += _of_flows(ledger.totals())
     told += [f"cost     {spent}"] if told and str(spent) else []
     sys.stderr.write("".join(f"{line}\n" for line in told))
+
+
+def _of_flows(totals: Mapping[telemetry.Entry, int]) -> Iterator[str]:
+    """What of flows was not kept, though each packet is accounted for."""
+    evicted, letters = (
+        sum(count for entry, count in totals.items() if (entry.ledger, entry.term) == ("flows", term))
+        for term in ("evicted", "letters_lost")
+    )
+    if evicted:
+        yield f"flows    evicted for want of room, before they were over: {evicted:,}; a larger most ([flows] in a file for -c) makes room"
+    if letters:
+        yield f"flows    letters of histories and parts of streams that flows had no room for: {letters:,}; no setting changes that room"
 
 
 @contextmanager

@@ -121,12 +121,14 @@ def ask(pid: int | None, filter: str | None) -> str:
     """Set the filter of a running Headwater (None: leave it), and return the one in force. Raises KernelError or FilterError."""
     if filter:
         Filter(filter)  # a mistake is shown here, with its place
-    found = [pid] if pid is not None else running()
+    found = running()
     if not found:
         raise KernelError("no Headwater runs for this user: start one with `headwater run`, or use sudo if it runs as root")
-    if len(found) > 1:
+    if pid is not None and pid not in found:
+        raise KernelError(f"process {pid} is no Headwater of this user: choose one with --pid: {', '.join(map(str, found))}")
+    if pid is None and len(found) > 1:
         raise KernelError(f"several are running: choose one with --pid: {', '.join(map(str, found))}")
-    answer = _request(found[0], {} if filter is None else {"filter": filter})
+    answer = _request(pid or found[0], {} if filter is None else {"filter": filter})
     if "problem" in answer:
         problem = str(answer["problem"])
         raise FilterError(problem.partition("\n")[0].removeprefix("filter: "), filter or "", 0) if filter else KernelError(problem)

@@ -38,8 +38,10 @@ class Packets:
 
     def close(self) -> None:
         """Close the capture, or detach; safe to call twice."""
-        self._opened.close()
+        if self._is_open:
+            self._source.account()  # the last totals: what is closed has none to tell
         self._is_open = False
+        self._opened.close()
 
     def stop(self) -> None:
         """End the batches soon, with all that was seen until now; from any thread."""
@@ -74,8 +76,9 @@ class Packets:
 
     @property
     def ledger(self) -> list[str]:
-        """What became of each packet until now: the lines that the commands print."""
-        self._source.account()
+        """What became of each packet until now, or until it was closed: the lines that the commands print."""
+        if self._is_open:
+            self._source.account()
         return telemetry.lines(self._ledger.totals(), self._ledger.means)
 
 

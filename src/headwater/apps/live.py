@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from headwater.apps import control, view
 from headwater.apps.analyses import analyses, keeps_flows
@@ -68,6 +69,7 @@ def run(
     `flows` makes a view of flows (of the ledger, what tells where they come from, and what ends the run) in place of that of packets.
     Raises HeadwaterError; the ledger is printed in any case.
     """
+    settings = settings.begun(datetime.now(UTC))
     ledger = Ledger()
 
     def describe() -> str:
@@ -105,7 +107,7 @@ def run(
         privileges.give_away()
         spent.begin()
         server.start()
-        if file and not watcher:  # whoever waits for packets in a file sees where they come from
+        if not watcher and (file or settings.output.directory):  # whoever waits for what comes in files sees where it comes from
             notes.say(f"listening on {describe()}")
 
     shown = [watcher.table] if isinstance(watcher, FlowView) else []

@@ -3,7 +3,8 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from headwater.pipeline import Output, Pipeline
 from headwater.records import PACKET, Batch
 from headwater.sources.ahead import BATCHES_IN_USE, ahead
 from headwater.sources.capture import Capture
+from headwater.sources.order import Order
 from headwater.telemetry import Ledger
 
 _PACKED = {
@@ -73,6 +75,7 @@ class InTurn:
     def __init__(self, captures: Sequence[Capture], report: Callable[[str], None] = tell) -> None:
         self._captures = captures
         self._report = report
+        self._order = Order(report)
         self._now: Capture | None = None
         self._stopped = False
 
@@ -95,16 +98,17 @@ class InTurn:
             if self._stopped:
                 break
             try:
-                with capture:
+                with capture, closing(ahead(capture.read(), capture.stop)) as batches:
                     self._now = capture
-                    yield from ahead(capture.read(), capture.stop)
+                    yield from self._order.follow(capture.name, batches)
             except SourceError as error:
                 failed.append(_with_advice(error))
                 if len(self._captures) > 1:
                     self._report(str(failed[-1]))
             capture.account()
             if capture.lost_before:
-                self._report(f"{capture.name}: whoever captured this lost {capture.lost_before:,} packets before they reached the file")
+                lost = "1 packet before it" if capture.lost_before == 1 else f"{capture.lost_before:,} packets before they"
+                self._report(f"{capture.name}: whoever captured this lost {lost} reached the file")
         if failed and len(self._captures) > 1:
             raise SourceError(f"{len(failed)} of {len(self._captures)} captures could not be read to the end")
         if failed:
@@ -174,7 +178,7 @@ def read(
     ledger = Ledger()
     output = settings.output
     wanted = records or (LOGS if output.directory else LOGS[:1])
-    settings = override(settings, "the command line", records=list(wanted))
+    settings = override(settings, "the command line", records=list(wanted)).begun(datetime.now(UTC))
     one = next(iter(wanted)) if len(wanted) == 1 else ""
     if as_table and one not in TABLES:
         raise ConfigError(

@@ -8,11 +8,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias
 
 from headwater.errors import FilterError
-from headwater.filters.fields import FIELDS, Field, Place
+from headwater.filters.fields import FIELDS, OF_SEVERAL, Field, Place
 from headwater.filters.grammar import And, Node, Not, Or, Test, Value
 from headwater.records.layouts import ENUMS
 
 WORD = (1 << 64) - 1
+_NAMED = 20  # of possible names, in a message
 _MAPPED = 0xFFFF << 80  # ::ffff:0:0/96 as a number whose first octet is the lowest
 
 
@@ -107,7 +108,7 @@ class _Reader:
     def _alone(self) -> Meaning:
         field = self._field
         if self._test.bits:
-            return self._span(1, self._most())
+            return self._span(1, self._field.most)
         match field.kind:
             case "protocol" if field.places[0].columns[0].endswith("src"):
                 return Comparison(field.places, *_prefix(IPv4Network("0.0.0.0/0")))
@@ -148,15 +149,11 @@ class _Reader:
     def _bits(self) -> int:
         if self._test.bits:
             return self._number(self._test.bits)
-        return self._field.bits or (1 << 8 * self._field.octets) - 1
-
-    def _most(self) -> int:
-        return (1 << 8 * self._field.octets) - 1
+        return self._field.bits or self._field.most
 
     def _span(self, low: int, high: int) -> Meaning:
-        """From low to high, both counted; outside of what the column can hold nothing is."""
-        low, high = max(low, 0), min(high, self._most())
-        return Comparison(self._field.places, self._bits(), low, high - low) if low <= high else Either(())
+        """From low to high, both counted."""
+        return Comparison(self._field.places, self._bits(), low, high - low)
 
     def _numbers(self, operator: str, first: Value, last: Value) -> Meaning:
         low, high = self._number(first), self._number(last)
@@ -166,11 +163,13 @@ class _Reader:
             return Comparison(self._field.places, self._field.bits, self._field.bits * low)
         if low > high:
             raise self._fail("a range begins with its lower end", first.at)
+        if low == {">": self._field.most, "<": 0}.get(operator):
+            raise self._never(first)
         match operator:
             case ">":
-                return self._span(low + 1, WORD)
+                return self._span(low + 1, self._field.most)
             case ">=":
-                return self._span(low, WORD)
+                return self._span(low, self._field.most)
             case "<":
                 return self._span(0, low - 1)
             case "<=":
@@ -182,8 +181,14 @@ class _Reader:
         if value.text.lower() in named and self._field.kind == "flag":
             return named[value.text.lower()]
         if not value.quoted and re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}", value.text):
-            return int(value.text, 16 if value.text[:2].lower() == "0x" else 10)
+            number = int(value.text, 16 if value.text[:2].lower() == "0x" else 10)
+            if self._field.kind == "number" and number > self._field.most:
+                raise self._never(value)
+            return number
         raise self._fail(f"`{self._test.field}` is compared with a number, for instance 80 or 0x50", value.at)
+
+    def _never(self, value: Value) -> FilterError:
+        return self._fail(f"no packet has that: `{self._test.field}` is a number from 0 to {self._field.most}", value.at)
 
     # -- other values ----------------------------------------------------------------------------------------------------------
 
@@ -205,10 +210,14 @@ class _Reader:
 
     def _name(self, value: Value) -> int:
         numbers = {name: number for number, name in ENUMS[f"hw_{self._field.kind}"].items() if number}
+        if self._field.kind == "weird" and value.text in OF_SEVERAL:
+            raise self._fail(f"several packets show `{value.text}`, and none has it: it is in the record weird (--record weird)", value.at)
         if value.text in numbers:
             return numbers[value.text]
-        near: Sequence[str] = difflib.get_close_matches(value.text, numbers, 1) or list(numbers)[:5]
-        raise self._fail(f"`{self._test.field}` is not `{value.text[:40]}`; it may be {', '.join(near)}", value.at)
+        names = [name for name in numbers if self._field.kind != "weird" or name not in OF_SEVERAL]
+        near: Sequence[str] = difflib.get_close_matches(value.text, names, 1) or names[:_NAMED]
+        more = f" and {len(names) - _NAMED} more (docs/records.md)" if len(near) < len(names) and len(near) == _NAMED else ""
+        raise self._fail(f"`{self._test.field}` is not `{value.text[:40]}`; it may be {', '.join(near)}{more}", value.at)
 
 
 def _prefix(network: IPv4Network | IPv6Network) -> tuple[int, int, int, int]:

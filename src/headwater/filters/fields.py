@@ -40,18 +40,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Field:
-    """A field: `kind` says how values are written, "protocol" that it has none and what it is: `bits` of the column are `equal`."""
+    """A field: `kind` says how values are written, "protocol" that it has none and what it is: `bits` of the column are `equal`. `width` is
+    of a number that takes fewer bits than its column has.
+    """
 
     kind: Kind
     places: tuple[Place, ...]
     says: str
     bits: int = 0
     equal: int = 0
+    width: int = 0
 
     @property
-    def octets(self) -> int:
-        """Of its column in a row."""
-        return PACKET.dtype[self.places[0].columns[0]].itemsize
+    def most(self) -> int:
+        """The largest number that it can be."""
+        return (1 << (self.width or 8 * PACKET.dtype[self.places[0].columns[0]].itemsize)) - 1
 
 
 def _has(*layers: str) -> int:
@@ -84,12 +87,16 @@ _PORTS = {"srcport": ("sport",), "dstport": ("dport",), "port": ("sport", "dport
 _FLAGS = {"fin": 1, "syn": 2, "reset": 4, "push": 8, "ack": 16, "urg": 32, "ece": 64, "cwr": 128, "ae": 256}
 _TUNNELS = {kind: number for number, kind in ENUMS["hw_tunnel"].items() if number}
 _AUTHENTICATION = {name: bit for bit, name in ENUMS["hw_ip_option"].items()}["authentication"]
-_IDS = {"vxlan.vni": "vxlan", "geneve.vni": "geneve", "gre.key": "gre", "gtp.teid": "gtp", "erspan.spanid": "erspan", "nsh.spi": "nsh"}
-_IDS |= {"ieee8021ah.isid": "pbb"}
+_IDS = {"vxlan.vni": ("vxlan", 24), "geneve.vni": ("geneve", 24), "gre.key": ("gre", 32), "gtp.teid": ("gtp", 32)}
+_IDS |= {"erspan.spanid": ("erspan", 10), "nsh.spi": ("nsh", 24), "ieee8021ah.isid": ("pbb", 24)}
+
+_WEIRDS = list(ENUMS["hw_weird"].values())
+OF_SEVERAL = {name for name in _WEIRDS[_WEIRDS.index("routing_loop") :] if not name.endswith("_checksum")}
+"""Weirds that several packets show, or a flow: they are in the record weird, and in no packet."""
 
 
-def _number(column: str, says: str, *layers: str, about: str = "", number: int = 0) -> Field:
-    return Field("number", (_at(column, *layers, about=about, number=number),), says)
+def _number(column: str, says: str, *layers: str, about: str = "", number: int = 0, width: int = 0) -> Field:
+    return Field("number", (_at(column, *layers, about=about, number=number),), says, width=width)
 
 
 def _protocol(column: str, number: int, says: str, *layers: str) -> Field:
@@ -129,9 +136,9 @@ FIELDS: dict[str, Field] = {
     },
     "eth.type": _number("ethertype", "type behind the last tag, or of SNAP", "ethertype"),
     "vlan": Field("protocol", (_at("has", "vlan"),), "a VLAN tag"),
-    "vlan.id": Field("number", (_at("vlan", "vlan"), _at("vlan_inner", "vlan_inner")), "VLAN id, of either tag"),
+    "vlan.id": Field("number", (_at("vlan", "vlan"), _at("vlan_inner", "vlan_inner")), "VLAN id, of either tag", width=12),
     "mpls": Field("protocol", (_at("has", "mpls"),), "an MPLS label"),
-    "mpls.label": _number("mpls_label", "the first label", "mpls"),
+    "mpls.label": _number("mpls_label", "the first label", "mpls", width=20),
     "pppoes": Field("protocol", (_at("has", "pppoe"),), "PPPoE"),
     "pppoe.session_id": _number("pppoe_session", "PPPoE session", "pppoe"),
     "arp": Field("protocol", _ARP, "ARP and RARP"),
@@ -141,15 +148,15 @@ FIELDS: dict[str, Field] = {
     "ip.ttl": _number("ttl", "time to live", "ipv4"),
     "ip.len": _number("ip_length", "octets, header included", "ipv4"),
     "ip.id": _number("ip_id", "identification", "ipv4"),
-    "ip.dsfield.dscp": _number("dscp", "differentiated services", "ipv4"),
-    "ip.dsfield.ecn": _number("ecn", "congestion notification", "ipv4"),
+    "ip.dsfield.dscp": _number("dscp", "differentiated services", "ipv4", width=6),
+    "ip.dsfield.ecn": _number("ecn", "congestion notification", "ipv4", width=2),
     "ip.flags.df": Field("flag", (_at("df", "ipv4"),), "do not fragment", 1),
     "ip.flags.mf": Field("flag", (_at("mf", "ipv4"),), "more fragments", 1),
     "ipv6": Field("protocol", tuple(Place(("has",), place.needs) for place in _addresses(("src",), 6)), "IPv6"),
     **{f"ipv6.{end}": Field("ipv6", _addresses(columns, 6), f"IPv6 address ({end})") for end, columns in _ENDS.items()},
     "ipv6.hlim": _number("ttl", "hop limit", "ipv6"),
-    "ipv6.flow": _number("flow_label", "flow label", "ipv6"),
-    "ipv6.tclass.dscp": _number("dscp", "differentiated services", "ipv6"),
+    "ipv6.flow": _number("flow_label", "flow label", "ipv6", width=20),
+    "ipv6.tclass.dscp": _number("dscp", "differentiated services", "ipv6", width=6),
     **_transport("tcp", 6, "ports"),
     **_transport("udp", 17, "ports"),
     **_transport("sctp", 132, "ports"),
@@ -162,7 +169,7 @@ FIELDS: dict[str, Field] = {
         for end, columns in _PORTS.items()
     },
     "port": Field("number", _ports(0, ("sport", "dport")), "a port of any transport"),
-    "tcp.flags": _number("tcp_flags", "the flags as a number", "tcp"),
+    "tcp.flags": _number("tcp_flags", "the flags as a number", "tcp", width=12),
     **{f"tcp.flags.{name}": Field("flag", (_at("tcp_flags", "tcp"),), f"the flag {name}", bits) for name, bits in _FLAGS.items()},
     "tcp.seq_raw": _number("seq", "sequence number", "tcp"),
     "tcp.ack_raw": _number("ack", "acknowledgement number", "tcp"),
@@ -181,11 +188,11 @@ FIELDS: dict[str, Field] = {
     "esp": Field("protocol", _esp("has"), "ESP, also in UDP"),
     "ah": Field("protocol", (_at("ip_options", "ip"),), "AH", _AUTHENTICATION, _AUTHENTICATION),
     "tunnel": Field("tunnel", (_at("tunnel"),), "the nearest tunnel's kind; alone: any"),
-    "tunnel.depth": _number("tunnel_depth", "tunnels in each other"),
+    "tunnel.depth": _number("tunnel_depth", "tunnels in each other", width=3),
     "tunnel.id": _number("tunnel_id", "the nearest tunnel's number", "tunnel_id"),
     **{kind: _protocol("tunnel", number, "in a tunnel of that kind") for kind, number in _TUNNELS.items() if kind != "mpls"},
     **{
-        name: _number("tunnel_id", f"the number of {kind}", "tunnel_id", about="tunnel", number=_TUNNELS[kind])
-        for name, kind in _IDS.items()
+        name: _number("tunnel_id", f"the number of {kind}", "tunnel_id", about="tunnel", number=_TUNNELS[kind], width=width)
+        for name, (kind, width) in _IDS.items()
     },
 }

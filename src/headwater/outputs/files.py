@@ -231,8 +231,8 @@ def _split(batches: Sequence[Batch], rows: int) -> tuple[list[Batch], list[Batch
 class Files:
     """A sink that writes the records of `records` (None for all) in one format into `directory`, or without one to standard output.
 
-    `at_once` are records whose files are made when the run begins, so that a run without rows leaves files that say so. `extra` is the
-    format's.
+    `at_once` are records whose files are made when the run begins, so that a run without rows leaves files that say so; of the others, an
+    earlier run's file is removed then. `extra` is the format's.
     """
 
     def __init__(
@@ -266,6 +266,7 @@ class Files:
                     raise SinkError(f"{self.name}: a file is in the way of this directory: choose another place", retryable=False) from None
             for record in self._at_once:
                 self._file(record)
+            self._remove_old()
         except BrokenPipeError:
             raise OutputClosed from None
         except OSError as error:
@@ -326,9 +327,20 @@ class Files:
         self.flush(last=True)
         self.close()
 
+    def _path(self, record: str) -> Path | None:
+        return self._directory / f"{record}.{self._form.suffix}" if self._directory else None
+
+    def _remove_old(self) -> None:
+        """Those of records that may have no row in this run: they would stand beside its own as if they were of it."""
+        for name in (self.records or frozenset()) - self._files.keys():
+            path = self._path(name)
+            if path and path.is_file() and not path.is_symlink():
+                os.close(create(path))  # which refuses what another run writes
+                path.unlink()
+
     def _file(self, record: Record) -> File:
         if record.name not in self._files:
-            path = self._directory / f"{record.name}.{self._form.suffix}" if self._directory else None
+            path = self._path(record.name)
             fd = create(path) if path else os.dup(1)
             try:
                 self._files[record.name] = File(fd, self._form(record, self._extra))

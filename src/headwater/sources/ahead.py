@@ -1,7 +1,7 @@
 """Batches of a source made one ahead, in a thread of their own: one CPU parses packets while another one follows those before."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 
 from headwater.records import Batch
@@ -11,7 +11,7 @@ BATCHES_IN_USE = BATCHES_AHEAD + 2
 """Of whoever lends the memory of its batches: the one that was handed out, those that wait, and the one that is being made."""
 
 
-def ahead(batches: Iterator[Batch], stop: Callable[[], None]) -> Iterator[Batch]:
+def ahead(batches: Iterator[Batch], stop: Callable[[], None]) -> Generator[Batch]:
     """The same batches, and what they raise. `stop` makes their source end soon: it is called when nobody wants more."""
     made: SimpleQueue[Batch | BaseException | None] = SimpleQueue()
     room = threading.Semaphore(BATCHES_AHEAD)

@@ -101,7 +101,7 @@ class Capture:
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO without a writer would block here
         except FileNotFoundError:
-            raise SourceError(f"{printable(self._path)}: there is no such file: give the path of a pcap or pcapng capture") from None
+            raise missing(self._path) from None
         except PermissionError:
             raise SourceError(
                 f"{printable(self._path)}: you may not read this file: ask its owner, or make it readable with chmod"
@@ -266,6 +266,11 @@ class Capture:
     def stop(self) -> None:
         """Make read() end within 100 ms."""
         self._stopped = True
+
+
+def missing(path: str) -> SourceError:
+    """What is wrong with a path where nothing is."""
+    return SourceError(f"{printable(path)}: there is no such file: give the path of a pcap or pcapng capture")
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """`headwater flows`: what a run or captures give to the table, and the terminal that shows it."""
 
 import select
+import shlex
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,10 +20,12 @@ from headwater.apps.screen import console
 from headwater.config import OutputSettings, Settings
 from headwater.errors import ConfigError
 from headwater.pipeline import Pipeline
+from headwater.sources.capture import missing
 from headwater.telemetry import Ledger
 
 PROGRESS_S = 0.5  # between two reports of a flow, from which its rates are
 _WAIT_MS = 100
+_NAMED = 3  # captures, in a message
 
 
 def live(settings: Settings, seconds: float | None, *said: str) -> None:
@@ -49,7 +52,8 @@ def captures(files: Sequence[str], settings: Settings) -> None:
 
     Raises SourceError at the end for what could not be read, or at once if there is nothing to show.
     """
-    screen = _terminal(f"{typed()} read --format table FILE")
+    named = shlex.join(files[:_NAMED]) + (" ..." if len(files) > _NAMED else "")
+    screen = _terminal(f"{typed()} read --format table {named}", files)
     settings = msgspec.structs.replace(settings, records=("conn",))
     ledger, table, notes = Ledger(), FlowTable(live=False), list[str]()
     source = in_turn(files, settings, ledger, report=notes.append, carriers=True)
@@ -112,8 +116,11 @@ def _describe(files: Sequence[str], source: InTurn, reading: threading.Thread, n
     return f"reading {what}" if reading.is_alive() else what
 
 
-def _terminal(instead: str) -> Console:
-    """Raises ConfigError where standard output is no terminal that can move its cursor."""
+def _terminal(instead: str, files: Sequence[str] = ()) -> Console:
+    """Raises ConfigError where standard output is no terminal that can move its cursor, or SourceError if one of `files` is missing."""
     if not (found := console()):
+        for file in files:
+            if file != "-" and not Path(file).exists():
+                raise missing(file)
         raise ConfigError("flows", f"needs a terminal to draw on, which this is not: use {instead}")
     return found

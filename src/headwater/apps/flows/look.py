@@ -38,7 +38,7 @@ class Look:
         self.paused = False
         self.ends = False
         self.uid = b""
-        """Of the flow that is marked."""
+        """Of the flow that is marked; empty where none is."""
         self._column = next(place for place, column in enumerate(COLUMNS) if column.name == by)
         self._at = self._top = 0
         self._steps = 0
@@ -72,6 +72,7 @@ class Look:
             order = order[matching(kept, text, hosts)[order]]
         if not len(order):
             self._at = self._top = self._steps = 0
+            self.uid = self.uid if self.pane == "flow" else b""
             return Chosen(order, 0, 0)
         if self._at or self.pane == "flow":
             same = np.flatnonzero(kept.octets("uid")[order] == self.uid.rstrip(b"\0"))
@@ -94,7 +95,7 @@ class Look:
                 else:
                     self.text = ""
             case "enter":
-                self._show("" if self.pane else "flow")
+                self._show("flow" if self.uid and not self.pane else "")
             case "?":
                 self._show("" if self.pane == "help" else "help")
             case "/":
