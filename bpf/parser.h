@@ -131,6 +131,16 @@ HW_INLINE int hw_short(struct hw_parser *p, __u32 at, __u32 size, enum hw_weird 
 	return HW_NEXT_nothing;
 }
 
+/* hw_look() where a header is to be: that it is there, but behind the window, is told. */
+HW_INLINE const __u8 *hw_see(struct hw_parser *p, __u32 at, __u32 size)
+{
+	const __u8 *there = hw_look(p, at, size);
+
+	if (!there)
+		hw_short(p, at, size, HW_WEIRD_none);
+	return there;
+}
+
 /* This layer ends at `stop`; what lies behind is padding or a trailer. */
 HW_INLINE void hw_trim(struct hw_parser *p, __u32 stop)
 {
