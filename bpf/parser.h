@@ -152,6 +152,13 @@ HW_INLINE void hw_trim(struct hw_parser *p, __u32 stop)
 		p->stop = stop;
 }
 
+/* What reads the frame took `tag` octets of a tag out of it: the window ends where it does in a frame that still has the tag. */
+HW_INLINE void hw_apart(struct hw_parser *p, __u32 tag)
+{
+	if (p->have > HW_WINDOW - tag)
+		p->have = HW_WINDOW - tag;
+}
+
 HW_INLINE __u16 hw_be16(const __u8 *b)
 {
 	return __builtin_bswap16(HW_LOAD(__u16, b));
