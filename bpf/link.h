@@ -211,7 +211,7 @@ HW_STEP int hw_parse_pseudowire(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	start = hw_look(p, p->at, 14);
+	start = hw_see(p, p->at, 14);
 	if (!start)
 		return HW_NEXT_nothing;
 	type = hw_be16(start + 12);
@@ -341,7 +341,6 @@ HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 		qos = rest[0];
 		size += header[1] & 0x80 ? 6 : 2; /* and high throughput control */
 	}
-	rest = hw_look(p, p->at, 30);
 	switch (header[1] & 3) { /* to and from a distribution system */
 	case 0:
 		hw_set_l2(p, header + 4, header + 10);
@@ -353,6 +352,7 @@ HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 		hw_set_l2(p, header + 4, header + 16);
 		break;
 	default:
+		rest = hw_see(p, p->at, 30);
 		if (rest)
 			hw_set_l2(p, header + 16, rest + 24);
 	}

@@ -30,6 +30,21 @@ HW_INLINE void hw_ip_extent(struct hw_parser *p, __u32 start, __u32 stated)
 		hw_trim(p, start + stated);
 }
 
+/*
+ * TCP's header may come in pieces, and who puts these together (native/fragments.c) needs what each has of it: what lies in the second
+ * eight octets is here in the row, though the row does not say that it has it; the offset and the flags in place of the sequence number.
+ */
+HW_INLINE void hw_tcp_second_piece(struct hw_parser *p)
+{
+	const __u8 *tcp = hw_look(p, p->at, 8);
+
+	if (!tcp)
+		return;
+	p->row.ack = hw_be32(tcp);
+	p->row.seq = hw_be16(tcp + 4);
+	p->row.window = hw_be16(tcp + 6);
+}
+
 /* What the transport's number says that follows. Later fragments have no transport header. */
 HW_INLINE int hw_next_of_proto(struct hw_parser *p)
 {
@@ -37,6 +52,8 @@ HW_INLINE int hw_next_of_proto(struct hw_parser *p)
 
 	if (row->fragment_offset) {
 		hw_payload(p, 0);
+		if (row->proto == 6 && row->fragment_offset == 8)
+			hw_tcp_second_piece(p);
 		return HW_NEXT_nothing;
 	}
 	switch (row->proto) {
@@ -114,7 +131,9 @@ HW_STEP int hw_parse_ipv4_option(struct hw_parser *p, __u32 at, __u32 stop)
 		return at + 1;
 	p->row.ip_options |= hw_ipv4_option_bit(option[0]);
 	option = hw_look(p, at, 2);
-	size = option ? option[1] : 0;
+	if (!option)
+		return hw_short(p, at, 2, HW_WEIRD_truncated_ip_option);
+	size = option[1];
 	if (size < 2 || at + size > stop) {
 		hw_weird(p, HW_WEIRD_truncated_ip_option);
 		return 0;
@@ -131,9 +150,9 @@ HW_INLINE void hw_fragment(struct hw_packet *row, __u32 id, __u16 offset, int mo
 }
 
 /* The length of a jumbogram, if the Hop-by-Hop header at `at` opens with that option. */
-HW_INLINE __u32 hw_jumbo_length(const struct hw_parser *p, __u32 at)
+HW_INLINE __u32 hw_jumbo_length(struct hw_parser *p, __u32 at)
 {
-	const __u8 *hop = hw_look(p, at, 8);
+	const __u8 *hop = hw_see(p, at, 8);
 
 	return hop && hop[2] == 0xc2 && hop[3] == 4 && hop[4] != 0xff ? hw_be32(hop + 4) + 40 : 0; /* no sum over 32 bits */
 }
@@ -149,8 +168,10 @@ HW_STEP int hw_parse_home_address(struct hw_parser *p, __u32 at, __u32 size)
 		return 0;
 	at += 2;
 	for (i = 0; i < HW_MAX_DESTINATION_OPTIONS; i++) {
-		option = hw_look(p, at, 18);
-		if (!option || at + 18 > stop) /* no room for one */
+		if (at + 18 > stop) /* no room for one */
+			return 0;
+		option = hw_see(p, at, 18);
+		if (!option)
 			return 0;
 		if (option[0] == 0xc9 && option[1] == 16) {
 			hw_copy_addr(p->row.src, option + 2);
@@ -168,10 +189,10 @@ HW_STEP int hw_parse_routing(struct hw_parser *p, __u32 at, __u32 size)
 
 	if (!p)
 		return 0;
-	header = hw_look(p, at, 24);
+	header = hw_look(p, at, 4);
 	if (!header || !header[3] || size < 24 || size % 16 != 8 || (header[2] != 0 && (header[2] != 2 || size != 24)))
 		return 0;
-	header = hw_look(p, at + size - 16, 16);
+	header = hw_see(p, at + size - 16, 16);
 	if (header)
 		hw_copy_addr(p->row.dst, header);
 	return 0;
@@ -272,8 +293,8 @@ HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 		hw_weird(p, header > row->ip_length ? HW_WEIRD_invalid_IP_header_size : HW_WEIRD_IPv4_min_header_size);
 		return HW_NEXT_nothing;
 	}
-	if (start + header > p->end)
-		hw_weird(p, HW_WEIRD_internally_truncated_header);
+	if (start + header > p->stop)
+		hw_short(p, start, header, HW_WEIRD_internally_truncated_header);
 	at = start + 20;
 	for (i = 0; header > 20 && i < HW_MAX_OPTION_OCTETS && at; i++)
 		at = hw_parse_ipv4_option(p, at, start + header);

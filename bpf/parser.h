@@ -132,6 +132,16 @@ HW_INLINE int hw_short(struct hw_parser *p, __u32 at, __u32 size, enum hw_weird 
 	return HW_NEXT_nothing;
 }
 
+/* hw_look() where a header is to be: that it is there, but behind the window, is told. */
+HW_INLINE const __u8 *hw_see(struct hw_parser *p, __u32 at, __u32 size)
+{
+	const __u8 *there = hw_look(p, at, size);
+
+	if (!there)
+		hw_short(p, at, size, HW_WEIRD_none);
+	return there;
+}
+
 /* This layer ends at `stop`; what lies behind is padding or a trailer. */
 HW_INLINE void hw_trim(struct hw_parser *p, __u32 stop)
 {
@@ -141,6 +151,13 @@ HW_INLINE void hw_trim(struct hw_parser *p, __u32 stop)
 		p->end = stop;
 	if (stop < p->stop)
 		p->stop = stop;
+}
+
+/* What reads the frame took `tag` octets of a tag out of it: the window ends where it does in a frame that still has the tag. */
+HW_INLINE void hw_apart(struct hw_parser *p, __u32 tag)
+{
+	if (p->have > HW_WINDOW - tag)
+		p->have = HW_WINDOW - tag;
 }
 
 HW_INLINE __u16 hw_be16(const __u8 *b)

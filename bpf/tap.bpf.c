@@ -77,6 +77,7 @@ HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_dire
 	p->carries = hw_control.carries;
 	if (tag)
 		hw_vlan(&p->row, skb->vlan_tci);
+	hw_apart(p, tag);
 	hw_parse(p, counters->starts_with_ip ? HW_START_ip : HW_START_ethernet);
 	p->row.length += tag; /* after the parser, whose offsets are those of the frame without the tag */
 	p->row.captured += tag;

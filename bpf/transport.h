@@ -61,6 +61,23 @@ HW_STEP int hw_parse_tcp_option(struct hw_parser *p, __u32 at, __u32 stop)
 	return at + size;
 }
 
+/* The first piece of a header in pieces: as hw_tcp_second_piece(). Where that is longer than this piece, payload_length has its length. */
+HW_INLINE int hw_tcp_first_piece(struct hw_parser *p)
+{
+	const __u8 *tcp = hw_look(p, p->at, 8);
+
+	if (tcp)
+		p->row.seq = hw_be32(tcp + 4);
+	tcp = hw_look(p, p->at, 16);
+	if (tcp) {
+		p->row.ack = hw_be32(tcp + 8);
+		p->row.tcp_flags = hw_be16(tcp + 12) & 0x0fff;
+		p->row.window = hw_be16(tcp + 14);
+		p->row.payload_length = (tcp[12] >> 4) * 4;
+	}
+	return hw_short_transport(p, 20);
+}
+
 HW_STEP int hw_parse_tcp(struct hw_parser *p)
 {
 	struct hw_packet *row;
@@ -79,7 +96,7 @@ HW_STEP int hw_parse_tcp(struct hw_parser *p)
 	}
 	tcp = hw_look(p, p->at, 20);
 	if (!tcp)
-		return hw_short_transport(p, 20);
+		return row->mf ? hw_tcp_first_piece(p) : hw_short_transport(p, 20);
 	row->seq = hw_be32(tcp + 4);
 	row->ack = hw_be32(tcp + 8);
 	row->tcp_flags = hw_be16(tcp + 12) & 0x0fff;
@@ -90,8 +107,10 @@ HW_STEP int hw_parse_tcp(struct hw_parser *p)
 		hw_weird(p, HW_WEIRD_bad_TCP_header_len);
 		return HW_NEXT_nothing;
 	}
-	if (p->l4_length < header || p->at + header > p->end)
-		hw_weird(p, HW_WEIRD_truncated_header);
+	if (p->at + header > p->stop)
+		hw_short(p, p->at, header, HW_WEIRD_truncated_header);
+	if (row->mf && p->l4_length < header)
+		row->payload_length = header;
 	hw_payload(p, header);
 	at = p->at + 20;
 	for (i = 0; header > 20 && i < HW_MAX_OPTION_OCTETS && at; i++)
@@ -134,11 +153,16 @@ HW_INLINE int hw_is_teredo(const __u8 *addr)
 }
 
 /* Whether the `length` octets of a datagram at `at` are an IPv6 packet from or to such an address: relays choose their ports. */
-HW_INLINE int hw_looks_like_teredo(const struct hw_parser *p, __u32 at, __u32 length)
+HW_INLINE int hw_looks_like_teredo(struct hw_parser *p, __u32 at, __u32 length)
 {
-	const __u8 *ip = hw_look(p, at, 40);
+	const __u8 *ip = hw_look(p, at, 6);
 
-	return ip && ip[0] >> 4 == 6 && hw_be16(ip + 4) + 40u == length && (hw_is_teredo(ip + 8) || hw_is_teredo(ip + 24));
+	if (!ip || ip[0] >> 4 != 6 || hw_be16(ip + 4) + 40u != length)
+		return 0;
+	ip = hw_see(p, at, 40);
+	if (!ip)
+		p->headers = 0;
+	return ip && (hw_is_teredo(ip + 8) || hw_is_teredo(ip + 24));
 }
 
 /* What a datagram at `at` carries, if its ports announce a tunnel, or Teredo. It ends where its length says, at the latest at `stop`. */
@@ -227,7 +251,7 @@ HW_STEP int hw_parse_esp(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	esp = hw_look(p, p->at, 4);
+	esp = hw_see(p, p->at, 4);
 	if (esp && hw_be32(esp)) {
 		p->row.spi = hw_be32(esp);
 		p->row.has |= HW_HAS_spi;
@@ -241,10 +265,13 @@ HW_STEP int hw_parse_esp(struct hw_parser *p)
 /* The ports of the packet that an ICMP error quotes, behind its IP header at `at`. */
 HW_INLINE void hw_quoted_ports(struct hw_parser *p, __u32 at)
 {
-	const __u8 *ports = hw_look(p, at, 4);
 	__u8 proto = p->row.quoted_proto;
+	const __u8 *ports;
 
-	if (!ports || (proto != 6 && proto != 17 && proto != 132))
+	if (proto != 6 && proto != 17 && proto != 132)
+		return;
+	ports = hw_see(p, at, 4);
+	if (!ports)
 		return;
 	p->row.quoted_sport = hw_be16(ports);
 	p->row.quoted_dport = hw_be16(ports + 2);
@@ -260,7 +287,7 @@ HW_STEP int hw_parse_quoted_extension(struct hw_parser *p, __u32 at)
 	if (!p)
 		return 0;
 	kind = p->row.quoted_proto;
-	header = hw_look(p, at, 8);
+	header = hw_see(p, at, 8);
 	if (!header || (kind == 44 && hw_be16(header + 2) & 0xfff8))
 		return 0;
 	p->row.quoted_proto = header[0];
@@ -277,7 +304,7 @@ HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
 	if (!p)
 		return 0;
 	row = &p->row;
-	ip = hw_look(p, at, 20);
+	ip = hw_see(p, at, 20);
 	if (!ip)
 		return 0;
 	if (ip[0] >> 4 == 4) {
@@ -289,8 +316,10 @@ HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
 			hw_quoted_ports(p, at + (ip[0] & 15) * 4);
 		return 0;
 	}
-	ip = hw_look(p, at, 40);
-	if (!ip || ip[0] >> 4 != 6)
+	if (ip[0] >> 4 != 6)
+		return 0;
+	ip = hw_see(p, at, 40);
+	if (!ip)
 		return 0;
 	row->quoted_proto = ip[6];
 	hw_copy_addr(row->quoted_src, ip + 8);
@@ -313,7 +342,7 @@ HW_STEP int hw_parse_nd_option(struct hw_parser *p, __u32 at, __u32 advertised)
 
 	if (!p)
 		return 0;
-	option = hw_look(p, at, 8);
+	option = hw_see(p, at, 8);
 	if (!option || !option[1])
 		return 0;
 	if (option[0] != (advertised ? 2 : 1) || option[1] != 1) /* of the target or the sender; of Ethernet's size */

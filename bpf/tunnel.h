@@ -21,7 +21,7 @@ HW_INLINE __u32 hw_skip_gre_routes(struct hw_parser *p, __u32 at)
 	int i;
 
 	for (i = 0; i < HW_MAX_ROUTES; i++) {
-		entry = hw_look(p, at, 4);
+		entry = hw_see(p, at, 4);
 		if (!entry)
 			return 0;
 		at += 4 + entry[3];
@@ -152,7 +152,7 @@ HW_STEP int hw_parse_etherip(struct hw_parser *p)
 	if (!p)
 		return HW_NEXT_nothing;
 	p->headers = 0;
-	etherip = hw_look(p, p->at, 2);
+	etherip = hw_see(p, p->at, 2);
 	if (!etherip || etherip[0] >> 4 != 3)
 		return HW_NEXT_nothing;
 	p->at += 2;
@@ -164,7 +164,7 @@ HW_INLINE int hw_vxlan(struct hw_parser *p)
 	int next = HW_NEXT_frame;
 	const __u8 *vxlan;
 
-	vxlan = hw_look(p, p->at, 8);
+	vxlan = hw_see(p, p->at, 8);
 	if (!vxlan || !(vxlan[0] & 8)) /* without a valid VNI */
 		return HW_NEXT_nothing;
 	if (p->row.dport == 4790 && (vxlan[0] & 4 || vxlan[3])) /* not all who write what follows also set the bit for it */
@@ -192,7 +192,7 @@ HW_STEP int hw_parse_geneve(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	geneve = hw_look(p, p->at, 8);
+	geneve = hw_see(p, p->at, 8);
 	if (!geneve)
 		return HW_NEXT_nothing;
 	if (geneve[0] >> 6) {
@@ -221,22 +221,22 @@ HW_STEP int hw_parse_gtp(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	gtp = hw_look(p, p->at, 8);
+	gtp = hw_see(p, p->at, 8);
 	if (!gtp || gtp[0] >> 4 != 3 || gtp[1] != 0xff) /* version 1 without prime, a user's packet */
 		return HW_NEXT_nothing;
 	at = p->at + 8;
 	if (gtp[0] & 7) {
-		extension = hw_look(p, at, 4);
+		extension = hw_see(p, at, 4);
 		if (!extension)
 			return HW_NEXT_nothing;
 		type = gtp[0] & 4 ? extension[3] : 0;
 		at += 4;
 		for (i = 0; type && i < HW_MAX_GTP_EXTENSIONS; i++) {
-			extension = hw_look(p, at, 4);
+			extension = hw_see(p, at, 4);
 			if (!extension || !extension[0])
 				return HW_NEXT_nothing;
 			size = extension[0] * 4;
-			extension = hw_look(p, at + size - 1, 1);
+			extension = hw_see(p, at + size - 1, 1);
 			if (!extension)
 				return HW_NEXT_nothing;
 			type = extension[0];
@@ -261,19 +261,19 @@ HW_STEP int hw_parse_l2tp(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	l2tp = hw_look(p, p->at, 6);
+	l2tp = hw_see(p, p->at, 6);
 	if (!l2tp)
 		return HW_NEXT_nothing;
 	flags = hw_be16(l2tp);
 	if (flags & 0x8000 || (flags & 15) != 2)
 		return HW_NEXT_nothing;
 	at = p->at + (flags & 0x4000 ? 4 : 2); /* behind the length */
-	l2tp = hw_look(p, at, 4);
+	l2tp = hw_see(p, at, 4);
 	if (!l2tp)
 		return HW_NEXT_nothing;
 	at += flags & 0x0800 ? 8 : 4; /* sequence numbers */
 	if (flags & 0x0200) {
-		offset = hw_look(p, at, 2);
+		offset = hw_see(p, at, 2);
 		if (!offset)
 			return HW_NEXT_nothing;
 		at += 2 + hw_be16(offset);
@@ -290,15 +290,15 @@ HW_STEP int hw_parse_teredo(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	teredo = hw_look(p, p->at, 4);
+	teredo = hw_see(p, p->at, 4);
 	if (teredo && teredo[0] == 0 && teredo[1] == 1) {
 		p->at += 13 + teredo[2] + teredo[3];
-		teredo = hw_look(p, p->at, 4);
+		teredo = hw_see(p, p->at, 4);
 	}
 	if (teredo && teredo[0] == 0 && teredo[1] == 0)
 		p->at += 8;
-	teredo = hw_look(p, p->at, 40);
-	if (!teredo || teredo[0] >> 4 != 6 || p->at + 40 + hw_be16(teredo + 4) > p->limit)
+	teredo = hw_see(p, p->at, 6);
+	if (!teredo || teredo[0] >> 4 != 6 || p->at + 40 + hw_be16(teredo + 4) > p->limit || !hw_see(p, p->at, 40))
 		return HW_NEXT_nothing;
 	return hw_enter(p, HW_TUNNEL_teredo, -1, HW_NEXT_ip);
 }
@@ -309,7 +309,7 @@ HW_STEP int hw_parse_ayiya(struct hw_parser *p)
 
 	if (!p)
 		return HW_NEXT_nothing;
-	ayiya = hw_look(p, p->at, 8);
+	ayiya = hw_see(p, p->at, 8);
 	if (!ayiya || (ayiya[2] & 15) != 1 || (ayiya[3] != 4 && ayiya[3] != 41)) /* to be forwarded, and IP */
 		return HW_NEXT_nothing;
 	p->at += 8 + (1u << (ayiya[0] >> 4)) + (ayiya[1] >> 4) * 4;

@@ -37,6 +37,7 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	p->row.direction = HW_DIRECTION_in;
 	p->carries = hw_control.carries;
 	tag = hw_metadata(ctx, &p->row);
+	hw_apart(p, tag);
 	hw_parse(p, HW_START_ethernet);
 	p->row.length += tag; /* after the parser, whose offsets are those of the frame without the tag */
 	p->row.captured += tag;

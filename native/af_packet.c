@@ -272,8 +272,10 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 	p->row.direction = from_of(packet)->sll_pkttype == PACKET_OUTGOING ? HW_DIRECTION_out : HW_DIRECTION_in;
 	if (p->row.length > 0xffff)
 		p->row.segments = 2; /* BIG TCP states no length; no malformation */
-	if (packet->tp_status & TP_STATUS_VLAN_VALID)
+	if (packet->tp_status & TP_STATUS_VLAN_VALID) {
 		hw_vlan(&p->row, packet->hv1.tp_vlan_tci);
+		hw_apart(p, 4);
+	}
 	hw_parse(p, a->ip ? HW_START_ip : HW_START_ethernet);
 	p->row.segments = segments_of(&p->row, a->ip ? 0 : packet->tp_net - packet->tp_mac, mtu);
 	if (packet->tp_status & TP_STATUS_VLAN_VALID) {

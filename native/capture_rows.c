@@ -136,6 +136,8 @@ static bool put_packet(struct hw_capture *capture, struct hw_feed *feed, uint32_
 	parser->row.hook = HW_HOOK_capture;
 	parser->row.direction = record->direction;
 	hw_frame(parser);
+	if (parser->have == HW_WINDOW && record->length > record->captured)
+		parser->end = record->length; /* the window's end is nearer than that of what was captured, wherever that is */
 	hw_walk(parser, interface->read(parser));
 	if (parser->headers)
 		parser->headers += shift;

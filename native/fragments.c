@@ -21,6 +21,8 @@ struct datagram {
 	uint32_t covered; /* units that have come */
 	uint32_t header;  /* octets of the IP header of later fragments */
 	uint64_t touched; /* when, in fragments */
+	uint32_t ack;	  /* the second eight octets of TCP's header, where they are the begin of a piece */
+	uint16_t offset_flags, window;
 	struct hw_packet first;
 	uint64_t units[UNITS / 64];
 };
@@ -151,6 +153,27 @@ static void cover_first(struct datagram *datagram, const struct hw_packet *first
 		cover(datagram, 0, first->ip_length - header);
 }
 
+/* What came in pieces of TCP's header, which is `size` octets of `length` then. */
+static void join_tcp(const struct datagram *datagram, struct hw_packet *whole)
+{
+	uint32_t size = whole->payload_length; /* as hw_tcp_first_piece() has it */
+
+	if (!(whole->has & HW_HAS_ports))
+		return;
+	if (!size) {
+		size = (datagram->offset_flags >> 12) * 4;
+		whole->ack = datagram->ack;
+		whole->tcp_flags = datagram->offset_flags & 0x0fff;
+		whole->window = datagram->window;
+	}
+	if (size < 20 || size > datagram->length)
+		return;
+	whole->payload_length = datagram->length - size;
+	whole->has |= HW_HAS_tcp | HW_HAS_payload;
+	if (whole->weird == HW_WEIRD_truncated_header)
+		whole->weird = HW_WEIRD_none;
+}
+
 int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole)
 {
 	struct datagram *datagram = find(fragments, row, apart);
@@ -168,6 +191,11 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 		uint32_t length = row->has & HW_HAS_payload ? row->payload_length : 0;
 
 		datagram->header = row->ip_length - length;
+		if (row->proto == 6 && row->fragment_offset == UNIT && length >= UNIT) {
+			datagram->ack = row->ack;
+			datagram->offset_flags = row->seq;
+			datagram->window = row->window;
+		}
 		cover(datagram, row->fragment_offset, row->fragment_offset + length);
 	} else {
 		cover_first(datagram, row);
@@ -181,8 +209,12 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 		return 0;
 	*whole = datagram->first;
 	header = header_of(datagram, whole);
-	before = whole->has & HW_HAS_payload ? whole->ip_length - header - whole->payload_length : 0;
-	whole->payload_length = datagram->length - before;
+	if (whole->proto == 6 && !(whole->has & HW_HAS_payload)) {
+		join_tcp(datagram, whole);
+	} else {
+		before = whole->has & HW_HAS_payload ? whole->ip_length - header - whole->payload_length : 0;
+		whole->payload_length = datagram->length - before;
+	}
 	whole->ip_length = header - (whole->ip_version == 6 ? 8 : 0) + datagram->length; /* the Fragment header goes */
 	whole->ts = row->ts;
 	whole->captured = whole->length;

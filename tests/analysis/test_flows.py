@@ -250,6 +250,7 @@ def with_router_alert(packet: bytes) -> bytes:
 
 
 SYN6 = with_options(tcp(A6, B6, 4000, 5000, 0x12, payload=bytes(2000)))
+SYN4, DATA4 = tcp(A, B, 4000, 5000, 2), tcp(A, B, 4000, 5000, 0x18, payload=bytes(100))  # nmap -f sends such a SYN in three pieces
 
 
 @pytest.mark.parametrize(
@@ -264,8 +265,16 @@ SYN6 = with_options(tcp(A6, B6, 4000, 5000, 0x12, payload=bytes(2000)))
         (ECHO, pieces(ECHO, 1480), 2992),
         (SYN6, pieces(SYN6, 1448), 2000),
         (SYN6, pieces(SYN6, 1448)[::-1], 2000),
+        (SYN4, pieces(SYN4, 8, 16), 0),
+        (SYN4, pieces(SYN4, 8, 16)[::-1], 0),
+        (SYN4, pieces(SYN4, 16), 0),
+        (SYN6, pieces(SYN6, 24, 600), 2000),
+        (DATA4, pieces(DATA4, 8, 16, 64), 100),
     ],
-    ids="in-order reversed twice overlapping ipv6 ipv6-reversed icmp tcp-over-ipv6 tcp-over-ipv6-reversed".split(),
+    ids=(
+        "in-order reversed twice overlapping ipv6 ipv6-reversed icmp tcp-over-ipv6 tcp-over-ipv6-reversed "
+        "header-by-8 header-by-8-reversed header-by-16 options-apart data-too"
+    ).split(),
 )
 def test_a_datagram_in_pieces_is_one_packet(packet: bytes, frames: list[bytes], payload: int, tmp_path: Path) -> None:
     into = flows()
@@ -275,6 +284,7 @@ def test_a_datagram_in_pieces_is_one_packet(packet: bytes, frames: list[bytes], 
     assert {sum(conn.packets), max(conn.packets)} == {1}
     assert {sum(conn.ip_bytes), max(conn.ip_bytes)} == {len(packet)}
     assert sum(conn.bytes) == payload
+    assert conn.history in ("", "D", "HT", "S")
     assert conn.ts == given_rows["ts"][-1], "it is there when its last piece is"
     counts = into.counts()
     assert (counts.in_flow, counts.fragments, counts.fragments_waiting, fates(counts)) == (1, len(frames) - 1, 0, len(frames))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from frames import ethernet, tcp, udp
 from netns import FrameSender, Veth, veth_pair
 from places import CORPORA
 from test_af_packet import capture, wait_for
@@ -42,6 +43,14 @@ def frames() -> Iterator[bytes]:
             at += 16 + size
             if 14 <= len(frame) == size <= 1514:
                 yield frame
+
+
+def at_the_window() -> Iterator[bytes]:
+    """Tagged frames whose headers end about where the parser's window does."""
+    inner = tcp("10.1.0.1", "10.1.0.2", 1024, 80, 2)
+    for octets in range(140, 206):
+        data = struct.pack("!HHHH", 0x0202, 7, 1, octets) + bytes(octets) + b"\0\x21" + inner  # L2TP with an offset
+        yield ethernet(udp("10.0.0.1", "10.0.0.2", 1701, 1701, data), 0x0800, tags=((0x8100, 5),))
 
 
 def told(rows: np.ndarray[Any, np.dtype[Any]]) -> list[bytes]:
@@ -86,7 +95,7 @@ def test_frames_of_every_kind_give_the_same_rows_on_each_rung(silent_veth: Veth)
         FrameSender(silent_veth.far) as sender,
         capture(near.space, near.interface) as packets,
     ):
-        left = itertools.islice(frames(), MOST)
+        left = itertools.chain(itertools.islice(frames(), MOST), at_the_window())
         while some := list(itertools.islice(left, 500)):
             sender.send(some)
             wait_for(lambda: packets.count() == sender.sent)

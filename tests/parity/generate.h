@@ -562,6 +562,8 @@ static const struct {
 	{1, 0, 0, 21, 17, 1701, 12, "\2\2\0\1\0\1\0\0\0\x21\x45\0"},		       /* and with an offset */
 	{1, 0, 0, 21, 17, 5072, 9, "\4\2\x11\4\0\0\0\0\0"},			       /* AYIYA and nothing behind it */
 	{1, 1, 1, 21, 47, 0, 6, "\0\0\x88\x3e\0\0"},				       /* WCCP in GRE */
+	{1, 1, 0, 21, 17, 3544, 46, "\x45\0\0\0\0\0"},				       /* no Teredo, and what would be some elsewhere */
+	{1, 1, 0, 21, 17, 53, 46, "\x60\0\0\0\0\6\x3b\x40\x20\1\0\0"},
 };
 #define EDGES (sizeof(edges) / sizeof(*edges))
 
