@@ -43,6 +43,7 @@ HW_INLINE void hw_tcp_second_piece(struct hw_parser *p)
 	p->row.ack = hw_be32(tcp);
 	p->row.seq = hw_be16(tcp + 4);
 	p->row.window = hw_be16(tcp + 6);
+	p->headers += 8; /* who cuts packets leaves it */
 }
 
 /* What the transport's number says that follows. Later fragments have no transport header. */

@@ -25,7 +25,14 @@ static int is_zero(const void *octets, size_t size)
 	return !memcmp(octets, zeros, size);
 }
 
-/* Columns that are absent hold 0, and layers lie on the layers that they need. */
+/* What a piece of TCP's header leaves in the row (hw_tcp_first_piece(), hw_tcp_second_piece()). */
+static int has_piece(const struct hw_packet *row)
+{
+	return HAS(row, fragment) && row->proto == 6 && !HAS(row, quoted) &&
+	       (row->fragment_offset == 8 || (row->mf && !row->fragment_offset));
+}
+
+/* Columns that are absent hold 0, but for pieces of TCP's header, and layers lie on the layers that they need. */
 static void check_row(const struct hw_packet *row)
 {
 	REQUIRE(row->weird <= HW_WEIRD_headers_beyond_window ||
@@ -46,7 +53,7 @@ static void check_row(const struct hw_packet *row)
 	REQUIRE(HAS(row, ipv4) ? row->df < 2 : !row->df);
 	REQUIRE(HAS(row, ports) ? row->proto == 6 || row->proto == 17 || row->proto == 132 : !row->sport && !row->dport);
 	REQUIRE(HAS(row, tcp) ? HAS(row, ports) && row->proto == 6
-			      : !row->seq && !row->ack && !row->tcp_flags && !row->window && !row->sack_permitted);
+			      : (has_piece(row) || (!row->seq && !row->ack && !row->tcp_flags && !row->window)) && !row->sack_permitted);
 	REQUIRE(HAS(row, mss) ? HAS(row, tcp) : !row->mss);
 	REQUIRE(HAS(row, window_scale) ? HAS(row, tcp) : !row->window_scale);
 	REQUIRE(HAS(row, timestamps) ? HAS(row, tcp) : !row->tsval && !row->tsecr);
@@ -68,7 +75,8 @@ static void check_row(const struct hw_packet *row)
 	REQUIRE(HAS(row, outer_ports) ? HAS(row, outer) : !row->outer_sport && !row->outer_dport);
 	REQUIRE(HAS(row, tunnel_id) ? row->tunnel_depth > 0 : !row->tunnel_id);
 	REQUIRE(!row->hash);
-	REQUIRE(HAS(row, payload) ? row->payload_length <= row->ip_length : !row->payload_length);
+	REQUIRE(HAS(row, payload) ? row->payload_length <= row->ip_length
+				  : !row->payload_length || (has_piece(row) && row->payload_length <= 60));
 }
 
 #endif
