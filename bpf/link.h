@@ -10,7 +10,7 @@
 #include "parser.h"
 
 #define HW_MAX_TAGS 4
-#define HW_MAX_LABELS 8
+#define HW_MAX_LABELS 64 /* as many as the window has room for */
 
 enum { HW_TYPE_VNTAG = 0x8926, HW_TYPE_FABRICPATH = 0x8903 };
 
@@ -243,8 +243,6 @@ HW_STEP int hw_parse_mpls(struct hw_parser *p)
 		if (label[2] & 1)
 			break;
 	}
-	if (i == HW_MAX_LABELS)
-		return HW_NEXT_nothing;
 	if (hw_is_ip(p))
 		return HW_NEXT_ip;
 	return hw_parse_pseudowire(p);
