@@ -323,13 +323,14 @@ HW_INLINE void hw_set_l2(struct hw_parser *p, const __u8 *dst, const __u8 *src)
  */
 HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 {
-	const __u8 *header = hw_look(p, p->at, 24), *rest;
+	const __u8 *header = hw_look(p, p->at, 2), *rest;
 	__u32 size = 24, qos = 0;
 
+	if (header && ((header[0] >> 2 & 3) != 2 || header[0] & 3)) /* another type of frame, which may be shorter; another version */
+		return HW_NEXT_nothing;
+	header = hw_look(p, p->at, 24);
 	if (!header)
 		return hw_short(p, p->at, 24, HW_WEIRD_truncated_802_11_header);
-	if ((header[0] >> 2 & 3) != 2 || header[0] & 3) /* another type of frame, another version */
-		return HW_NEXT_nothing;
 	if ((header[1] & 3) == 3)
 		size += 6;
 	if (header[0] & 0x80) { /* quality of service */
