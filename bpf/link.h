@@ -10,7 +10,7 @@
 #include "parser.h"
 
 #define HW_MAX_TAGS 4
-#define HW_MAX_LABELS 8
+#define HW_MAX_LABELS 64 /* as many as the window has room for */
 
 enum { HW_TYPE_VNTAG = 0x8926, HW_TYPE_FABRICPATH = 0x8903 };
 
@@ -243,8 +243,6 @@ HW_STEP int hw_parse_mpls(struct hw_parser *p)
 		if (label[2] & 1)
 			break;
 	}
-	if (i == HW_MAX_LABELS)
-		return HW_NEXT_nothing;
 	if (hw_is_ip(p))
 		return HW_NEXT_ip;
 	return hw_parse_pseudowire(p);
@@ -325,13 +323,14 @@ HW_INLINE void hw_set_l2(struct hw_parser *p, const __u8 *dst, const __u8 *src)
  */
 HW_INLINE int hw_wlan(struct hw_parser *p, int padded)
 {
-	const __u8 *header = hw_look(p, p->at, 24), *rest;
+	const __u8 *header = hw_look(p, p->at, 2), *rest;
 	__u32 size = 24, qos = 0;
 
+	if (header && ((header[0] >> 2 & 3) != 2 || header[0] & 3)) /* another type of frame, which may be shorter; another version */
+		return HW_NEXT_nothing;
+	header = hw_look(p, p->at, 24);
 	if (!header)
 		return hw_short(p, p->at, 24, HW_WEIRD_truncated_802_11_header);
-	if ((header[0] >> 2 & 3) != 2 || header[0] & 3) /* another type of frame, another version */
-		return HW_NEXT_nothing;
 	if ((header[1] & 3) == 3)
 		size += 6;
 	if (header[0] & 0x80) { /* quality of service */

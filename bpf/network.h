@@ -303,8 +303,9 @@ HW_STEP int hw_parse_ipv4(struct hw_parser *p)
 		hw_weird(p, HW_WEIRD_fragment_with_DF);
 	p->at = start + header;
 	p->l4_length = row->ip_length - header;
-	if (row->proto == 51 && !row->fragment_offset && !hw_parse_extension(p))
-		return HW_NEXT_nothing;
+	for (i = 0; row->proto == 51 && !row->fragment_offset && i < HW_MAX_EXTENSIONS; i++)
+		if (!hw_parse_extension(p))
+			return HW_NEXT_nothing;
 	return hw_next_of_proto(p);
 }
 

@@ -312,8 +312,13 @@ HW_STEP int hw_parse_quoted(struct hw_parser *p, __u32 at)
 		hw_map_ipv4(row->quoted_src, ip + 12);
 		hw_map_ipv4(row->quoted_dst, ip + 16);
 		row->has |= HW_HAS_quoted;
-		if ((ip[0] & 15) >= 5 && !(hw_be16(ip + 6) & 0x1fff))
-			hw_quoted_ports(p, at + (ip[0] & 15) * 4);
+		if ((ip[0] & 15) < 5 || hw_be16(ip + 6) & 0x1fff)
+			return 0;
+		at += (ip[0] & 15) * 4;
+		if (row->quoted_proto == 51)
+			at = hw_parse_quoted_extension(p, at);
+		if (at)
+			hw_quoted_ports(p, at);
 		return 0;
 	}
 	if (ip[0] >> 4 != 6)

@@ -11,8 +11,8 @@
 
 #include "link.h"
 
-#define HW_MAX_ROUTES 8 /* source route entries of GRE */
-#define HW_MAX_GTP_EXTENSIONS 4
+#define HW_MAX_ROUTES 8		 /* source route entries of GRE */
+#define HW_MAX_GTP_EXTENSIONS 50 /* more than the window has room for */
 
 /* Behind the routing field of RFC 1701, whose entries are addresses; 0 if it does not end. */
 HW_INLINE __u32 hw_skip_gre_routes(struct hw_parser *p, __u32 at)
@@ -109,7 +109,7 @@ HW_STEP int hw_parse_gre(struct hw_parser *p)
 		return hw_short(p, p->end, 1, HW_WEIRD_truncated_GRE);
 	p->at = at;
 	next = hw_next_of_gre(p, type);
-	if (!next || next == HW_NEXT_arp)
+	if (!next)
 		return HW_NEXT_nothing;
 	if (next == HW_NEXT_erspan)
 		return type == 0x88be && !(flags & 0x1000) ? hw_enter(p, HW_TUNNEL_erspan, -1, HW_NEXT_frame) : next;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Internet checksum (RFC 1071) of a packet that was captured whole. */
-#include "../bpf/records.h"
+#include "../bpf/transport.h"
 #include "capture.h"
 
 enum { ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58, HOP_BY_HOP = 0, ROUTING = 43, DESTINATION = 60 };
@@ -48,6 +48,12 @@ static uint32_t transport_at(const struct hw_packet *row, const uint8_t *ip, uin
 	return next == row->proto ? at : 0;
 }
 
+/* Over IPv6 only tunnels may leave it out (RFC 8200, 8.1; 6935): those whose ports the parser knows, either way. */
+static int may_leave_out(const struct hw_packet *row)
+{
+	return row->ip_version == 4 || hw_next_of_port(row->sport, row->dport) || hw_next_of_port(row->dport, row->sport);
+}
+
 static enum hw_weird of_transport(const struct hw_packet *row, const uint8_t *transport, uint32_t length)
 {
 	switch (row->proto) {
@@ -55,7 +61,7 @@ static enum hw_weird of_transport(const struct hw_packet *row, const uint8_t *tr
 		return is_right(sum(transport, length, pseudo_header(row, length))) ? HW_WEIRD_none : HW_WEIRD_bad_TCP_checksum;
 	case UDP:
 		if (!be16(transport + 6)) /* none was computed */
-			return HW_WEIRD_none;
+			return may_leave_out(row) ? HW_WEIRD_none : HW_WEIRD_bad_UDP_checksum;
 		if (be16(transport + 4) >= 8 && be16(transport + 4) < length)
 			length = be16(transport + 4);
 		return is_right(sum(transport, length, pseudo_header(row, length))) ? HW_WEIRD_none : HW_WEIRD_bad_UDP_checksum;

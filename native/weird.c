@@ -209,6 +209,15 @@ static int is_numbered(const struct hw_packet *packet)
 	return packet->ip_id || (packet->has & HW_HAS_tcp && (packet->payload_length || packet->tcp_flags & 3));
 }
 
+/*
+ * Whether a packet that comes again with a TTL lower by `step` may be in a loop. Routers that send to each other are two at least; who looks
+ * for a way by pings with a TTL lower by one each sends packets that no column tells apart.
+ */
+static int may_loop(const struct hw_packet *packet, uint8_t step)
+{
+	return step > 1 || is_numbered(packet);
+}
+
 static void see_passage(struct hw_weirds *weirds, const struct hw_packet *packet)
 {
 	uint64_t key = passage_key(weirds, packet);
@@ -240,7 +249,7 @@ static void see_passage(struct hw_weirds *weirds, const struct hw_packet *packet
 	place->ttl = packet->ttl;
 	if (place->sights < 255)
 		place->sights++;
-	if (place->sights != (is_numbered(packet) ? LOOP_SIGHTS : LOOP_SIGHTS_UNSURE))
+	if (place->sights != (is_numbered(packet) ? LOOP_SIGHTS : LOOP_SIGHTS_UNSURE) || !may_loop(packet, step))
 		return;
 	row = hw_weird_rows_put(&weirds->rows, packet, HW_WEIRD_routing_loop);
 	if (row)

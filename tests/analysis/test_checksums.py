@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tshark
 from flowing import NAMES, Rows, conns, flows
+from forge import Packet, pcap
+from frames import ethernet, ethertype, udp
 from places import CORPORA
 
 from headwater.records import ENUMS, PACKET, Batch
@@ -22,6 +24,7 @@ BAD = {
 STATUS = [f"{protocol}.checksum.status" for protocol in ("ip", "tcp", "udp", "icmp", "icmpv6")]
 FIELDS = ["frame.number", "frame.protocols", "ip.version", "ip.frag_offset", "ip.flags.mf", "ip.len", *STATUS]
 PREFERENCES = {f"{name}.check_checksum": "TRUE" for name in ("ip", "tcp", "udp")} | tshark.APART
+A, B = "10.0.0.1", "10.0.0.2"
 NOT_OURS = {*"gre vxlan geneve gtp teredo ayiya l2tp ah ipv6.fraghdr nsh etherip mipv6 shim6 pbb".split()}
 
 
@@ -63,6 +66,19 @@ def test_wrong_checksums_are_those_of_wireshark(tmp_path: Path) -> None:
     assert seen[""] > 5_000
     assert min(seen[name] for name in ("TCP", "UDP", "ICMP")) >= 1, seen
     assert len(strange) <= sum(seen.values()) // 500, "\n".join(strange[:40])
+
+
+@pytest.mark.parametrize(("src", "dst", "port", "wrong"), [("::1", "::2", 53, True), ("::1", "::2", 6081, False), (A, B, 53, False)])
+def test_a_datagram_without_a_checksum(src: str, dst: str, port: int, wrong: bool, tmp_path: Path) -> None:
+    """Wireshark calls it illegal over IPv6, whatever the port."""
+    packet = bytearray(udp(src, dst, 1024, port, b"payload"))
+    packet[-9:-7] = bytes(2)
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap([Packet(1, 2, ethernet(bytes(packet), ethertype(packet)))]))
+    assert (verified(path)["weird"] == BAD["UDP"]).tolist() == [wrong]
+    tshark.profile(tmp_path)
+    (shown,) = tshark.shown(path, tmp_path, ["udp.checksum.zero"], PREFERENCES)
+    assert bool(shown["udp.checksum.zero"]) == (":" in src)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (CORPORA / "zeek").glob("chksums__*chksum")))

@@ -138,6 +138,8 @@ def segment(ttl: int) -> bytes:
         (each(echo(64), echo(63, src=B[0], dst=C[0]), echo(62, src=C[0], dst=A[0])), []),  # a mirror port of several hops
         (each(*(echo(ttl) for ttl in (1, 2, 3, 4, 5))), []),  # traceroute
         (each(*(echo(64 - number, number=number + 1) for number in range(5))), []),
+        (each(*(echo(ttl, number=0) for ttl in range(10, 2, -1))), []),  # traceroute from the far end, without identifications
+        (each(*(echo(ttl, number=0) for ttl in range(64, 40, -2))), [(64, 56)]),
         (each(*(echo(ttl) for ttl in (64, 57, 55))), []),  # several ways
         (each(*(echo(ttl) for ttl in (64, 62, 60)), gap=5), []),
     ],

@@ -521,6 +521,21 @@ static const struct {
 	{47, 0, 37, "\0\0\x82\0\x08\3\0\0RECEIVSENDERTARGET\0\0SOURCE\6\6\3"},
 	{47, 0, 40, "\0\0\x83\xf0\x88\x83\0\0RECEIVSENDERTARGET\0\0SOURCE\0\0\0\0\0\0"},
 	{47, 0, 47, "\0\0\x82\0\x88\1\0\0RECEIVSENDERTARGET\0\0\x80\0TARGETSOURCE\0\3\6\6\3"},
+	/* IEEE 802.11 in GRE: of a control frame its first octets, all of them, and too few to tell */
+	{47, 0, 6, "\0\0\x82\0\xd4\0"},
+	{47, 0, 5, "\0\0\x82\0\xd4"},
+	/* as many AHs as are read */
+	{51, 0, 120,
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
+	 "\x3b\1\0\0\0\0\0\1\0\0\0\0"},
 };
 #define CORNERS (sizeof(corners) / sizeof(*corners))
 
