@@ -41,7 +41,7 @@ ALTERATIONS = {
     "the outermost tuple overwritten": ("if (row->has & HW_HAS_ip && !(row->has & HW_HAS_outer))", "if (row->has & HW_HAS_ip)"),
     "what was rare left over": ("if (p->row.has & HW_HAS_RARE)", "if (0)"),
     "a tunnel's id with its flags": ("HW_TUNNEL_vxlan, hw_be32(vxlan + 4) >> 8, next)", "HW_TUNNEL_vxlan, hw_be32(vxlan + 4), next)"),
-    "a quoted fragment's data taken for ports": ("!(hw_be16(ip + 6) & 0x1fff))\n\t\t\thw_quoted_ports", "1)\n\t\t\thw_quoted_ports"),
+    "a quoted fragment's data taken for ports": ("(ip[0] & 15) < 5 || hw_be16(ip + 6) & 0x1fff", "(ip[0] & 15) < 5"),
     "routes of GRE not skipped": ("if (flags & 0x4000)\n\t\tat = ", "if (0)\n\t\tat = "),
     "an extension header fewer": ("#define HW_MAX_EXTENSIONS 10", "#define HW_MAX_EXTENSIONS 9"),
     "octets swapped": ("return __builtin_bswap16(HW_LOAD(__u16, b));", "return HW_LOAD(__u16, b);"),
