@@ -72,14 +72,14 @@ def behind(octets: int, packet: bytes) -> bytes:
 
 
 def columns(row: Any) -> tuple[Any, ...]:
-    return tuple(bytes(row[name]) for name in row.dtype.names if name not in ("ts", "length", "captured", "weird"))
+    return tuple(row[name].tobytes() for name in row.dtype.names if name not in ("ts", "length", "captured", "weird"))
 
 
 @pytest.mark.parametrize("name", PACKETS)
 def test_nothing_is_lost_without_a_word(tmp_path: Path, name: str) -> None:
     frames = [behind(octets, PACKETS[name]) for octets in range(FURTHEST.get(name, 205) + 1)]
     (tmp_path / "a.pcap").write_bytes(pcap([Packet(1, 2, frame) for frame in frames], magic=NANO))
-    rows = read_capture(tmp_path / "a.pcap").rows
+    rows = read_capture(tmp_path / "a.pcap", 1024).rows
     whole = columns(rows[0])
     assert rows["weird"][0] == 0
     lost = [number for number, row in enumerate(rows) if columns(row) != whole]
@@ -94,11 +94,11 @@ def test_a_file_cut_to_headers_gives_the_same_rows(tmp_path: Path, name: str) ->
     (tmp_path / "a.pcap").write_bytes(pcap([Packet(1, 2, frame) for frame in frames], magic=NANO))
     file = PacketFile(tmp_path / "b.pcapng", Ledger(), print, headers_only=True)
     file.open()
-    with Capture(str(tmp_path / "a.pcap"), Ledger(), packets=file) as capture:
+    with Capture(str(tmp_path / "a.pcap"), Ledger(), 1024, packets=file) as capture:
         for batch in capture.read():
             file.put(batch)
     file.close()
-    rows, again = read_capture(tmp_path / "a.pcap").rows, read_capture(tmp_path / "b.pcapng").rows
+    rows, again = read_capture(tmp_path / "a.pcap", 1024).rows, read_capture(tmp_path / "b.pcapng", 1024).rows
     assert (again["captured"] <= 256).all()
     again["captured"] = rows["captured"]
     assert [number for number, (one, other) in enumerate(zip(rows, again, strict=True)) if one != other] == []
