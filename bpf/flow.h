@@ -148,7 +148,7 @@ HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 	return swap;
 }
 
-/* The VLAN ids around the packet, the inner one 16 bits further left. 0 is none (IEEE 802.1Q, 9.6: a tag that tells of priority alone). */
+/* The networks around the packet, the inner one 16 bits further left. VLAN id 0 is none (IEEE 802.1Q, 9.6: it tells of priority alone). */
 HW_INLINE __u32 hw_flow_vlans(const struct hw_packet *row)
 {
 	__u32 outer = row->has & HW_HAS_vlan ? row->vlan : 0, inner = row->has & HW_HAS_vlan_inner ? row->vlan_inner : 0;
@@ -216,15 +216,12 @@ HW_INLINE enum hw_conn_end hw_flow_end(const struct hw_flow *flow, enum hw_conn_
 /* A flow that begins with this packet; hw_flow_add() is yet to be called with it. `flip`: who answers was seen first. */
 HW_INLINE void hw_flow_begin(struct hw_flow *flow, const struct hw_packet *row, int flip)
 {
-	__u32 vlans;
-
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->first = flow->last = row->ts;
 	flow->proto = row->proto;
-	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~HW_HAS_l2 : row->has;
-	vlans = row->has & HW_PACKET_HAS_l2_apart ? 0 : hw_flow_vlans(row);
-	flow->vlan = vlans & 0xffff;
-	flow->vlan_inner = vlans >> 16;
+	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~(HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner) : row->has;
+	flow->vlan = row->vlan;
+	flow->vlan_inner = row->vlan_inner;
 	__builtin_memcpy(flow->l2[0], row->l2_src, 6);
 	__builtin_memcpy(flow->l2[1], row->l2_dst, 6);
 	flow->more[0].delivered = flow->more[0].trimmed = 1;

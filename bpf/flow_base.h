@@ -146,7 +146,7 @@ struct hw_flow {
 	hw_ktime error;	     /* the last ICMP error about it */
 	char history[HW_HISTORY];
 	__u32 overflows; /* letters and blocks for which there was no room */
-	__u16 vlan;	 /* 0: none */
+	__u16 vlan;
 	__u16 vlan_inner;
 	hw_mac l2[2]; /* of the packet that began it */
 	__u32 has;    /* enum hw_has, of that packet */

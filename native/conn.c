@@ -203,9 +203,9 @@ void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, enum h
 	}
 	if (flow->has & HW_HAS_l2)
 		row->has |= (is_zero(flow->l2[0]) ? 0 : HW_CONN_HAS_orig_l2) | (is_zero(flow->l2[1]) ? 0 : HW_CONN_HAS_resp_l2);
-	if (flow->vlan)
+	if (flow->has & HW_HAS_vlan)
 		row->has |= HW_CONN_HAS_vlan;
-	if (flow->vlan_inner)
+	if (flow->has & HW_HAS_vlan_inner)
 		row->has |= HW_CONN_HAS_inner_vlan;
 	row->interface = entry->interface;
 	memcpy(row->id_orig_h, entry->key.addr[entry->orig], 16);
