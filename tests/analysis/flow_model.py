@@ -190,10 +190,11 @@ class Flow:
         """The other side has begun. Who is said to have sent a SYN is not turned, but its place is."""
         self.ends, self.partial = self.ends[::-1], False
         self.sides = self.orig, self.resp = self.resp, self.orig
-        orig, resp = self.orig.last, self.resp.last
-        were = {"S": orig.pop("S", 0)} if "S" in resp else {}, {"S": resp.pop("S", 0)} if "S" in orig else {}
-        orig |= were[0]
-        resp |= were[1]
+        were = "S" in self.resp.last, "S" in self.orig.last
+        for side, has in zip(self.sides, were, strict=True):
+            place = side.last.pop("S", 0)
+            if has:
+                side.last["S"] = place
 
     def add_tcp(self, side: Side, peer: Side, row: Segment) -> None:
         if self.history == "H" and self.ends[0] != self.ends[1] and not (row.syn or row.fin or row.rst) and (row.acks or row.payload):

@@ -89,7 +89,7 @@ class OddFlow(Flow):
             if peer.state == "inactive":
                 self.note("unsolicited_SYN_response")
             elif row.acks and peer.state != "partial":
-                self.note("bad_SYN_ack", not 0 <= (row.acked - peer.first) % 2**32 <= peer.sent)
+                self.note("bad_SYN_ack", (row.acked - peer.first) % 2**32 > peer.sent % 2**32)
             self.note("simultaneous_open", not row.acks and not (peer.state == "syn-ack" and row.number == side.first))
         self.note("spontaneous_FIN", row.fin and not row.syn and peer.state != "partial")
         self.note("spontaneous_RST", row.rst and peer.state == "inactive")
