@@ -175,8 +175,7 @@ HW_INLINE int hw_flow_quoted(const struct hw_packet *row, struct hw_packet *abou
 
 	if (!(row->has & HW_HAS_quoted) || !(row->has & HW_HAS_icmp))
 		return 0;
-	if (HW_LOAD(__u64, row->dst) != HW_LOAD(__u64, row->quoted_src) ||
-	    HW_LOAD(__u64, row->dst + 8) != HW_LOAD(__u64, row->quoted_src + 8))
+	if (!hw_addr_is(row->dst, row->quoted_src))
 		return 0; /* not told to who sent it: anybody may say so */
 	if (row->proto == HW_PROTO_ICMPV6)
 		ends = row->icmp_type >= 1 && row->icmp_type <= 4; /* RFC 4443 */

@@ -177,8 +177,7 @@ HW_INLINE int hw_tcp_answered(struct hw_flow *flow, int which, const struct hw_p
 	if (flow->history_length != 1 || flow->history[0] != 'H' || row->tcp_flags & (HW_SYN | HW_FIN | HW_RST) ||
 	    !(row->tcp_flags & HW_ACK || row->payload_length))
 		return which;
-	if (row->sport == row->dport && HW_LOAD(__u64, row->src) == HW_LOAD(__u64, row->dst) &&
-	    HW_LOAD(__u64, row->src + 8) == HW_LOAD(__u64, row->dst + 8))
+	if (row->sport == row->dport && hw_addr_is(row->src, row->dst))
 		return which; /* nobody else is there */
 	hw_flow_flip(flow);
 	flow->history[0] = '^';

@@ -442,7 +442,7 @@ static int has_something(const struct slot *slot)
 {
 	const struct hw_server *now = &slot->now;
 
-	return now->orig_pkts || now->resp_pkts || now->begun || now->ended || now->established || now->failed;
+	return now->orig_pkts || now->resp_pkts || now->begun || now->ended || now->established || now->failed || now->half_open;
 }
 
 /* Rows of the servers that had something, and of those where flows are half open; but the latter once a second only, if time goes back. */
@@ -457,7 +457,7 @@ static uint32_t put_rows(struct hw_servers *servers, struct hw_server *rows)
 			struct slot *slot = &servers->slots[at];
 
 			slot->active = 0;
-			if (has_something(slot) || slot->now.half_open)
+			if (has_something(slot))
 				put_row(servers, at, &rows[count++]);
 			else if (at != OTHER) {
 				release(servers, at); /* another one takes its place in the list */
@@ -467,9 +467,11 @@ static uint32_t put_rows(struct hw_servers *servers, struct hw_server *rows)
 		}
 	} else {
 		for (i = 0; i < servers->active_count; i++) {
-			servers->slots[servers->active[i]].active = 0;
-			if (has_something(&servers->slots[servers->active[i]]) || servers->slots[servers->active[i]].now.half_open)
-				put_row(servers, servers->active[i], &rows[count++]);
+			uint32_t at = servers->active[i];
+
+			servers->slots[at].active = 0;
+			if (has_something(&servers->slots[at]))
+				put_row(servers, at, &rows[count++]);
 		}
 	}
 	servers->active_count = 0;

@@ -281,7 +281,8 @@ def test_borrowed_rows_are_copied_and_other_records_skipped() -> None:
     outlet.close()
 
 
-def test_a_sink_that_is_slow_and_works_is_waited_for() -> None:
+def held_up() -> tuple[Ledger, Held, Outlet]:
+    """A sink that has 10 rows and keeps 7 more waiting."""
     ledger, sink = Ledger(), Held()
     outlet = Outlet(sink, ledger, print)
     outlet.open()
@@ -289,6 +290,11 @@ def test_a_sink_that_is_slow_and_works_is_waited_for() -> None:
     while outlet._queued:
         time.sleep(0.001)
     outlet.put(packets(7))
+    return ledger, sink, outlet
+
+
+def test_a_sink_that_is_slow_and_works_is_waited_for() -> None:
+    ledger, sink, outlet = held_up()
     threading.Timer(0.5, sink.gate.set).start()
     outlet.close(0.1)
     assert totals(ledger)["acked"] == 17
@@ -296,13 +302,7 @@ def test_a_sink_that_is_slow_and_works_is_waited_for() -> None:
 
 def test_what_a_hung_sink_has_is_lost_at_the_end_and_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet_module, "GRACE_S", 0.1)
-    ledger, sink = Ledger(), Held()
-    outlet = Outlet(sink, ledger, print)
-    outlet.open()
-    outlet.put(packets(10))
-    while outlet._queued:
-        time.sleep(0.001)
-    outlet.put(packets(7))
+    ledger, sink, outlet = held_up()
     outlet.close(0.1)
     assert totals(ledger)["unreachable"] == 17 and not list(imbalances(ledger.totals()))
     sink.gate.set()
