@@ -499,8 +499,11 @@ static const struct {
 	{6, 0, 26, "\0\0\0\0\0\0\0\0\0\0\0\0\x60\0\0\0\0\0\0\0\1\1\1\5\2\0"},
 	/* a redirect, where a neighbour's option would be if it were an advertisement */
 	{58, 0, 40, "\x89\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\1\2\0\0\0\0\1\0\0\0\0\0\0\0\0"},
-	/* ERSPAN III and nothing behind it */
+	/* ERSPAN II, and III, and nothing behind it */
+	{47, 0, 16, "\x10\0\x88\xbe\0\0\0\1\x10\0\0\7\0\0\0\0"},
 	{47, 0, 20, "\x10\0\x22\xeb\0\0\0\1\x20\0\0\7\0\0\0\0\0\0\0\0"},
+	/* ERSPAN III with something that is neither a frame nor IP */
+	{47, 0, 34, "\x10\0\x22\xeb\0\0\0\1\x20\0\0\7\0\0\0\0\0\0\4\0TARGETSOURCE\x08\0"},
 	/* VXLAN's extension that announces nothing, and VXLAN with a bit of no meaning */
 	{17, 4790, 24, "\x0c\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\x45\0"},
 	{17, 4790, 24, "\x09\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\x45\0"},
@@ -514,6 +517,9 @@ static const struct {
 	{43, 0, 24, "\x3b\2\2\1\0\0\0\0LAST ADDRESS 16."},
 	/* Teredo at another port than its own, of an IPv6 header alone */
 	{17, 53, 40, "\x60\0\0\0\0\0\x3b\x40\x20\1\0\0SOMEBODYS012\x20\2\0\0SOMEBODYS012"},
+	/* L2TP and nothing behind it, without an offset, and with one */
+	{17, 1701, 6, "\0\2\0\1\0\1"},
+	{17, 1701, 8, "\2\2\0\1\0\1\0\0"},
 	/* NSH, a tunnel in one that IP carries, with IPv4 */
 	{17, 4790, 36, "\x0c\0\0\4\0\0\1\0\0\2\1\1\0\0\1\xff\x45\0\0\x14\0\0\0\0\x40\xfd\0\0\1\2\3\4\5\6\7\x08"},
 	/* IEEE 802.11 in GRE: its header alone; with four addresses, IPv4 behind its length alone; with quality of service, and two frames in one */
@@ -524,6 +530,9 @@ static const struct {
 	/* IEEE 802.11 in GRE: of a control frame its first octets, all of them, and too few to tell */
 	{47, 0, 6, "\0\0\x82\0\xd4\0"},
 	{47, 0, 5, "\0\0\x82\0\xd4"},
+	/* TCP's header in pieces, of which this has eight octets, or sixteen */
+	{44, 0, 16, "\6\0\0\1\0\0\0\1\0\x50\1\2SEQ."},
+	{44, 0, 24, "\6\0\0\1\0\0\0\1\0\x50\1\2SEQ.ACK.\x50\2WI"},
 	/* as many AHs as are read */
 	{51, 0, 120,
 	 "\x33\1\0\0\0\0\0\1\0\0\0\0"
@@ -546,7 +555,7 @@ static uint32_t make_corner(uint8_t *to, uint32_t which)
 	uint8_t *at = to + 14, proto = corners[which].proto;
 
 	memset(to, 0, 14 + 40 + 8);
-	if (proto == 58 || proto == 43 || proto == 60) {
+	if (proto == 58 || proto == 43 || proto == 44 || proto == 60) {
 		put_u16(to + 12, 0x86dd);
 		put_u16(put(at, "\x60\0\0\0", 4), size);
 		at[6] = proto;
@@ -573,11 +582,15 @@ static const struct {
 } edges[] = {
 	{1, 1, 0, 20, 17, 2152, 14, "\x32\xff\0\6\0\0\0\1\0\0\0\0\x45\0"},	       /* GTP-U with a sequence number, */
 	{1, 0, 0, 20, 17, 2152, 18, "\x34\xff\0\x0a\0\0\0\1\0\0\0\x85\1\0\0\0\x45\0"}, /* and with an extension */
-	{0, 1, 0, 23, 17, 1701, 10, "\0\2\0\1\0\1\0\x21\x45\0"},		       /* L2TP, */
-	{1, 0, 0, 21, 17, 1701, 12, "\2\2\0\1\0\1\0\0\0\x21\x45\0"},		       /* and with an offset */
-	{1, 0, 0, 21, 17, 5072, 9, "\4\2\x11\4\0\0\0\0\0"},			       /* AYIYA and nothing behind it */
-	{1, 1, 1, 21, 47, 0, 6, "\0\0\x88\x3e\0\0"},				       /* WCCP in GRE */
-	{1, 1, 0, 21, 17, 3544, 46, "\x45\0\0\0\0\0"},				       /* no Teredo, and what would be some elsewhere */
+	{1, 0, 0, 21, 17, 2152, 14, "\x30\1\0\6\0\0\0\1\0\0\0\0\0\0"}, /* a message of GTP-U, and an extension of no length */
+	{1, 0, 0, 20, 17, 2152, 18, "\x34\xff\0\x0a\0\0\0\1\0\0\0\x85\0\0\0\0\x45\0"},
+	{1, 1, 0, 20, 17, 2152, 14, "\x34\xff\0\6\0\0\0\1\0\0\0\x85\1\0"}, /* an extension that is announced, and cut */
+	{0, 1, 0, 23, 17, 1701, 10, "\0\2\0\1\0\1\0\x21\x45\0"},	   /* L2TP, */
+	{1, 0, 0, 21, 17, 1701, 12, "\2\2\0\1\0\1\0\0\0\x21\x45\0"},	   /* and with an offset */
+	{1, 0, 0, 21, 17, 5072, 9, "\4\2\x11\4\0\0\0\0\0"},		   /* AYIYA and nothing behind it */
+	{1, 1, 1, 21, 47, 0, 6, "\0\0\x88\x3e\0\0"},			   /* WCCP in GRE */
+	{0, 1, 0, 23, 17, 3544, 46, "\x45\0\0\0\0\0"},			   /* no Teredo: six octets tell it; */
+	{1, 1, 0, 21, 17, 3544, 46, "\x45\0\0\0\0\0"},			   /* no Teredo, and what would be some elsewhere */
 	{1, 1, 0, 21, 17, 53, 46, "\x60\0\0\0\0\6\x3b\x40\x20\1\0\0"},
 };
 #define EDGES (sizeof(edges) / sizeof(*edges))

@@ -24,7 +24,7 @@ NUMBER = re.compile(r"(?<![\w.])(0x[0-9a-f]+|\d+)(?!\w)")
 UNTOLD = re.compile(
     r"return [0-2];|.*hw_short(_transport)?\(|.*HW_TUNNEL_\w+, -2,"  # only not 0, only too large, only below 0 matters
     r"|__s64 id = -2;"
-    r"|p->headers = "  # no row shows it: what is cut there is, and tests/outputs/test_pcapng.py looks at that
+    r"|p->headers \+?= "  # no row shows it: what is cut there is, and tests/outputs/test_pcapng.py looks at that
 )
 EQUAL = {  # lines with a wrong number that change no row, and why
     "p->l4_length = 1;": "set anew before it is read",
@@ -49,6 +49,9 @@ EQUAL = {  # lines with a wrong number that change no row, and why
     "if (header[0] & 129) { /* quality of service */": "the lowest bit is the version's, which is 0",
     "if (header[0] & 65 || header[1] & 0x40 || header[22] & 15) /* without data, encrypted, a later fragment */": "likewise",
     "p->at += padded ? (size + 4) & ~3u : size;": "only captures have frames that are padded, and tests/oracle looks at those",
+    "for (i = 1; i < HW_MAX_LABELS; i++) {": "the window has no room for so many behind a frame's header",
+    "for (i = 1; type && i < HW_MAX_GTP_EXTENSIONS; i++) {": "nor for so many of these",
+    "extension = hw_see(p, at + size - 1, 2);": "IP, or another extension, must be behind it, or nothing follows",
     "for (i = 1; next && i < HW_MAX_STEPS; i++)": "39 are more than four tunnels take too",
     "for (i = 1; header > 20 && i < HW_MAX_OPTION_OCTETS && at; i++)": "39 options of one octet end where 40 do",
     "for (i = 0; header > 21 && i < HW_MAX_OPTION_OCTETS && at; i++)": "headers are multiples of 4 octets",
