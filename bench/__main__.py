@@ -8,7 +8,20 @@ import time
 
 from bench import common, page
 
-FIGURES = ("live_xdp", "live_tcx", "live_af_packet", "hooks", "filters", "ring", "captures", "idle", "flows", "flow_table", "flows_long")
+FIGURES = (
+    "live_xdp",
+    "live_tcx",
+    "live_af_packet",
+    "hooks",
+    "filters",
+    "ring",
+    "captures",
+    "idle",
+    "flows",
+    "flow_table",
+    "flows_long",
+    "kernel_table",
+)
 
 
 def main() -> None:

@@ -40,14 +40,14 @@ HW_INLINE __u32 hw_metadata(struct xdp_md *ctx, struct hw_packet *row)
 SEC("xdp.frags")
 int hw_xdp(struct xdp_md *ctx)
 {
-	hw_xdp_frame(ctx, 0);
+	hw_xdp_frame(ctx, 0, 0);
 	return XDP_PASS;
 }
 
 SEC("xdp.frags")
 int hw_xdp_consume(struct xdp_md *ctx)
 {
-	return hw_xdp_frame(ctx, 1) ? XDP_DROP : XDP_PASS;
+	return hw_xdp_frame(ctx, 1, 0) ? XDP_DROP : XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -111,6 +111,11 @@ HW_INLINE int hw_flow_is_of(const struct hw_packet *row)
 	return 1;
 }
 
+HW_INLINE int hw_is_fragment(const struct hw_packet *row)
+{
+	return row->has & HW_HAS_fragment && (row->mf || row->fragment_offset);
+}
+
 /* Fills in the key; returns whether the packet's sender is the second of it. */
 HW_INLINE int hw_flow_key(const struct hw_packet *row, struct hw_flow_key *key)
 {

@@ -155,6 +155,19 @@ struct hw_flow {
 _Static_assert(sizeof(struct hw_flow) <= 640, "a million of them fit into 640 MB");
 _Static_assert(__builtin_offsetof(struct hw_flow, more) <= 192, "what each packet touches lies in three cache lines");
 
+#define HW_PARENTS 4 /* carriers that a flow has one after another; the row names so many */
+
+struct hw_parent {
+	__u8 uid[12];
+	__u32 packets;
+};
+
+/* What few flows have. */
+struct hw_rare {
+	struct hw_parent parents[HW_PARENTS]; /* of those that carry it, the first ones */
+	__u8 error_by[12];		      /* uid of the flow of the last ICMP error about it */
+};
+
 #define HW_WEIRD_OF_FLOWS HW_WEIRD_SYN_seq_jump /* bit 0 of weirds */
 
 _Static_assert(HW_WEIRD_excessive_data_without_further_acks - HW_WEIRD_OF_FLOWS < 32, "a bit for each");
@@ -183,6 +196,35 @@ HW_INLINE int hw_flow_afresh(struct hw_flow *flow, int which)
 HW_INLINE int hw_addr_is(const __u8 *one, const __u8 *other)
 {
 	return HW_LOAD(__u64, one) == HW_LOAD(__u64, other) && HW_LOAD(__u64, one + 8) == HW_LOAD(__u64, other + 8);
+}
+
+HW_INLINE int hw_uid_is(const __u8 *one, const __u8 *other)
+{
+	return HW_LOAD(__u32, one) == HW_LOAD(__u32, other) && HW_LOAD(__u32, one + 4) == HW_LOAD(__u32, other + 4) &&
+	       HW_LOAD(__u32, one + 8) == HW_LOAD(__u32, other + 8);
+}
+
+HW_INLINE void hw_copy_uid(__u8 *to, const __u8 *from)
+{
+	HW_STORE(__u32, to, HW_LOAD(__u32, from));
+	HW_STORE(__u32, to + 4, HW_LOAD(__u32, from + 4));
+	HW_STORE(__u32, to + 8, HW_LOAD(__u32, from + 8));
+}
+
+/* This flow is carried by the one of that uid. */
+HW_INLINE void hw_flow_carry(struct hw_rare *rare, const __u8 uid[12])
+{
+	struct hw_parent *parent;
+	int i;
+
+	for (i = 0; i < HW_PARENTS; i++) {
+		parent = &rare->parents[i];
+		if (parent->packets && !hw_uid_is(parent->uid, uid))
+			continue;
+		hw_copy_uid(parent->uid, uid);
+		parent->packets += parent->packets + 1 != 0;
+		return;
+	}
 }
 
 /* From one time to a later one; 0 where they are not in order. */

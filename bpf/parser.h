@@ -16,9 +16,11 @@
 #ifdef __bpf__
 #define HW_INLINE static __attribute__((always_inline)) inline
 #define HW_STEP __attribute__((noinline)) /* a global function: verified once, with any arguments */
+#define HW_UNROLL _Pragma("unroll")
 #else
 #define HW_INLINE static inline __attribute__((always_inline))
 #define HW_STEP static __attribute__((unused))
+#define HW_UNROLL
 #endif
 #ifdef __bpf__ /* clang would go octet by octet, not knowing how a header is aligned; the machines load from anywhere */
 #define HW_LOAD(type, from) (*(const type *)(from))

@@ -4,6 +4,7 @@
 
 struct hw_schema {
 	struct hw_packet packet;
+	struct hw_deferred deferred;
 	struct hw_rate rate;
 	struct hw_weird_row weird;
 	struct hw_conn conn;
@@ -23,5 +24,6 @@ struct hw_schema {
 	enum hw_transport transport;
 	enum hw_conn_state conn_state;
 	enum hw_ip_option ip_option;
+	enum hw_deferred_why deferred_why;
 	enum hw_drop drop;
 } hw_schema;

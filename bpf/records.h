@@ -255,6 +255,9 @@ enum hw_drop {
 	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
 	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
 	HW_DROP_capture__no_interface, /* a pcapng packet of an interface that was never described */
+	HW_DROP_deferred__full,	       /* likewise, of the ring for what user space has to look at before it is part of a flow */
+	HW_DROP_flows__contended,      /* other CPUs were in the way of this packet, again and again */
+	HW_DROP_flows__ring_full,      /* the flow before it was over, and the ring for flows had no room to tell that */
 	HW_DROP_flows__no_memory,      /* a packet that would have begun a flow: there was no memory for it */
 	HW_DROP_user_queue__full,      /* a file's queue had no room */
 	HW_DROP_sink_queue__full,      /* a sink's queue had no room, and its oldest rows went */
@@ -347,6 +350,20 @@ struct hw_packet {
 	__u32 tunnel_id HW_IF(tunnel_id); /* number of the nearest tunnel: see enum hw_tunnel */
 	__u32 mpls_label HW_IF(mpls);	  /* the first label of the stack */
 	__u32 hash HW_IF(hash);		  /* the receive hash that the card computed (XDP, where asked for) */
+};
+
+/* What for user space has to look at a packet that the kernel cannot give to a flow. */
+enum hw_deferred_why {
+	HW_DEFERRED_WHY_frame, /* parts of a datagram are in its frame: this and what carries it, the outermost first, comes back when it is whole */
+	HW_DEFERRED_WHY_flow,  /* there is no room for its flow in the kernel's table */
+	HW_DEFERRED_WHY_blame, /* an ICMP error about a flow that is not there, and may be once datagrams in pieces are whole */
+	HW_DEFERRED_WHY_weird, /* something is odd in it, or it tells whose an address is; of flows it is no news */
+};
+
+struct hw_deferred {
+	struct hw_packet row;
+	__u32 why; /* enum hw_deferred_why */
+	__u32 unused;
 };
 
 /* One second of an interface, direction, protocol and service port. What found no room in the table has none of these but the second. */
@@ -666,6 +683,22 @@ struct hw_filter {
 };
 
 /* What user space tells the programs while they run, in memory that both see. */
+/* What the kernel's table of flows is told, and asked to do (flow_job.h). */
+struct hw_flow_control {
+	__u64 salt[8];		  /* nobody outside can make keys that collide */
+	__u32 buckets;		  /* of the table; 0: none is kept */
+	__u32 weirds;		  /* 1: what is odd is told */
+	volatile __u32 job;	  /* enum hw_flow_job, */
+	volatile __u32 why;	  /* enum hw_conn_end, */
+	volatile __u32 at;	  /* the bucket where it goes on, */
+	volatile __u32 count;	  /* and how many it looks at */
+	volatile __u64 now;	  /* the time that it has */
+	volatile __u64 pieces;	  /* when a part of a datagram came */
+	volatile __u32 elsewhere; /* 1: there was no room for a flow, which user space keeps */
+	__u32 unused;
+	struct hw_flow_settings settings;
+};
+
 struct hw_control {
 	volatile __s64
 		utc_offset; /* UTC less CLOCK_BOOTTIME; set again when the clock is stepped, so that a row keeps the time of its moment */
@@ -678,6 +711,7 @@ struct hw_control {
 	__u32 carries;		     /* 1: what carries a tunnelled packet is a row before it */
 	__u32 unused;
 	struct hw_filter filters[2];
+	struct hw_flow_control flows;
 };
 
 /* What the kernel counts for an interface, per CPU. Each packet adds one to seen and one to one other term. */
@@ -690,6 +724,12 @@ struct hw_counters {
 	__u64 as_row;
 	__u64 carriers; /* rows of what carries packets, in addition */
 	__u64 filtered;
+	__u64 in_flow;
+	__u64 deferred;	     /* user space has to look at it: a row of struct hw_deferred, and no other */
+	__u64 also_rows;     /* rows of packets that are counted elsewhere, too */
+	__u64 also_lost;     /* likewise, that found no room */
+	__u64 deferred_rows; /* rows of struct hw_deferred */
+	__u64 undeferred;    /* likewise, that found no room */
 	__u64 sampled_out;
 	__u64 counted_only;
 	__u64 consumed; /* of them, dropped on the mirror port after they were recorded */

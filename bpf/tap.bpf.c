@@ -15,20 +15,35 @@ static inline __attribute__((always_inline)) __u32 hw_metadata(struct xdp_md *ct
 }
 
 #include "xdp.h"
+#include "flow_job.h"
 
 #define HW_HEARTBEAT_OLD 5000000000 /* nanoseconds */
 
 SEC("xdp.frags")
 int hw_xdp(struct xdp_md *ctx)
 {
-	hw_xdp_frame(ctx, 0);
+	hw_xdp_frame(ctx, 0, 0);
 	return XDP_PASS;
 }
 
 SEC("xdp.frags")
 int hw_xdp_consume(struct xdp_md *ctx)
 {
-	return hw_xdp_frame(ctx, 1) ? XDP_DROP : XDP_PASS;
+	return hw_xdp_frame(ctx, 1, 0) ? XDP_DROP : XDP_PASS;
+}
+
+/* The same where flows are kept. They are programs of their own because a kernel before 5.10 loads none that has both steps and a tail call. */
+SEC("xdp.frags")
+int hw_xdp_flows(struct xdp_md *ctx)
+{
+	hw_xdp_frame(ctx, 0, 1);
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int hw_xdp_consume_flows(struct xdp_md *ctx)
+{
+	return hw_xdp_frame(ctx, 1, 1) ? XDP_DROP : XDP_PASS;
 }
 
 /* clsact filters stay when their process is killed. */
@@ -37,7 +52,7 @@ HW_INLINE int hw_reader_gone(void)
 	return bpf_ktime_get_boot_ns() > hw_control.heartbeat + HW_HEARTBEAT_OLD;
 }
 
-HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_direction direction)
+HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_direction direction, int keeps_flows)
 {
 	struct hw_counters *counters = hw_counters_of(skb->ifindex);
 	__u32 zero = 0, length, tag = 0, segments;
@@ -82,34 +97,92 @@ HW_INLINE int hw_tc_frame(struct __sk_buff *skb, enum hw_hook hook, enum hw_dire
 	p->row.length += tag; /* after the parser, whose offsets are those of the frame without the tag */
 	p->row.captured += tag;
 	hw_count_rate(&p->row);
-	if (hw_wanted(p, counters))
-		hw_emit(p, counters);
+	if (!hw_is_kept(p, counters))
+		return TC_ACT_UNSPEC;
+	if (keeps_flows)
+		bpf_tail_call(skb, &hw_tc_further, 0);
+	hw_to_row(p, counters, 0);
 	return TC_ACT_UNSPEC;
 }
 
 SEC("tc")
 int hw_tcx_in(struct __sk_buff *skb)
 {
-	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_in);
+	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_in, 0);
 }
 
 SEC("tc")
 int hw_tcx_out(struct __sk_buff *skb)
 {
-	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_out);
+	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_out, 0);
 }
 
 /* The same as direct-action filters of a clsact qdisc. */
 SEC("tc")
 int hw_clsact_in(struct __sk_buff *skb)
 {
-	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_in);
+	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_in, 0);
 }
 
 SEC("tc")
 int hw_clsact_out(struct __sk_buff *skb)
 {
-	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_out);
+	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_out, 0);
+}
+
+/* And all four where flows are kept. */
+SEC("tc")
+int hw_tcx_in_flows(struct __sk_buff *skb)
+{
+	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_in, 1);
+}
+
+SEC("tc")
+int hw_tcx_out_flows(struct __sk_buff *skb)
+{
+	return hw_tc_frame(skb, HW_HOOK_tcx, HW_DIRECTION_out, 1);
+}
+
+SEC("tc")
+int hw_clsact_in_flows(struct __sk_buff *skb)
+{
+	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_in, 1);
+}
+
+SEC("tc")
+int hw_clsact_out_flows(struct __sk_buff *skb)
+{
+	return hw_tc_frame(skb, HW_HOOK_clsact, HW_DIRECTION_out, 1);
+}
+
+SEC("tc")
+int hw_tc_keep(struct __sk_buff *skb)
+{
+	hw_keep(skb->ifindex);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("xdp.frags")
+int hw_xdp_keep(struct xdp_md *ctx)
+{
+	hw_keep(ctx->ingress_ifindex);
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int hw_xdp_consume_keep(struct xdp_md *ctx)
+{
+	hw_keep(ctx->ingress_ifindex);
+	return XDP_DROP;
+}
+
+/* Run by user space, and attached nowhere. */
+SEC("tc")
+int hw_flows(struct __sk_buff *skb)
+{
+	(void)skb;
+	hw_flow_do();
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,6 +11,10 @@
 #include "packet.h"
 #include "rate.h"
 
+struct hw_control hw_control;
+
+#include "flow_frame.h"
+
 #define HW_BLOCK 32
 /* The same number, if it is one to HW_WINDOW, so that kernels before 6.8 see it too: to them `!= 0` says nothing about a range. */
 #define HW_ONE_TO_WINDOW(size) ((((size)-1) & (HW_WINDOW - 1)) + 1)
@@ -50,6 +54,14 @@ struct {
 	__array(values, struct hw_ring);
 } hw_packet_rings SEC(".maps");
 
+/* Likewise, of rows that analyses in user space need and nobody else: see struct hw_deferred. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct hw_ring);
+} hw_deferred_rings SEC(".maps");
+
 /* Rates: for each half (hw_control.second) and CPU HW_RATE_SLOTS + 1. User space reads them where they are. */
 #define HW_RATE_PROBES 8
 struct {
@@ -60,11 +72,26 @@ struct {
 	__type(value, struct hw_rate_slot);
 } hw_rates SEC(".maps");
 
-struct hw_control hw_control;
+/*
+ * Where flows are kept in the kernel, the program that has parsed a packet goes on to another one, for that to be verified on its own. One
+ * array for each type of program; it is empty where they are not.
+ */
+struct hw_further {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+struct hw_further hw_tc_further SEC(".maps");
+struct hw_further hw_xdp_further SEC(".maps");
+
+#ifndef HW_NOW /* a test says what time it is */
+#define HW_NOW (bpf_ktime_get_boot_ns() + hw_control.utc_offset)
+#endif
 
 HW_INLINE __u64 hw_now(void)
 {
-	return bpf_ktime_get_boot_ns() + hw_control.utc_offset;
+	return HW_NOW;
 }
 
 HW_INLINE struct hw_counters *hw_counters_of(__u32 ifindex)
@@ -109,29 +136,8 @@ HW_INLINE void hw_count_rate(const struct hw_packet *row)
 	}
 }
 
-/* Whether the packet is to be a row; counts what is not. */
-HW_INLINE int hw_wanted(struct hw_parser *p, struct hw_counters *counters)
-{
-	__u64 below = hw_control.sample_below;
-	const struct hw_filter *filter = &hw_control.filters[hw_control.filter & 1];
-
-	if (filter->count && !hw_filter_keeps(p, filter)) {
-		counters->filtered++;
-		return 0;
-	}
-	if (hw_control.rates_only) {
-		counters->counted_only++;
-		return 0;
-	}
-	if (below && bpf_get_prandom_u32() >= below) {
-		counters->sampled_out++;
-		return 0;
-	}
-	return 1;
-}
-
-/* A row into the ring of this CPU, or a packet lost. Returns whether there was room. */
-HW_INLINE int hw_put_row(const struct hw_packet *row, struct hw_counters *counters)
+/* A row into the ring of this CPU. Returns whether there was room. */
+HW_INLINE int hw_put_row(const struct hw_packet *row)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct hw_packet *slot = 0;
@@ -140,27 +146,150 @@ HW_INLINE int hw_put_row(const struct hw_packet *row, struct hw_counters *counte
 	ring = bpf_map_lookup_elem(&hw_packet_rings, &cpu);
 	if (ring)
 		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
-	if (!slot) {
-		counters->dropped[HW_DROP_ringbuf__full]++;
+	if (!slot)
 		return 0;
-	}
 	*slot = *row;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP); /* the reader polls: a busy line costs no wake-ups */
 	return 1;
 }
 
-/* The packet becomes a row, behind those of what carries it. Where there is no room for all of them it is lost. */
-HW_INLINE void hw_emit(struct hw_parser *p, struct hw_counters *counters)
+/* The packet becomes a row, behind those of what carries it. Returns whether there was room for all of them. */
+HW_INLINE int hw_emit(struct hw_parser *p, struct hw_counters *counters)
 {
 	__u32 i;
 
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++) {
-		if (!hw_put_row(&p->carriers[i], counters))
-			return;
+		if (!hw_put_row(&p->carriers[i]))
+			return 0;
 		counters->carriers++;
 	}
-	if (hw_put_row(&p->row, counters))
-		counters->as_row++;
+	return hw_put_row(&p->row);
+}
+
+/* A row for analyses alone. Returns whether there was room. */
+HW_STEP int hw_put_deferred(const struct hw_packet *row, struct hw_counters *counters, __u32 why)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct hw_deferred *slot = 0;
+	void *ring;
+
+	if (!row || !counters)
+		return 0;
+	ring = bpf_map_lookup_elem(&hw_deferred_rings, &cpu);
+	if (ring)
+		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
+	if (!slot) {
+		counters->undeferred++;
+		return 0;
+	}
+	slot->row = *row;
+	slot->why = why;
+	counters->deferred_rows++;
+	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
+	return 1;
+}
+
+/* The frame, if user space has to look at it first. Returns whether there was room. */
+HW_INLINE int hw_defer_frame(struct hw_parser *p, struct hw_counters *counters)
+{
+	__u32 i;
+
+	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
+		if (!hw_put_deferred(&p->carriers[i], counters, HW_DEFERRED_WHY_frame))
+			return 0;
+	return hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_frame);
+}
+
+/* The frame to its flows. Returns 1 if that is what became of the packet, and it is counted. */
+HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
+{
+	__u32 zero = 0;
+	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
+	int odd, taken, there;
+
+	if (!at)
+		return 0;
+	odd = hw_control.flows.weirds && hw_control.rates_only && (p->row.weird || p->row.has & HW_HAS_neighbor);
+	if (odd)
+		odd = hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_weird);
+	if (hw_flow_has_fragment(p)) {
+		taken = HW_FLOW_FRAGMENT;
+		hw_control.flows.pieces = p->row.ts;
+	} else {
+		taken = hw_flow_frame(p, at);
+		if (at->unblamed && p->row.ts - hw_control.flows.pieces < HW_SECOND) /* that may be about a datagram that was in pieces */
+			hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_blame);
+	}
+	switch (taken) {
+	case HW_FLOW_TAKEN:
+		counters->in_flow++;
+		return 1;
+	case HW_FLOW_SAMPLED_OUT:
+		counters->sampled_out++;
+		return 1;
+	case HW_FLOW_FULL:
+	case HW_FLOW_ELSEWHERE:
+	case HW_FLOW_FRAGMENT:
+		there = taken == HW_FLOW_FRAGMENT ? hw_defer_frame(p, counters) : hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_flow);
+		if (there)
+			counters->deferred++;
+		else
+			counters->dropped[HW_DROP_deferred__full]++;
+		return 1;
+	case HW_FLOW_CONTENDED:
+		counters->dropped[HW_DROP_flows__contended]++;
+		return 1;
+	case HW_FLOW_UNHEARD:
+		counters->dropped[HW_DROP_flows__ring_full]++;
+		return 1;
+	default:
+		counters->deferred += odd;
+		return odd;
+	}
+}
+
+/* Whether the filter keeps the packet; counts it if not. */
+HW_INLINE int hw_is_kept(struct hw_parser *p, struct hw_counters *counters)
+{
+	const struct hw_filter *filter = &hw_control.filters[hw_control.filter & 1];
+
+	if (!filter->count || hw_filter_keeps(p, filter))
+		return 1;
+	counters->filtered++;
+	return 0;
+}
+
+/* The packet becomes a row, if such are wanted; `counted`: flows have it, and it is one beside that. */
+HW_INLINE void hw_to_row(struct hw_parser *p, struct hw_counters *counters, int counted)
+{
+	__u64 below = hw_control.sample_below;
+
+	if (hw_control.rates_only) {
+		counters->counted_only += !counted;
+		return;
+	}
+	if (below && bpf_get_prandom_u32() >= below) {
+		counters->sampled_out += !counted;
+		return;
+	}
+	if (hw_emit(p, counters)) {
+		counters->as_row += !counted;
+		counters->also_rows += counted;
+	} else {
+		counters->dropped[HW_DROP_ringbuf__full] += !counted;
+		counters->also_lost += counted;
+	}
+}
+
+/* What a program does that comes behind the one that has parsed. */
+HW_INLINE void hw_keep(__u32 ifindex)
+{
+	struct hw_counters *counters = hw_counters_of(ifindex);
+	__u32 zero = 0;
+	struct hw_parser *p = bpf_map_lookup_elem(&hw_parsers, &zero);
+
+	if (p && counters)
+		hw_to_row(p, counters, hw_to_flows(p, counters));
 }
 
 HW_INLINE void hw_copy_block(__u8 *to, const void *from)

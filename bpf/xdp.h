@@ -6,7 +6,7 @@
 #include "tap.h"
 
 /* Returns 1 if the frame was seen whole, row or not: on a mirror port it has no other use on this host. */
-HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
+HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume, int keeps_flows)
 {
 	struct hw_counters *counters = hw_counters_of(ctx->ingress_ifindex);
 	__u32 zero = 0, length, tag;
@@ -43,9 +43,12 @@ HW_INLINE int hw_xdp_frame(struct xdp_md *ctx, int consume)
 	p->row.captured += tag;
 	counters->octets += tag;
 	hw_count_rate(&p->row);
-	if (hw_wanted(p, counters))
-		hw_emit(p, counters);
 	counters->consumed += consume;
+	if (!hw_is_kept(p, counters))
+		return 1;
+	if (keeps_flows)
+		bpf_tail_call(ctx, &hw_xdp_further, consume);
+	hw_to_row(p, counters, 0);
 	return 1;
 }
 

@@ -19,7 +19,9 @@ struct bpf_link_create_opts { size_t sz; __u32 flags; ...; };
 struct bpf_xdp_query_opts { size_t sz; __u32 prog_id; unsigned char attach_mode; ...; };
 struct bpf_prog_info { __u32 type; __u32 id; char name[16]; __u64 run_time_ns; __u64 run_cnt; ...; };
 #define BPF_STATS_RUN_TIME ...
-struct bpf_test_run_opts { size_t sz; const void *data_in; __u32 data_size_in; __u32 retval; int repeat; __u32 duration; ...; };
+struct bpf_test_run_opts {
+	size_t sz; const void *data_in; void *data_out; __u32 data_size_in; __u32 data_size_out; __u32 retval; int repeat; __u32 duration; ...;
+};
 
 struct bpf_object *bpf_object__open_file(const char *path, const struct bpf_object_open_opts *opts);
 int bpf_object__load(struct bpf_object *obj);
@@ -46,6 +48,7 @@ int bpf_map_create(int map_type, const char *map_name, __u32 key_size, __u32 val
 int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags);
 int bpf_map_lookup_elem(int fd, const void *key, void *value);
 int bpf_map_delete_elem(int fd, const void *key);
+int bpf_map_get_next_key(int fd, const void *cur_key, void *next_key);
 int bpf_link_create(int prog_fd, int target_fd, int attach_type, const struct bpf_link_create_opts *opts);
 int bpf_prog_query(int target_fd, int type, __u32 query_flags, __u32 *attach_flags, __u32 *prog_ids, __u32 *prog_cnt);
 int bpf_prog_get_fd_by_id(__u32 id);

@@ -5,48 +5,6 @@
 #include "flow_ids.h"
 #include "flows.h"
 
-/* Ports of analyzers (likely_server_ports, as Zeek 8 fills it in). */
-static const uint16_t TCP_SERVERS[] = {21,   22,   25,	 53,   80,   81,   88,	 110,  135,  139,  143,	 389,  443,  445,  502,	 563,
-				       585,  587,  614,	 631,  636,  989,  990,	 992,  993,  995,  1080, 1434, 1883, 2811, 3128, 3268,
-				       3306, 3389, 5222, 5223, 5269, 5432, 6379, 6666, 6667, 6668, 6669, 8000, 8080, 8888, 20000};
-static const uint16_t UDP_SERVERS[] = {53,   67,   88,	 123,  137,  161,  162,	 389,  443,  514,  1812, 2123,
-				       2152, 3268, 3389, 3544, 4789, 5060, 5072, 5353, 5355, 6081, 20000};
-
-static int is_in(const uint16_t *ports, size_t count, uint16_t port)
-{
-	for (size_t i = 0; i < count; i++)
-		if (ports[i] == port)
-			return 1;
-	return 0;
-}
-
-static int is_server(const struct hw_packet *row, uint16_t port)
-{
-	if (row->proto == HW_PROTO_TCP)
-		return is_in(TCP_SERVERS, sizeof(TCP_SERVERS) / sizeof(*TCP_SERVERS), port);
-	return is_in(UDP_SERVERS, sizeof(UDP_SERVERS) / sizeof(*UDP_SERVERS), port);
-}
-
-static int is_answer_by_port(const struct hw_packet *row)
-{
-	return is_server(row, row->sport) && !is_server(row, row->dport);
-}
-
-int hw_begins_with_answer(const struct hw_packet *row)
-{
-	static const uint8_t everybody[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-	if ((row->proto != HW_PROTO_TCP && row->proto != HW_PROTO_UDP) || !memcmp(row->dst, everybody, 16)) /* who did not ask */
-		return 0;
-	if (row->sport == row->dport && !memcmp(row->src, row->dst, sizeof(row->src))) /* nobody else is there to ask */
-		return 0;
-	if (row->proto == HW_PROTO_TCP && row->tcp_flags & HW_SYN) /* a SYN-ACK may be a scan, till there is more */
-		return row->tcp_flags & HW_ACK && is_answer_by_port(row);
-	if (!is_server(row, row->sport))
-		return 0;
-	return !is_server(row, row->dport) || (row->proto == HW_PROTO_TCP && row->sport < row->dport);
-}
-
 /* A SYN and then a RST, and nothing from the other side between them. */
 static int gave_up(const struct hw_flow *flow)
 {

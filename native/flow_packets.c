@@ -2,7 +2,8 @@
 /* Packets to flows: which flow a packet is of, and what carries it. */
 #include <string.h>
 
-#include "flow_ids.h"
+#include "../bpf/flow_server.h"
+#include "../bpf/flow_uid.h"
 #include "flow_state.h"
 #include "fragments.h"
 
@@ -30,7 +31,7 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 	entry->interface = flows->interface + row->interface;
 	entry->only_carries = only_carries;
 	entry->again = again;
-	hw_uid_of(&sought->key, row->ts, again, flows->secret, entry->uid);
+	hw_uid_of(&sought->key, row->ts, again, flows->settings.secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
 	flows->counts.begun += !only_carries;
 	flows->counts.only_carrying += only_carries;
@@ -42,7 +43,6 @@ static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct h
 {
 	const struct hw_carrier *innermost = &flows->carriers[flows->carrier_count - 1];
 	struct hw_rare *rare = hw_flow_rare(entry);
-	struct hw_parent *parent;
 
 	for (uint32_t i = 0; i < flows->carrier_count; i++) {
 		struct hw_entry *by = hw_flow_at(&flows->table, flows->carriers[i].flow);
@@ -52,19 +52,14 @@ static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct h
 		by->tunnel = flows->carriers[i].tunnel;
 		hw_flows_put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
 	}
-	if (!rare)
-		return;
-	for (parent = rare->parents; parent < rare->parents + HW_PARENTS; parent++)
-		if (!parent->packets || !memcmp(parent->uid, innermost->uid, sizeof(parent->uid))) {
-			memcpy(parent->uid, innermost->uid, sizeof(parent->uid));
-			parent->packets += parent->packets < UINT32_MAX;
-			return;
-		}
+	if (rare)
+		hw_flow_carry(rare, innermost->uid);
 }
 
 static int is_sampled_out(const struct hw_flows *flows, const struct hw_flow_key *key)
 {
-	return flows->settings.sample_below && (hw_siphash(flows->secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
+	return flows->settings.sample_below &&
+	       (hw_siphash(flows->settings.secret, key, sizeof(*key)) & UINT32_MAX) >= flows->settings.sample_below;
 }
 
 /* An ICMP error of the flow `by`: the flow that it is about knows that. */

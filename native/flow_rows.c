@@ -2,6 +2,7 @@
 /* Flows to rows: of flows that end, when they do, of those that go on, and of what is odd in them. */
 #include <string.h>
 
+#include "../bpf/flow_hash.h"
 #include "flow_state.h"
 
 #define SPARE 8		/* rows that one packet may make */
@@ -46,6 +47,19 @@ static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *e
 	return row;
 }
 
+void hw_flows_put_going(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when)
+{
+	put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++)->progress = when;
+}
+
+void hw_flows_put_over(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when, enum hw_conn_end why)
+{
+	put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
+	if (entry->tunnel)
+		hw_flows_put_tunnel(flows, entry, when ? when : flows->counts.latest, HW_TUNNEL_ACTION_close);
+	flows->counts.letters_lost += entry->flow.overflows;
+}
+
 void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_conn_end why)
 {
 	struct hw_entry *entry = hw_flow_at(&flows->table, flow);
@@ -55,13 +69,12 @@ void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum h
 			hw_flows_put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
 		flows->counts.only_carrying--;
 	} else {
-		put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
-		if (entry->tunnel)
-			hw_flows_put_tunnel(flows, entry, now ? now : flows->counts.latest, HW_TUNNEL_ACTION_close);
+		hw_flows_put_over(flows, entry, now, why);
+		if (flows->tells_left)
+			flows->found->left[flows->found->left_count++] = hw_flow_map_hash(flows->salt, &entry->key);
 		if (flows->servers)
 			hw_servers_finish(flows->servers, entry, why == HW_CONN_END_stopped);
 		flows->counts.ended++;
-		flows->counts.letters_lost += entry->flow.overflows;
 	}
 	hw_flow_forget(&flows->table, flow);
 }
@@ -131,8 +144,7 @@ static int report(struct hw_flows *flows, uint64_t now)
 		if (hw_flows_is_full(flows))
 			return 0;
 		entry->told = packets;
-		put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++)->progress =
-			flows->report_at;
+		hw_flows_put_going(flows, entry, flows->report_at);
 	}
 	flows->reporting = 0;
 	flows->report_at += every;

@@ -22,7 +22,6 @@ struct hw_sought {
 
 struct hw_flows {
 	struct hw_flow_settings settings;
-	uint64_t secret[2]; /* of them */
 	struct hw_flow_table table;
 	struct hw_fragments *fragments;
 	struct hw_servers *servers; /* NULL: nobody asks for them */
@@ -40,6 +39,8 @@ struct hw_flows {
 	uint32_t calm;		  /* times told since there was a packet */
 	struct hw_flows_counts counts;
 	struct hw_weird_rows weirds;
+	__u64 salt[8];	/* of the kernel's table, */
+	int tells_left; /* which is to know of flows that are over here */
 	struct hw_found *found;
 };
 
@@ -63,6 +64,11 @@ void hw_flows_take_carrier(struct hw_flows *, const struct hw_packet *row, const
 
 /* Whether there may be no room for the rows that one packet makes. */
 int hw_flows_is_full(const struct hw_flows *);
+void hw_flows_begin_found(struct hw_flows *, struct hw_found *);
+/* The row of a flow that is over; `when` is 0 at the end of all. */
+void hw_flows_put_over(struct hw_flows *, const struct hw_entry *, uint64_t when, enum hw_conn_end why);
+/* The row of one that goes on, at that time. */
+void hw_flows_put_going(struct hw_flows *, const struct hw_entry *, uint64_t when);
 void hw_flows_put_tunnel(struct hw_flows *, const struct hw_entry *, uint64_t ts, enum hw_tunnel_action);
 /* This packet shows something odd of a flow: one thing, */
 void hw_flows_put_weird(struct hw_flows *, const struct hw_entry *, int is_orig, const struct hw_packet *row, enum hw_weird name);

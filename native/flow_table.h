@@ -10,19 +10,6 @@
 #include "fragments.h"
 
 #define HW_NOBODY UINT32_MAX
-#define HW_PARENTS 4 /* carriers that a flow has one after another; the row names so many */
-
-struct hw_parent {
-	uint8_t uid[12];
-	uint32_t packets;
-};
-
-/* What few flows have. */
-struct hw_rare {
-	struct hw_parent parents[HW_PARENTS]; /* of those that carry it, the first ones */
-	uint8_t error_by[12];		      /* uid of the flow of the last ICMP error about it */
-};
-
 /* A flow, where it is kept. What each packet looks at comes first; whole lines of the cache would take 32 MB more for a million of them. */
 struct hw_entry {
 	struct hw_flow_key key;

@@ -17,7 +17,6 @@ struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *loca
 	if (!flows)
 		return NULL;
 	memcpy(&flows->settings, settings, sizeof(flows->settings));
-	memcpy(flows->secret, flows->settings.secret, sizeof(flows->secret));
 	hw_weird_rows_make(&flows->weirds, flows->settings.weirds_a_second, flows->settings.ignored_weirds);
 	flows->local = calloc(local_count + 1, sizeof(*local));
 	flows->local_count = local_count;
@@ -48,6 +47,12 @@ int hw_flows_tell_servers(struct hw_flows *flows, uint32_t most)
 	return flows->servers ? 0 : -1;
 }
 
+void hw_flows_tell_left(struct hw_flows *flows, const void *salt)
+{
+	memcpy(flows->salt, salt, sizeof(flows->salt));
+	flows->tells_left = 1;
+}
+
 void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *into)
 {
 	*into = flows->counts;
@@ -56,10 +61,10 @@ void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *in
 	hw_fragments_counts(flows->fragments, &into->fragments_waiting, &into->fragments_given_up);
 }
 
-static void begin_found(struct hw_flows *flows, struct hw_found *found)
+void hw_flows_begin_found(struct hw_flows *flows, struct hw_found *found)
 {
 	flows->found = found;
-	found->conn_count = found->long_count = found->tunnel_count = found->server_count = 0;
+	found->conn_count = found->long_count = found->tunnel_count = found->server_count = found->left_count = 0;
 	hw_weird_rows_begin(&flows->weirds, found->weirds);
 }
 
@@ -78,7 +83,7 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 	struct hw_sought sought[2 * FAR], *next;
 	size_t i, looked = 0;
 
-	begin_found(flows, found);
+	hw_flows_begin_found(flows, found);
 	flows->interface = interface;
 	for (i = 0; i < count; i++, at += stride) {
 		const struct hw_packet *row = (const struct hw_packet *)at;
@@ -111,7 +116,7 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 
 void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
 {
-	begin_found(flows, found);
+	hw_flows_begin_found(flows, found);
 	if (!tell_servers(flows, now - HW_SECOND)) /* packets of the last one may be in the rings yet */
 		hw_flows_pass(flows, now);
 	found->weird_count = flows->weirds.made;
@@ -119,7 +124,7 @@ void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *foun
 
 void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 {
-	begin_found(flows, found);
+	hw_flows_begin_found(flows, found);
 	for (; flows->ending < flows->table.places && !hw_flows_is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			hw_flows_finish(flows, flows->ending, 0, HW_CONN_END_stopped);

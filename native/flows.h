@@ -8,7 +8,4 @@
 /* The row of a flow that ends for this reason, or that goes on (HW_CONN_END_none). */
 void hw_conn_of(const struct hw_entry *, uint16_t community_id_seed, enum hw_conn_end, struct hw_conn *row);
 
-/* Whether the first packet of a flow is of who answers: by Zeek's likely_server_ports. */
-int hw_begins_with_answer(const struct hw_packet *);
-
 #endif

@@ -23,9 +23,4 @@ static inline uint64_t hw_mix(uint64_t hash, uint64_t word)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline int hw_is_fragment(const struct hw_packet *row)
-{
-	return row->has & HW_HAS_fragment && (row->mf || row->fragment_offset);
-}
-
 #endif

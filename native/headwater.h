@@ -63,16 +63,18 @@ enum { HW_MOST_ROWS = 5 }; /* of one packet: its own, and those of its carriers 
 
 enum { HW_CONNS_ROOM = 4096 }; /* rows of each kind that there is room for */
 struct hw_found {
-	void *conns;   /* struct hw_conn: flows that are over */
-	void *longs;   /* struct hw_conn: of flows that go on, what they are till now */
-	void *tunnels; /* struct hw_tunnel_row */
-	void *servers; /* struct hw_server: of one second, as many as are told, and one */
-	void *weirds;  /* struct hw_weird_row; HW_WEIRDS_ROOM of them */
+	void *conns;	/* struct hw_conn: flows that are over */
+	void *longs;	/* struct hw_conn: of flows that go on, what they are till now */
+	void *tunnels;	/* struct hw_tunnel_row */
+	void *servers;	/* struct hw_server: of one second, as many as are told, and one */
+	void *weirds;	/* struct hw_weird_row; HW_WEIRDS_ROOM of them */
+	uint64_t *left; /* hashes of flows that are over, where hw_flows_tell_left() asked for them */
 	size_t conn_count;
 	size_t long_count;
 	size_t tunnel_count;
 	size_t server_count;
 	size_t weird_count;
+	size_t left_count;
 };
 struct hw_prefix {
 	uint8_t addr[16];
@@ -105,6 +107,8 @@ struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *loca
 void hw_flows_free(struct hw_flows *);
 /* Before any packet: tell what `most` servers do in each second, and what all others do. -1 without memory. */
 int hw_flows_tell_servers(struct hw_flows *, uint32_t most);
+/* Before any packet: these flows found no room in the kernel's table, which has that salt. */
+void hw_flows_tell_left(struct hw_flows *, const void *salt);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 /* Ends those whose time has come, a room's worth a call. */
@@ -112,6 +116,24 @@ void hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
 /* Ends all that are left, a room's worth a call; no rows when there are none. */
 void hw_flows_end(struct hw_flows *, struct hw_found *);
 void hw_flows_counts_of(const struct hw_flows *, struct hw_flows_counts *into);
+
+/* -- flow_events.c: what the kernel's table of flows tells ------------------------------------------------------------------ */
+
+size_t hw_flow_event_octets(void); /* of a struct hw_flow_event */
+/* As hw_flows_add, of such events. The flows that are told of do not lie in the table of `flows`. */
+size_t hw_flows_hear(struct hw_flows *flows, const void *events, size_t stride, size_t count, uint32_t interface, struct hw_found *);
+
+/* -- flow_frames.c: frames with datagrams in pieces, for that table --------------------------------------------------------- */
+
+struct hw_frames;
+/* Remembers about so many datagrams; `apart` as in struct hw_flow_settings. NULL without memory. */
+struct hw_frames *hw_frames_new(uint32_t datagrams, uint32_t apart);
+void hw_frames_free(struct hw_frames *);
+size_t hw_frames_octets(void); /* of a struct hw_parser */
+/* Takes the next frame of rows of struct hw_deferred. Returns how many rows it took; 0 if its end is not there yet. `ready`: `into`, a
+ * struct hw_parser, is to be handed to the kernel. */
+size_t hw_frames_take(struct hw_frames *, const void *rows, size_t stride, size_t count, void *into, int *ready);
+void hw_frames_counts(const struct hw_frames *, uint64_t *waiting, uint64_t *given_up);
 
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 

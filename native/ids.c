@@ -1,69 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of flows: our uid, a keyed hash of endpoints and begin, and the community id, which others compute too. */
+/* The community id of a flow, a name that others compute too. Our own is in bpf/flow_uid.h. */
 #include <string.h>
 
 #include "flow_ids.h"
-
-/* -- SipHash-2-4 (Aumasson and Bernstein, 2012) ------------------------------------------------------------------------------- */
-
-static inline uint64_t rotate(uint64_t word, int bits)
-{
-	return word << bits | word >> (64 - bits);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[2] = rotate(v[2], 32);
-}
-
-uint64_t hw_siphash(const uint64_t key[2], const void *octets, size_t size)
-{
-	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-			 key[1] ^ 0x7465646279746573};
-	const uint8_t *at = octets;
-	uint64_t word;
-
-	for (size_t left = size;; at += 8, left -= 8) {
-		word = 0;
-		memcpy(&word, at, left < 8 ? left : 8); /* little-endian, as all of this is */
-		if (left < 8)
-			word |= (uint64_t)size << 56;
-		v[3] ^= word;
-		sip_round(v);
-		sip_round(v);
-		v[0] ^= word;
-		if (left < 8)
-			break;
-	}
-	v[2] ^= 0xff;
-	for (int i = 0; i < 4; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
-void hw_uid_of(const struct hw_flow_key *key, uint64_t begin, uint32_t again, const uint64_t secret[2], uint8_t uid[12])
-{
-	const uint64_t other[2] = {secret[1], ~secret[0]};
-	uint8_t octets[sizeof(*key) + sizeof(begin) + sizeof(again)];
-	uint64_t first, second;
-
-	memcpy(octets, key, sizeof(*key));
-	memcpy(octets + sizeof(*key), &begin, sizeof(begin));
-	memcpy(octets + sizeof(*key) + sizeof(begin), &again, sizeof(again));
-	first = hw_siphash(secret, octets, sizeof(octets));
-	second = hw_siphash(other, octets, sizeof(octets));
-	memcpy(uid, &first, 8);
-	memcpy(uid + 8, &second, 4);
-}
 
 /* -- SHA-1 of at most 55 octets: one block (FIPS 180-4) ------------------------------------------------------------------------ */
 

@@ -74,7 +74,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]
 class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flows, of which the records conn, conn_long and tunnel are made. Times are of silence after which one is over; defaults are Zeek's.
 
-    most: flows at a time, about 770 octets each; a further one takes the place of one that nobody has answered, the oldest first.
+    memory_mib: MiB of the kernel's memory for flows, with detail "flows"; each takes about 850 octets.
+    most: flows at a time that user space keeps, about 770 octets each; a further one takes the place of one that nobody has answered, the
+        oldest first.
     servers: how many have a row of the record server of their own in a second; what all others do shares one. About 500 octets each.
     local_nets: addresses that local_orig and local_resp call local.
     flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids),
@@ -94,6 +96,7 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tunnel_timeout_s: addresses between which IP or GRE carries IP.
     """
 
+    memory_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 256
     most: Annotated[int, msgspec.Meta(ge=1024, le=1 << 28)] = 1 << 20
     servers: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 4096
     local_nets: tuple[str, ...] = LOCAL_NETS
@@ -152,7 +155,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filter: which packets become rows, as in Wireshark's display filters (docs/filters.md); empty keeps all.
     fanout: with hook "af_packet", rings an interface, each of ring_bytes, for some of the CPUs and read by its own thread; 0 takes one for
         each CPU, at most 4. With one, rows are in order of time, with more nearly so (20 ms).
-    detail: what leaves the kernel: "packets" (and rates), or "rates" alone, which costs least.
+    detail: what leaves the kernel: "packets" (and rates); "flows" that it keeps itself, of which user space learns when they are over; or
+        "rates" alone, which costs least.
     sample: of the packets that the filter keeps, one in so many becomes a row, at random; of flows, one in so many is kept.
     records: what is written and sent; the ledger always is. "cost" is what the run itself costs, once a minute.
     bpf_stats: for the record "cost", let the kernel take the time of every eBPF program of this machine for 1 s in 60, in which each run
@@ -169,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promiscuous: bool = False
     ring_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 16 << 20
     fanout: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    detail: Literal["packets", "rates"] = "packets"
+    detail: Literal["packets", "flows", "rates"] = "packets"
     filter: str = ""
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     records: tuple[Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"], ...] = ("packet",)
@@ -188,9 +192,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
         if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
+        if self.xdp_metadata and self.detail == "flows":
+            raise ValueError('xdp_metadata needs detail = "packets" or "rates": programs that ask the card keep no flows')
         of_flows = OF_FLOWS & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
+        if self.detail == "flows" and (refused := {"packet", "server"} & set(self.records)):
+            what = {"packet": "makes no rows of packets", "server": "does not count what servers do"}[min(refused)]
+            raise ValueError(f'detail = "flows" {what}: records = ["conn", "weird"] (--record conn --record weird), or detail = "packets"')
         if of_flows and "packet" in self.records and self.sample > 1:
             raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
         try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from headwater.errors import HeadwaterError, SinkError
 from headwater.interfaces import Analysis, Counting, Source
-from headwater.records import LEDGER, PACKET, Batch
+from headwater.records import FLOW_EVENT, LEDGER, PACKET, Batch
 from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
 
@@ -229,6 +229,10 @@ class Pipeline:
             self._bell.ring()
 
     def _take(self, source: Source, batch: Batch, analyses: Sequence[Analysis]) -> None:
+        if batch.record is FLOW_EVENT or batch.deferred:
+            for analysis in analyses:
+                self._offer(analysis.find(batch))
+            return
         if batch.record is not PACKET:  # the roll-up, analyses and watchers read nothing else
             self._offer([batch])
             return

@@ -47,13 +47,14 @@ def talk(near: End, far: End) -> tuple[int, int]:
     return tcp, udp
 
 
+@pytest.mark.parametrize("detail", ["packets", "flows"])
 @pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
-def test_conversations_are_flows(veth: Veth, hook: str, tmp_path: Path) -> None:
+def test_conversations_are_flows(veth: Veth, hook: str, detail: str, tmp_path: Path) -> None:
     for end, other in ((veth.near, veth.far), (veth.far, veth.near)):  # asking for a neighbour again takes a second
         end.space.ip(f"neighbor replace {other.ip6} lladdr {other.mac} dev {end.interface}")
     ready = threading.Event()
     server = threading.Thread(target=serve, args=(veth.far, ready))
-    with watching(veth.near, tmp_path, "conn", "--hook", hook) as rows:
+    with watching(veth.near, tmp_path, "conn", "--hook", hook, "--detail", detail) as rows:
         server.start()
         assert ready.wait(10)
         tcp, udp = talk(veth.near, veth.far)
@@ -78,12 +79,13 @@ def test_conversations_are_flows(veth: Veth, hook: str, tmp_path: Path) -> None:
     assert "flows " in rows.said
 
 
-def test_what_is_silent_ends_by_the_clock(veth: Veth, tmp_path: Path) -> None:
+@pytest.mark.parametrize("detail", ["packets", "flows"])
+def test_what_is_silent_ends_by_the_clock(veth: Veth, detail: str, tmp_path: Path) -> None:
     """No packet tells the time, and the run goes on: the row comes all the same."""
     settings = tmp_path / "headwater.toml"
     settings.write_text("[flows]\nudp_timeout_s = 1.0\n")
     folder = tmp_path / "rows"
-    with watching(veth.near, folder, "conn", "-c", str(settings)) as rows:
+    with watching(veth.near, folder, "conn", "-c", str(settings), "--detail", detail) as rows:
         with veth.near.space.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             datagrams.sendto(b"hello", (veth.far.ip4, 9999))
         written = folder / "conn.jsonl"

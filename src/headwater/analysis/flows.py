@@ -5,14 +5,14 @@ them (native/flows.c, bpf/flow.h, bpf/flow_weird.h).
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.weirds import bits
 from headwater.filters import sample_below
-from headwater.records import CONN, CONN_LONG, ENUMS, SERVER, TUNNEL, WEIRD, Batch, Drop
+from headwater.records import CONN, CONN_LONG, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, place_reason
 from headwater.telemetry import Entry, Ledger
 
@@ -65,7 +65,7 @@ class FlowSettings:
     weirds_a_second: int = 0
     ignored_weirds: Sequence[str] = ()
 
-    def packed(self) -> Any:
+    def row(self) -> np.ndarray[Any, np.dtype[Any]]:
         """A struct hw_flow_settings."""
         row = np.zeros(1, FLOW_SETTINGS)
         row["secret"] = np.frombuffer(self.secret, "<u8")
@@ -78,7 +78,7 @@ class FlowSettings:
         row["sample_below"] = sample_below(self.sample)
         for name, seconds in {**TIMEOUTS_S, **self.timeouts_s}.items():
             row[name] = round(seconds * 1e9)
-        return ffi.from_buffer(row)
+        return row
 
 
 def _prefixes(nets: Sequence[str]) -> Any:
@@ -90,6 +90,15 @@ def _prefixes(nets: Sequence[str]) -> Any:
     return made
 
 
+class Elsewhere(Protocol):
+    """Another table of flows (the kernel's), whose packets come here where it has no room for their flow."""
+
+    salt: bytes
+
+    def forget(self, hashes: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+        """These are over here: whatever comes of them next is its own again."""
+
+
 class Flows:
     """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone.
 
@@ -98,8 +107,8 @@ class Flows:
 
     reads_carriers = True
 
-    def __init__(self, name: str, settings: FlowSettings, *, live: bool = False) -> None:
-        flows = lib.hw_flows_new(settings.packed(), _prefixes(settings.local_nets), len(settings.local_nets))
+    def __init__(self, name: str, settings: FlowSettings, *, live: bool = False, elsewhere: Elsewhere | None = None) -> None:
+        flows = lib.hw_flows_new(ffi.from_buffer(settings.row()), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
             raise MemoryError("no memory for flows")
         self._name = name
@@ -107,6 +116,10 @@ class Flows:
         self._flows = ffi.gc(flows, lib.hw_flows_free)
         if settings.servers and lib.hw_flows_tell_servers(flows, settings.servers):
             raise MemoryError(f"no memory for {settings.servers} servers")
+        self._elsewhere = elsewhere
+        if elsewhere:
+            lib.hw_flows_tell_left(flows, elsewhere.salt)
+        self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
         self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
         self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
@@ -117,6 +130,7 @@ class Flows:
         self._found.longs = ffi.cast("void *", self._longs.ctypes.data)
         self._found.tunnels = ffi.cast("void *", self._tunnels.ctypes.data)
         self._found.servers = ffi.cast("void *", self._servers.ctypes.data)
+        self._found.left = ffi.cast("uint64_t *", self._left.ctypes.data)
         self._found.weirds = ffi.cast("void *", self._weirds.ctypes.data)
         self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
         self._given: Mapping[int, str] = {}
@@ -134,14 +148,17 @@ class Flows:
         return counts
 
     def find(self, batch: Batch) -> Iterator[Batch]:
-        """Take packets; those flows come out that have ended by then, and what is odd in the packets of any."""
+        """Take packets, or what the kernel tells of its flows; those flows come out that have ended by then, and what is odd in any."""
+        if batch.tracked or batch.deferred == "weird":
+            return
         self._learn(batch.interfaces)
+        take = lib.hw_flows_hear if batch.record is FLOW_EVENT else lib.hw_flows_add
         rows, at = batch.rows, 0
         while at < len(rows):
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
-            at += lib.hw_flows_add(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
+            at += take(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
             yield from self._batches()
-        self._count += len(rows)
+        self._count += len(rows) if batch.record is not FLOW_EVENT else 0
         self._counts = self.counts(), self._count
 
     def tick(self, now: int) -> Iterator[Batch]:
@@ -194,6 +211,8 @@ class Flows:
         self._interfaces |= {self._first + number: name for number, name in given.items()}
 
     def _batches(self) -> list[Batch]:
+        if self._elsewhere and self._found.left_count:
+            self._elsewhere.forget(self._left[: self._found.left_count])
         found = (
             (WEIRD, self._weirds, self._found.weird_count),
             (CONN, self._conns, self._found.conn_count),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from headwater._native import ffi, lib
-from headwater.records import ENUMS, WEIRD, Batch
+from headwater.records import ENUMS, PACKET, WEIRD, Batch
 from headwater.telemetry import Ledger
 
 A_SECOND = 100  # rows of one name
@@ -43,6 +43,8 @@ class Weirds:
 
     def find(self, batch: Batch) -> Iterator[Batch]:
         """What a batch of packets shows. Numbers of interfaces mean what the batch says: with other names, all before is forgotten."""
+        if batch.record is not PACKET or batch.deferred == "flow":
+            return
         if batch.interfaces is not self._interfaces:
             self._interfaces = batch.interfaces
             lib.hw_weirds_forget(self._weirds)

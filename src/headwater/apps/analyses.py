@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Flows, FlowSettings
+from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Elsewhere, Flows, FlowSettings
 from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
@@ -21,7 +21,7 @@ def keeps_flows(settings: Settings) -> bool:
     return bool(records & OF_FLOWS) or ("weird" in records and settings.sample == 1)
 
 
-def analyses(settings: Settings, *, live: bool) -> Callable[[str], Sequence[Analysis]]:
+def analyses(settings: Settings, *, live: bool, elsewhere: Elsewhere | None = None) -> Callable[[str], Sequence[Analysis]]:
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
     records = set(settings.records)
     flows = flow_settings(settings) if keeps_flows(settings) else None
@@ -31,7 +31,7 @@ def analyses(settings: Settings, *, live: bool) -> Callable[[str], Sequence[Anal
         if "weird" in records:
             found.append(Weirds(ignored=settings.weirds.ignore))
         if flows:
-            found.append(Flows(name, flows, live=live))
+            found.append(Flows(name, flows, live=live, elsewhere=elsewhere))
         return found
 
     return make

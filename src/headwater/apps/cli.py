@@ -187,7 +187,11 @@ def cli() -> None:
 @sample_option
 @packets_option
 @cut_option
-@click.option("--detail", type=click.Choice(["packets", "rates"]), help="rates: count packets in the kernel, and make no rows of them.")
+@click.option(
+    "--detail",
+    type=click.Choice(["packets", "flows", "rates"]),
+    help="flows: keep flows in the kernel, and make no rows of packets; rates: count packets there, and no more.",
+)
 @click.option(
     "--record",
     "records",

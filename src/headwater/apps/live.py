@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from headwater.apps import control, view
-from headwater.apps.analyses import analyses, keeps_flows
+from headwater.apps.analyses import analyses, flow_settings, keeps_flows
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.flows.view import FlowView
 from headwater.apps.lines import Lines
@@ -22,6 +22,7 @@ from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
 from headwater.sources.af_packet import AfPacket
 from headwater.sources.cost import Cost, Spent
+from headwater.sources.kernel_flows import KernelFlows
 from headwater.sources.tap import Tap
 from headwater.telemetry import Ledger
 
@@ -112,7 +113,14 @@ def run(
 
     shown = [watcher.table] if isinstance(watcher, FlowView) else []
     outputs: list[Output] = [*([file] if file else []), *shown, *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
-    pipeline = Pipeline([source, *cost], outputs, ledger, watcher, analyses=analyses(settings, live=True), once_open=once_open)
+    pipeline = Pipeline(
+        [source, *cost],
+        outputs,
+        ledger,
+        watcher,
+        analyses=analyses(settings, live=True, elsewhere=getattr(source, "flows", None)),
+        once_open=once_open,
+    )
     try:
         with until_signal(stop, on_screen.give_back if on_screen else lambda: None), server:
             pipeline.run(seconds)
@@ -143,8 +151,8 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
     if packets:
         if hook not in ("auto", "af_packet"):
             raise ConfigError(f"--hook {hook}", "-w needs whole packets, which the eBPF hooks do not carry: use --hook af_packet")
-        if settings.detail == "rates":
-            raise ConfigError("--detail rates", "-w needs packets, and this keeps none: leave one of the two out")
+        if settings.detail != "packets":
+            raise ConfigError(f"--detail {settings.detail}", "-w needs packets, and this keeps none: leave one of the two out")
         hook = "af_packet"
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
@@ -163,6 +171,11 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
             packets=packets,
             report=report,
         )
+    flows = None
+    if settings.detail == "flows" and of_flows:
+        flows = KernelFlows(
+            flow_settings(settings).row(), hook, octets=settings.flows.memory_mib << 20, ring_bytes=max(settings.ring_bytes, 1 << 16)
+        )
     return Tap(
         ledger,
         settings.interfaces,
@@ -174,7 +187,8 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         ring_bytes=settings.ring_bytes,
         filter=settings.packets(),
         sample=1 if of_flows else settings.sample,
-        rates_only=settings.detail == "rates",
+        rates_only=settings.detail != "packets",
         carriers=of_flows,
+        flows=flows,
         report=report,
     )

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,16 @@ from headwater.records.layouts import CONTROL
 
 REST_S = 0.02
 """After which no program that began before can still be reading: the filter that is not in force may be written."""
+
+
+class Job(IntEnum):
+    """What the program hw_flows does when it is run (enum hw_flow_job in bpf/flow_job.h)."""
+
+    expire = 0
+    report = 1
+    end = 2
+    frame = 3
+    blame = 4
 
 
 class Control:
@@ -54,3 +65,21 @@ class Control:
     def set_sampling(self, below: int) -> None:
         """See sample_below()."""
         self._shared["sample_below"] = below
+
+    def keep_flows(self, salt: bytes, buckets: int, settings: np.ndarray[Any, np.dtype[Any]]) -> None:
+        """From now on, flows are kept in so many buckets: a struct hw_flow_settings says how."""
+        flows = self._shared["flows"]
+        flows["salt"] = np.frombuffer(salt, "<u8")
+        flows["settings"] = settings
+        flows["weirds"] = settings["weirds_a_second"] > 0
+        flows["buckets"] = buckets
+
+    def ask(self, job: Job, why: int = 0, *, now: int = 0, at: int = 0, count: int = 0) -> None:
+        """What hw_flows is to do when it is run next: with `count` buckets from `at` on, at that time."""
+        flows = self._shared["flows"]
+        flows["job"], flows["why"], flows["now"], flows["at"], flows["count"] = job, why, now, at, count
+
+    @property
+    def reached(self) -> int:
+        """Where it has stopped: the first bucket that it has not done."""
+        return int(self._shared["flows"]["at"][0])

@@ -209,7 +209,24 @@ def remove(map_fd: int, key: int) -> None:
     lib.bpf_map_delete_elem(map_fd, ffi.new("__u32 *", key))
 
 
+def remove_word(map_fd: int, key: int) -> None:
+    """The same of a map with 64-bit keys."""
+    lib.bpf_map_delete_elem(map_fd, ffi.new("__u64 *", key))
+
+
 def shared(map_fd: int, dtype: np.dtype[Any], count: int = 1) -> np.ndarray[Any, np.dtype[Any]]:
     """An array map that may be mapped, or a data section with one variable: memory in which programs see each write at once."""
     octets = -(-dtype.itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE
     return np.frombuffer(mmap.mmap(map_fd, octets), dtype, count)
+
+
+def run(program: int) -> int:
+    """Run a tc program once (BPF_PROG_RUN), with an empty frame. Returns what it returns. Raises KernelError."""
+    options = ffi.new("struct bpf_test_run_opts *")
+    options.sz = ffi.sizeof("struct bpf_test_run_opts")
+    frame = ffi.new("char[64]")
+    options.data_in, options.data_size_in, options.repeat = frame, 64, 1
+    failed = lib.bpf_prog_test_run_opts(program, options)
+    if failed:
+        raise KernelError(f"the kernel does not run a program when asked to ({os.strerror(-failed)}): see `headwater doctor`")
+    return int(options.retval)

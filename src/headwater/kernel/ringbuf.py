@@ -46,7 +46,9 @@ class Ring:
         lib.hw_ring_release(self._consumer_address, self._position)
 
 
-def merge(record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str], *, carriers: bool) -> Batch:
+def merge(
+    record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str], *, carriers: bool, tracked: bool = False
+) -> Batch:
     """The rows of several CPUs' rings in the order of time, in memory of their own; those of one time as they were."""
     (batch,) = joined([Batch(record, part, interfaces) for part in parts])
-    return replace(batch.where(np.argsort(batch.rows["ts"], kind="stable")), carriers=carriers)
+    return replace(batch.where(np.argsort(batch.rows["ts"], kind="stable")), carriers=carriers, tracked=tracked)

@@ -22,6 +22,9 @@ class Batch:
     `interfaces` names the indices in `interface` columns. Rows that are a view of borrowed memory (a ring, a decoder's buffer)
     have `borrowed` set, and are good only until the source is read again; who keeps them calls copy(). With `carriers`, some rows of
     packets stand for no packet, but for what carries the next one: they have 0 segments, and their `tunnel` is what they carry.
+
+    Where flows are kept in the kernel, packets are `tracked`: their flows are known there. Others are `deferred`, for analyses alone: the
+    kernel has no room for their `flow`, or something is `weird` in them.
     """
 
     record: Record
@@ -29,6 +32,8 @@ class Batch:
     interfaces: Mapping[int, str] = field(default_factory=dict)
     borrowed: bool = False
     carriers: bool = False
+    tracked: bool = False
+    deferred: str = ""
 
     def __post_init__(self) -> None:
         if self.rows.dtype is not self.record.dtype and self.rows.dtype != self.record.dtype:  # C reads them by their offsets
@@ -43,7 +48,13 @@ class Batch:
         """The same rows in memory of their own."""
         if not self.borrowed:
             return self
-        return Batch(self.record, np.array(_octets(self.rows)).view(self.record.dtype), dict(self.interfaces), carriers=self.carriers)
+        return Batch(
+            self.record,
+            np.array(_octets(self.rows)).view(self.record.dtype),
+            dict(self.interfaces),
+            carriers=self.carriers,
+            tracked=self.tracked,
+        )
 
     def packets(self) -> "Batch":
         """The rows of packets without those of their carriers."""

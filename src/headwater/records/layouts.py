@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headwater._native import lib
 from headwater.records import btf
 from headwater.records.schema import Column, Kind, Record, column_name, record
 
@@ -76,6 +77,9 @@ SERVER: Record = record(
     ENUMS,
     {name: bit for bit, name in ENUMS["hw_server_has"].items()},
 )
+DEFERRED = Record("deferred", (), dtype(SCHEMA.structs["hw_deferred"]))
+FLOW_EVENT = Record("flow_event", (), np.dtype(f"V{lib.hw_flow_event_octets()}"))
+"""What the kernel's table of flows tells: a struct hw_flow_event, which native/flow_events.c reads."""
 FLOW_SETTINGS: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_settings"])
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.kernel.counters import OTHER, Counters
 from headwater.records.layouts import place_reason
-from headwater.telemetry import FATES, Entry
+from headwater.telemetry import KERNEL_FATES, Entry
 
 RETIRE_S = 1.0  # after which no program can still be counting for an interface that is gone
 
@@ -52,7 +52,11 @@ class Accounts:
 
     def rows(self) -> int:
         """How many rows there are: of packets, and of what carries them."""
-        return sum(int(counts["as_row"] + counts["carriers"]) for _, counts in self._each())
+        return sum(int(counts["as_row"] + counts["also_rows"] + counts["carriers"]) for _, counts in self._each())
+
+    def deferred(self) -> int:
+        """How many rows there are that only analyses see."""
+        return sum(int(counts["deferred_rows"]) for _, counts in self._each())
 
     def entries(self, reader: str, rows_read: int, *, ended: bool) -> dict[Entry, int]:
         """For the ledger. While packets come, `seen` is of those whose fate is known; when all has `ended` it is the programs' own."""
@@ -60,14 +64,15 @@ class Accounts:
         made = lost = 0
         for name, counts in self._each():
             dropped = {place_reason(drop): int(number) for drop, number in enumerate(counts["dropped"]) if number}
-            known = sum(int(counts[term]) for term in FATES) + sum(dropped.values())
+            known = sum(int(counts[term]) for term in KERNEL_FATES) + sum(dropped.values())
             totals[Entry("packets", name, "seen")] += int(counts["seen"]) if ended else known
-            for term in (*FATES, "octets", "segments", "consumed"):
+            for term in (*KERNEL_FATES, "octets", "segments", "consumed"):
                 totals[Entry("packets", name, term)] += int(counts[term])
             for (place, reason), number in dropped.items():
                 totals[Entry("packets", name, "dropped", place, reason)] += number
                 lost += number if place == "ringbuf" else 0
-            made += int(counts["as_row"] + counts["carriers"])
+            lost += int(counts["also_lost"])
+            made += int(counts["as_row"] + counts["also_rows"] + counts["carriers"])
         for name, number in self._missed.items():
             totals[Entry("packets", name, "seen")] += number
             totals[Entry("packets", name, "dropped", "nic", "not_attached")] += number
@@ -89,7 +94,7 @@ class Accounts:
     def _settle(self, index: int, name: str) -> None:
         """What the entry counted until now stays with `name`; a packet that is on its way just now goes with what comes after."""
         counts = self._counted(index)
-        counts["seen"] = sum(counts[term] for term in FATES) + counts["dropped"].sum()
+        counts["seen"] = sum(counts[term] for term in KERNEL_FATES) + counts["dropped"].sum()
         self._retired[name] = _sum(self._retired.get(name, {}), counts)
         self._settled[index] = _sum(self._settled.get(index, {}), counts)
 

@@ -104,12 +104,11 @@ class Attacher:
                 links.append(self._attach_xdp(index, name))
             else:
                 # loopback shows each packet twice; what arrives is all
-                for program in self._programs[:1] if interface.loopback else self._programs:
-                    out = program.endswith("_out")
+                for out, program in enumerate(self._programs[:1] if interface.loopback else self._programs):
                     if self._filters:
-                        links.append(self._filters.attach(index, name, egress=out))
+                        links.append(self._filters.attach(index, name, egress=bool(out)))
                     else:
-                        links.append(hooks.attach_tcx(self._object.program(program), index, name, egress=out))
+                        links.append(hooks.attach_tcx(self._object.program(program), index, name, egress=bool(out)))
             promiscuous = self.spare.promiscuous(index) if self._promiscuous else None
         except BaseException:
             for link in links:

@@ -24,6 +24,7 @@ from headwater.records.layouts import FILTER, RATE_SLOT
 from headwater.records.rollup import Rollup
 from headwater.sources.accounts import Accounts
 from headwater.sources.attaching import Attached, Attacher
+from headwater.sources.kernel_flows import KernelFlows
 from headwater.telemetry import Ledger
 
 PROGRAMS = {
@@ -47,8 +48,8 @@ class Tap:
     drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; with
     `metadata` the card is asked for the time, hash and VLAN tag that it has of a packet; `promiscuous` asks the card
     for everybody's frames. `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in
-    `sample` becomes a row; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. All packets
-    are counted in rates().
+    `sample` becomes a row; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. With
+    `flows`, the kernel keeps flows, and batches of what it tells of them come with the others. All packets are counted in rates().
     """
 
     name = "tap"
@@ -68,6 +69,7 @@ class Tap:
         sample: int = 1,
         rates_only: bool = False,
         carriers: bool = False,
+        flows: KernelFlows | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -78,12 +80,16 @@ class Tap:
         self._sample = sample
         self._rates_only = rates_only
         self._carriers = carriers
+        self.flows = flows
         self._rollup = Rollup()
         self._slots = np.empty((2, 0), RATE_SLOT)  # what the programs count rates in: two halves, a row for each CPU
         self._report = report
         self._programs = PROGRAMS["xdp_consume" if hook == "xdp" and consume else hook]
+        if flows:
+            self._programs = tuple(f"{name}_flows" for name in self._programs)
         cpus = libbpf.possible_cpus()
-        self._object = libbpf.Object("tap", self._programs, {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS})
+        entries = {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS, **(flows.entries() if flows else {})}
+        self._object = libbpf.Object("tap", (*self._programs, *(flows.programs if flows else ())), entries)
         self._rings: list[Ring] = []
         self._memory: dict[str, int] = {}
         self._accounts = Accounts()
@@ -131,7 +137,7 @@ class Tap:
         self._accounts.open(self._object.map("hw_counts"))
         self._control = Control(self._object.map(".bss"))
         self._control.beat()
-        self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only, carriers=self._carriers)
+        self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only, carriers=self._carriers or self.flows is not None)
         self._slots = libbpf.shared(self._object.map("hw_rates"), RATE_SLOT, 2 * libbpf.possible_cpus() * RATE_SLOTS).reshape(2, -1)
         self._control.set_sampling(sample_below(self._sample))
         self.set_filter(self._filter)
@@ -145,6 +151,8 @@ class Tap:
             self._memory["hw_packets"] = self._memory.get("hw_packets", 0) + libbpf.memory_of(fd)
             self._rings.append(Ring(fd, self._ring_bytes, PACKET))
             os.close(fd)
+        if self.flows:
+            self._memory |= self.flows.open(self._object, self._control, self._time)
         self._watcher.open()
 
     def close(self) -> None:
@@ -173,6 +181,11 @@ class Tap:
 
         self._heart = threading.Thread(target=beat, name="heartbeat", daemon=True)
         self._heart.start()
+
+    def _time(self) -> int:
+        """What the programs would write into a packet's row now."""
+        assert self._control is not None  # noqa: S101 - open() came before
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(self._control.utc_offset[0])
 
     def stop(self) -> None:
         """Make read() detach, hand out what the rings still hold, and end."""
@@ -234,17 +247,22 @@ class Tap:
         yield from self._drain()
 
     def _poll_rings(self) -> Iterator[Batch]:
+        yield from self._poll_packets()
+        if self.flows:
+            yield from self.flows.read(self._interfaces)
+
+    def _poll_packets(self) -> Iterator[Batch]:
         busy = [(ring, rows) for ring in self._rings if len(rows := ring.borrow(BATCH_ROWS))]
         total = sum(len(rows) for _, rows in busy)
         self._rows_read += total
         if len(busy) > 1 and total <= SORTED_ROWS:
-            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces, carriers=self._carriers)
+            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces, carriers=self._carriers, tracked=self.flows is not None)
             for ring, rows in busy:
                 ring.release(len(rows))
             yield batch
             return
         for ring, rows in busy:
-            yield Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers)
+            yield Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers, tracked=self.flows is not None)
             ring.release(len(rows))
 
     def _drain(self) -> Iterator[Batch]:
@@ -256,8 +274,10 @@ class Tap:
             time.sleep(BUSY_S)  # longer than any program runs: each that was begun before has ended
             yield from self._poll_rings()
             with self._lock:
-                if self._accounts.rows() == self._rows_read:
-                    return
+                if self._accounts.rows() == self._rows_read and (not self.flows or self._accounts.deferred() == self.flows.looked_at):
+                    break
+        if self.flows:
+            yield from self.flows.end(self._interfaces)
 
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
@@ -330,4 +350,6 @@ class Tap:
         """Counts by interface name, for the ledger. See Accounts.entries()."""
         with self._lock:
             entries = self._accounts.entries(self.name, self._rows_read, ended=self._stopping.is_set())
+        if self.flows:
+            entries |= self.flows.entries_of("kernel")
         self._ledger.replace(entries)

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The packets of a frame to their flows in the kernel's table: what carries it, itself, and what an ICMP error in it is about. */
+#ifndef HW_FLOW_FRAME_H
+#define HW_FLOW_FRAME_H
+
+#include "flow_kernel.h"
+
+/* Whether the entry is that of `at`, locked or not. */
+HW_INLINE int hw_flow_is_there(const struct hw_flow_entry *entry, const struct hw_flow_way *at)
+{
+	return entry->tag == at->tag && hw_flow_key_is(&entry->key, &at->key);
+}
+
+/* Apart, because of the stack that it takes. */
+HW_STEP int hw_flow_make_uid(struct hw_flow_way *at)
+{
+	if (!at)
+		return 0;
+	hw_uid_of(&at->key, at->first, at->again, hw_control.flows.settings.secret, at->uid);
+	return 0;
+}
+
+HW_STEP int hw_flow_is_sampled_out(struct hw_flow_way *at)
+{
+	__u64 below = hw_control.flows.settings.sample_below;
+
+	return at && below && (hw_siphash(hw_control.flows.settings.secret, &at->key, sizeof(at->key)) & 0xffffffff) >= below;
+}
+
+/* The uid of a flow that was just found, into at->uid; it is made when it is first needed. Returns 0 if it is gone. */
+HW_STEP int hw_flow_name(struct hw_flow_way *at)
+{
+	struct hw_flow_entry *entry;
+	int found = 0, named = 0;
+	__u32 place;
+
+	if (!at)
+		return 0;
+	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
+	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	if (!entry)
+		return 0;
+	bpf_spin_lock(&entry->lock);
+	if (hw_flow_is_there(entry, at)) {
+		found = 1;
+		named = entry->is_named;
+		at->tunnel = entry->tunnel;
+		at->first = entry->flow.first;
+		at->again = entry->again;
+		hw_copy_uid(at->uid, entry->uid);
+	}
+	bpf_spin_unlock(&entry->lock);
+	if (!found || named)
+		return found;
+	hw_flow_make_uid(at);
+	bpf_spin_lock(&entry->lock);
+	if (hw_flow_is_there(entry, at) && entry->flow.first == at->first && entry->again == at->again) {
+		hw_copy_uid(entry->uid, at->uid);
+		entry->is_named = 1;
+	}
+	bpf_spin_unlock(&entry->lock);
+	return 1;
+}
+
+/* Under the entry's lock. */
+HW_INLINE struct hw_rare *hw_flow_rare(struct hw_flow_entry *entry)
+{
+	if (!entry->is_rare)
+		__builtin_memset(&entry->rare, 0, sizeof(entry->rare));
+	entry->is_rare = 1;
+	return &entry->rare;
+}
+
+/* It is told that a flow is a tunnel when it carries another one. */
+HW_STEP int hw_flow_discover(const struct hw_packet *row, struct hw_flow_way *at, const struct hw_flow_carrier *carrier)
+{
+	struct hw_flow_event *event;
+	struct hw_flow_entry *entry;
+	__u32 place, is_there;
+
+	if (!row || !at || !carrier)
+		return 0;
+	place = carrier->place;
+	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	if (!entry)
+		return 0;
+	event = hw_flow_event_new(&is_there);
+	if (!is_there) /* the next packet tries again */
+		return 0;
+	bpf_spin_lock(&entry->lock);
+	if (entry->tag == carrier->tag && !entry->tunnel && entry->is_named && hw_uid_is(entry->uid, carrier->uid)) {
+		entry->tunnel = carrier->tunnel;
+		event->kind = HW_FLOW_EVENT_carries;
+		event->why = HW_CONN_END_none;
+		event->orig = entry->orig;
+		event->tunnel = entry->tunnel;
+		event->interface = entry->interface;
+		event->again = entry->again;
+		event->key = entry->key;
+		event->first = entry->flow.first;
+		event->when = row->ts;
+	}
+	bpf_spin_unlock(&entry->lock);
+	hw_flow_event_put(event);
+	at->totals.told++;
+	return 0;
+}
+
+/* The flow of `at` is within those tunnels. */
+HW_STEP int hw_flow_carried(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	struct hw_flow_entry *entry;
+	__u32 place, i, count;
+
+	if (!row || !at)
+		return 0;
+	count = at->carrier_count;
+	for (i = 0; i < HW_MAX_TUNNELS && i < count; i++)
+		if (at->carriers[i].tunnel)
+			hw_flow_discover(row, at, &at->carriers[i]);
+	i = (count - 1) & (HW_MAX_TUNNELS - 1);
+	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
+	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	if (!entry)
+		return 0;
+	bpf_spin_lock(&entry->lock);
+	if (hw_flow_is_there(entry, at))
+		hw_flow_carry(hw_flow_rare(entry), at->carriers[i].uid);
+	bpf_spin_unlock(&entry->lock);
+	return 0;
+}
+
+/* The flow that an ICMP error of the flow `at` is about knows that. Returns 1 if it is not there. */
+HW_STEP int hw_flow_blame(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	struct hw_flow_entry *entry;
+	__u32 place;
+	int missing;
+
+	if (!row || !at || !hw_flow_quoted(row, &at->about) || !hw_flow_name(at))
+		return 0;
+	hw_flow_seek(&at->about, row, at);
+	if (!hw_flow_way_of(at))
+		return 1;
+	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
+	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	if (!entry)
+		return 0;
+	bpf_spin_lock(&entry->lock);
+	missing = !hw_flow_is_there(entry, at);
+	if (!missing && (row->ts < entry->due || hw_flow_entry_deadline(entry) > row->ts)) {
+		entry->flow.error = row->ts;
+		entry->flow.marks |= HW_FLOW_error;
+		hw_copy_uid(hw_flow_rare(entry)->error_by, at->uid);
+	}
+	bpf_spin_unlock(&entry->lock);
+	return missing;
+}
+
+/* A packet to its flow. Returns enum hw_flow_taken. */
+HW_STEP int hw_flow_take_packet(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	int taken;
+
+	if (!row || !at)
+		return HW_FLOW_NONE;
+	if (!hw_flow_is_of(row) || (!row->segments && !(row->has & HW_HAS_ports))) { /* a carrier that is no flow of its own */
+		at->totals.no_flow += row->has != 0;
+		return HW_FLOW_NONE;
+	}
+	hw_flow_seek(row, row, at);
+	if (hw_control.flows.settings.sample_below && hw_flow_is_sampled_out(at)) {
+		at->totals.sampled_out++;
+		return HW_FLOW_SAMPLED_OUT;
+	}
+	taken = hw_flow_take(row, at);
+	at->totals.refused += taken == HW_FLOW_FULL || taken == HW_FLOW_ELSEWHERE;
+	at->totals.contended += taken == HW_FLOW_CONTENDED;
+	at->totals.ring_full += taken == HW_FLOW_UNHEARD;
+	if (taken != HW_FLOW_TAKEN)
+		return taken;
+	if (at->carrier_count)
+		hw_flow_carried(row, at);
+	return taken;
+}
+
+/*
+ * What carries the packets after it; `taken` is what became of it as a packet. A tunnel of GRE over UDP is one between addresses, as in
+ * Zeek.
+ */
+HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way *at, int taken)
+{
+	int by_flow, i;
+	__u32 slot;
+
+	if (!row || !at)
+		return 0;
+	by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
+	if (!by_flow && row->has) {
+		at->about = *row;
+		at->about.proto = 4;
+		at->about.has &= ~HW_HAS_ports;
+		hw_flow_seek(&at->about, row, at);
+		at->flip = 0;
+		at->only_carries = 1;
+		taken = HW_FLOW_CLOSED;
+		for (i = 0; i < HW_TRIES && taken != HW_FLOW_TAKEN; i++) {
+			taken = hw_flow_open(&at->about, at);
+			if (taken == HW_FLOW_TAKEN)
+				taken = hw_flow_give_carried(&at->about, at);
+		}
+	}
+	if (taken != HW_FLOW_TAKEN || !hw_flow_name(at))
+		return 0;
+	slot = at->carrier_count;
+	HW_OPAQUE(slot);
+	if (slot >= HW_MAX_TUNNELS)
+		return 0;
+	at->carriers[slot].place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
+	at->carriers[slot].tag = at->tag;
+	at->carriers[slot].tunnel = at->tunnel ? 0 : row->tunnel;
+	hw_copy_uid(at->carriers[slot].uid, at->uid);
+	at->carrier_count = slot + 1;
+	return 0;
+}
+
+/* All of a frame. Returns enum hw_flow_taken, of its innermost packet. */
+HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at)
+{
+	__u32 i;
+	int taken;
+
+	at->carrier_count = 0;
+	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
+		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at));
+	taken = hw_flow_take_packet(&p->row, at);
+	at->unblamed = 0;
+	if (taken == HW_FLOW_TAKEN && p->row.has & HW_HAS_quoted)
+		at->unblamed = hw_flow_blame(&p->row, at);
+	return taken;
+}
+
+/* Whether user space must look at it first: a datagram in pieces is part of a flow when it is whole. */
+HW_INLINE int hw_flow_has_fragment(const struct hw_parser *p)
+{
+	int found = hw_is_fragment(&p->row);
+	__u32 i;
+
+	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
+		found |= hw_is_fragment(&p->carriers[i]);
+	return found;
+}
+
+#endif

@@ -1,0 +1,236 @@
+"""Flows that the tap's programs keep in the kernel's memory (bpf/flow_map.h): its rings, its clock, and what it cannot do alone."""
+
+import os
+import secrets
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.errors import KernelError
+from headwater.kernel import libbpf
+from headwater.kernel.control import Control, Job
+from headwater.kernel.ringbuf import Ring
+from headwater.records import DEFERRED, FLOW_EVENT, PACKET, Batch, Drop, btf
+from headwater.records.layouts import ENUMS, OBJECTS, dtype, place_reason
+from headwater.telemetry import Entry
+
+WAYS = 32  # HW_WAYS
+SWEEP = 256  # buckets that a run of the job looks at, HW_SWEEP at most: 4 ms where all flows are over
+LAG_NS = 100_000_000  # by which the clock is late, so that it overtakes no packet on its way to its flow
+DATAGRAMS = 4096  # in pieces, at a time
+EVENTS = 1 << 16  # that are borrowed at a time: all that a ring of 32 MiB holds
+EVERY_NS = 1_000_000_000
+REFUSED = (3, 4)  # HW_FLOW_FULL, HW_FLOW_ELSEWHERE
+ELSEWHERE = 1 << 17  # flows that find no room, at a time
+CONN_ENDS = {name: value for value, name in ENUMS["hw_conn_end"].items()}
+WHY = {Job.expire: CONN_ENDS["timeout"], Job.report: 0, Job.end: CONN_ENDS["stopped"]}
+WHY_DEFERRED = ENUMS["hw_deferred_why"]
+
+FURTHER = {
+    "tcx": ("hw_tc_further", ("hw_tc_keep",)),
+    "clsact": ("hw_tc_further", ("hw_tc_keep",)),
+    "xdp": ("hw_xdp_further", ("hw_xdp_keep", "hw_xdp_consume_keep")),
+}
+
+
+class KernelFlows:
+    """The kernel's table of flows, beside the tap whose programs fill it.
+
+    `settings` is a struct hw_flow_settings; the table takes about `octets` of memory, and there are rings of `ring_bytes` for each CPU.
+    """
+
+    def __init__(self, settings: np.ndarray[Any, np.dtype[Any]], hook: str, *, octets: int, ring_bytes: int) -> None:
+        structs = btf.read(OBJECTS / "tap.bpf.o").structs
+        self.buckets = max(1, octets // (structs["hw_flow_bucket"].size + WAYS * structs["hw_flow_entry"].size))
+        self._row_at = next(member.offset for member in structs["hw_parser"].members if member.name == "row")
+        self._ways = dtype(structs["hw_flow_way"])
+        self.salt = secrets.token_bytes(64)
+        self._settings = settings
+        self._ring_bytes = ring_bytes
+        self._further, self._keepers = FURTHER[hook]
+        self.programs = (*self._keepers, "hw_flows")
+        self._events: list[Ring] = []
+        self._deferred: list[Ring] = []
+        self._frame = bytearray(lib.hw_frames_octets())
+        self._ways_fd = self._handed_fd = self._elsewhere_fd = self._program = -1
+        self.begin()
+        self.heard = 0  # events read
+        self.looked_at = 0  # deferred rows read
+
+    def begin(self) -> None:
+        """As if no packet had come yet; what lies in the table stays. Raises MemoryError."""
+        self._frames = ffi.gc(lib.hw_frames_new(DATAGRAMS, int(self._settings["apart"][0])), lib.hw_frames_free)
+        if self._frames == ffi.NULL:
+            raise MemoryError("no memory for datagrams in pieces")
+        self._next = 0  # when the clock is looked at
+        self._report_at = 0
+
+    @property
+    def room(self) -> int:
+        """Flows that there is room for."""
+        return self.buckets * WAYS
+
+    def entries(self) -> Mapping[str, int]:
+        """How large the maps are."""
+        cpus = libbpf.possible_cpus()
+        return {
+            "hw_flow_buckets": self.buckets,
+            "hw_flow_entries": self.buckets * WAYS,
+            "hw_flow_elsewhere": ELSEWHERE,
+            "hw_flow_rings": cpus,
+            "hw_deferred_rings": cpus,
+        }
+
+    def open(self, loaded: libbpf.Object, control: Control, now: Callable[[], int]) -> dict[str, int]:
+        """Make the rings, and let the programs begin. `now` is the time that packets would have. Returns the memory of rings."""
+        memory: dict[str, int] = {}
+        for cpu in range(libbpf.possible_cpus()):
+            for name, rings, record in (("hw_flow_rings", self._events, FLOW_EVENT), ("hw_deferred_rings", self._deferred, DEFERRED)):
+                fd = libbpf.create_ring(name, self._ring_bytes)
+                libbpf.put(loaded.map(name), cpu, struct.pack("=I", fd))
+                memory[name] = memory.get(name, 0) + libbpf.memory_of(fd)
+                rings.append(Ring(fd, self._ring_bytes, record))
+                os.close(fd)
+        for place, name in enumerate(self._keepers):
+            libbpf.put(loaded.map(self._further), place, struct.pack("=I", loaded.program(name)))
+        self._ways_fd = loaded.map("hw_flow_ways_taken")
+        self._handed_fd = loaded.map("hw_flow_handed")
+        self._elsewhere_fd = loaded.map("hw_flow_elsewhere")
+        self._program = loaded.program("hw_flows")
+        self._control, self._now = control, now
+        control.keep_flows(self.salt, self.buckets, self._settings)
+        return memory
+
+    def read(self, interfaces: Mapping[int, str]) -> Iterator[Batch]:
+        """What has come since the last call, and once a second what the clock brings; batches are good until the next is asked for."""
+        yield from self._read(interfaces)
+        now = self._now() - LAG_NS
+        if now < self._next:
+            return
+        self._next = now + EVERY_NS
+        progress = int(self._settings["progress"][0])
+        if progress and now >= self._report_at:
+            if self._report_at:
+                yield from self._sweep(Job.report, self._report_at, interfaces)
+            self._report_at = (now // progress + 1) * progress
+        yield from self._sweep(Job.expire, now, interfaces)
+
+    def end(self, interfaces: Mapping[int, str]) -> Iterator[Batch]:
+        """All that are left, once no packet comes any more."""
+        yield from self._read(interfaces)
+        now = self._now()
+        yield from self._sweep(Job.expire, now, interfaces)
+        yield from self._sweep(Job.end, now, interfaces)
+        for _ in range(1000):
+            if self.heard == self.totals()["told"]:
+                break
+            yield from self._read(interfaces)
+
+    def forget(self, hashes: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+        """Flows that found no room here are over elsewhere."""
+        for one in hashes.tolist():
+            libbpf.remove_word(self._elsewhere_fd, one)
+
+    def totals(self) -> dict[str, int]:
+        """What all CPUs counted: a struct hw_flow_totals."""
+        ways = np.zeros((2, libbpf.possible_cpus()), self._ways)
+        for place in range(2):  # those of packets, and of jobs
+            libbpf.get(self._ways_fd, place, ways[place])
+        totals = ways["totals"]
+        return {name: int(totals[name].sum()) for name in totals.dtype.names or ()}
+
+    def entries_of(self, name: str) -> dict[Entry, int]:
+        """For the ledger: what became of packets and their carriers, of flows, and of what was to be told of them."""
+        heard = self.heard  # first: what is told meanwhile is queued
+        totals = self.totals()
+        lost = totals["unheard"] + totals["weirds_lost"]
+        terms = {
+            "in_flow": totals["packets"],
+            "no_flow": totals["no_flow"],
+            "sampled_out": totals["sampled_out"],
+            "deferred": totals["refused"],
+        }
+        drops = {Drop["flows__contended"]: totals["contended"], Drop["flows__ring_full"]: totals["ring_full"]}
+        told = {**terms, "begun": totals["begun"], "ended": totals["ended"], "evicted": totals["evicted"]}
+        return {
+            **{Entry("flows", name, term): count for term, count in told.items()},
+            **{Entry("flows", name, "dropped", *place_reason(drop)): count for drop, count in drops.items()},
+            Entry("flows", name, "given"): sum(terms.values()) + sum(drops.values()),
+            Entry("records", name, "made"): totals["told"] + lost,
+            Entry("records", name, "acked"): heard,
+            Entry("records", name, "queued"): totals["told"] - heard,
+            Entry("records", name, "dropped", *place_reason(Drop["flows__ring_full"])): lost,
+        }
+
+    # -- rings ------------------------------------------------------------------------------------------------------------
+
+    def _read(self, interfaces: Mapping[int, str]) -> Iterator[Batch]:
+        blamed: list[np.ndarray[Any, np.dtype[Any]]] = []
+        for ring in self._deferred:
+            rows = ring.borrow(EVENTS)
+            left = len(rows)
+            for part in np.split(rows, np.flatnonzero(np.diff(rows["why"])) + 1) if left else ():
+                why, done = WHY_DEFERRED[int(part["why"][0])], len(part)
+                left -= done
+                if why == "blame":
+                    blamed.append(np.array(part["row"]))
+                elif why == "frame":
+                    taken, refused = self.hand_back(part, interfaces)
+                    yield from refused
+                    done = done if left else taken  # the last frame's end may come yet
+                else:
+                    yield Batch(PACKET, np.array(part["row"]), interfaces, deferred=why)
+                self.looked_at += done
+                ring.release(done)
+        for row in (row for rows in blamed for row in rows):  # now that what they are about may be there
+            self._hand(row.tobytes(), Job.blame)
+        for ring in self._events:
+            if len(events := ring.borrow(EVENTS)):
+                yield Batch(FLOW_EVENT, events, interfaces, borrowed=True)
+                self.heard += len(events)
+                ring.release(len(events))
+
+    def hand_back(self, rows: np.ndarray[Any, np.dtype[Any]], interfaces: Mapping[int, str]) -> tuple[int, list[Batch]]:
+        """Frames with datagrams in pieces: those that are whole go to the kernel's table.
+
+        Returns how many rows are done with, and packets for which it has no room.
+        """
+        at, ready, refused = 0, ffi.new("int *"), []
+        into = ffi.from_buffer(self._frame)
+        while at < len(rows):
+            first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
+            taken = lib.hw_frames_take(self._frames, first, rows.strides[0], len(rows) - at, into, ready)
+            if not taken:
+                break
+            at += int(taken)
+            if ready[0]:
+                self._hand(self._frame, Job.frame)
+                if self._control.reached in REFUSED:
+                    row = np.frombuffer(self._frame, PACKET.dtype, 1, self._row_at).copy()
+                    refused.append(Batch(PACKET, row, interfaces, deferred="flow"))
+        return at, refused
+
+    def _hand(self, frame: bytes | bytearray, job: Job) -> None:
+        """A frame (struct hw_parser), or a row alone, to the program."""
+        if len(frame) < len(self._frame):
+            self._frame[self._row_at : self._row_at + len(frame)] = frame
+        libbpf.put(self._handed_fd, 0, bytes(self._frame))
+        self._control.ask(job)
+        libbpf.run(self._program)
+
+    # -- the clock -----------------------------------------------------------------------------------------------------
+
+    def _sweep(self, job: Job, now: int, interfaces: Mapping[int, str]) -> Iterator[Batch]:
+        """Do the job with all of the table, a part at a time, between which what it tells is read."""
+        at, stuck = 0, 0
+        while at < self.buckets:
+            self._control.ask(job, WHY[job], now=now, at=at, count=min(SWEEP, self.buckets - at))
+            libbpf.run(self._program)
+            before, at = at, self._control.reached
+            stuck = stuck + 1 if at == before else 0
+            if stuck > 1000:
+                raise KernelError("the kernel's table of flows cannot be gone through: its rings take nothing")
+            yield from self._read(interfaces)

@@ -1,0 +1,163 @@
+"""Flows in the kernel's table are those of the native one, every column: of captures, of made conversations, and where there is no room."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import kernel_flows as kf
+import numpy as np
+import pytest
+from captured import frames
+from conversations import ACK, FIN, START, SYN, TCP, Packet, rows, traffic
+from hypothesis import HealthCheck, given, settings
+from kernel_flows import Table, build, differences
+from parity import ROOT, altered
+from places import CORPORA
+
+from headwater.analysis.flows import FlowSettings
+from headwater.kernel import libbpf
+from headwater.records import PACKET
+
+pytestmark = pytest.mark.kernel
+
+SETTINGS = FlowSettings(bytes(range(16)), weirds_a_second=1_000_000)
+YEAR_NS = 365 * 86_400 * 10**9
+SEVERAL = {"tunnels__gre-aruba-amsdu"}  # a frame with several packets, of which a live one gives the first
+
+WRONG = {
+    "sides that do not turn": ("entry->orig ^= !!((stage ^ entry->flow.marks) & HW_FLOW_flipped);", ""),
+    "what carries it forgotten": ("hw_copy_uid(parent->uid, uid);", ""),
+    "an ICMP error of another": ("hw_copy_uid(hw_flow_rare(entry)->error_by, at->uid);", "hw_flow_rare(entry);"),
+    "a deadline that is not looked at": ("if (row->ts >= entry->due && hw_flow_entry_deadline(entry) <= row->ts)", "if (0)"),
+    "missing octets": ("flow->more[which].missed += octets;", "flow->more[which].missed += 1;"),
+    "a state": ("if (peer->state == HW_TCP_syn_sent)\n\t\t\thw_tcp_enter(flow, !*which, HW_TCP_established);", ""),
+    "the lowest TTL": ("if (row->ttl < side->ttl", "if (row->ttl > side->ttl"),
+}
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT / "bpf", tmp_path_factory.mktemp("objects"))
+
+
+@pytest.fixture(scope="module")
+def known() -> list[tuple[Path, kf.Rows, dict[str, kf.Rows]]]:
+    """Captures, their rows, and what the native table makes of them."""
+    found = [(path, given) for path in captures() if (given := kf.rows_of(path)) is not None and is_clock(given["ts"])]
+    assert len(found) > 1200
+    return [(path, given, kf.rows_through_native(given, SETTINGS)) for path, given in found]
+
+
+@pytest.fixture
+def table(objects: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    with Table(SETTINGS) as opened:
+        yield opened
+
+
+def captures() -> list[Path]:
+    return sorted(path for path in CORPORA.rglob("*") if path.suffix in {".pcap", ".pcapng", ".ntar"})
+
+
+def is_clock(times: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> bool:
+    """Whether a host's clock could have said so, which runs, and not by a year at a time: when a flow ends depends on that."""
+    later = np.diff(times.astype(np.int64))
+    return bool(np.all((later >= 0) & (later < YEAR_NS)))
+
+
+@pytest.mark.corpora
+def test_frames_of_captures(table: Table) -> None:
+    """Through the tap's own program, at their times."""
+    compared = 0
+    for path in captures():
+        taken = list(frames(path))
+        if not kf.suits(taken) or not is_clock(np.array([frame.ts for frame in taken])) or path.parent.name in SEVERAL:
+            continue
+        assert differences(kf.through_kernel(table, taken), kf.through_native(path, SETTINGS)) == [], path
+        compared += 1
+    assert compared > 700
+
+
+@pytest.mark.corpora
+def test_rows_of_captures(table: Table, known: list[tuple[Path, kf.Rows, dict[str, kf.Rows]]]) -> None:
+    """Of any link layer, cut or not."""
+    for path, given_rows, native in known:
+        assert differences(kf.rows_through_kernel(table, given_rows), native) == [], path
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize(("right", "wrong"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_copy_is_found(
+    right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: list[tuple[Path, kf.Rows, dict[str, kf.Rows]]]
+) -> None:
+    monkeypatch.setattr(libbpf, "OBJECTS", build(altered(right, wrong, tmp_path / "bpf"), tmp_path / "objects"))
+    with Table(SETTINGS) as table:
+        first = sorted(known, key=lambda one: (one[0].is_relative_to(CORPORA / "tcpdump"), one[0]))
+        assert any(differences(kf.rows_through_kernel(table, given_rows), native) for _, given_rows, native in first)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(traffic())
+def test_conversations(table: Table, packets: list[Packet]) -> None:
+    made = rows(packets)
+    made["ts"] = np.maximum.accumulate(made["ts"]) if len(made) else made["ts"]
+    assert differences(kf.rows_through_kernel(table, made), kf.rows_through_native(made, SETTINGS)) == []
+
+
+def many(count: int, *, answered: bool) -> "np.ndarray[tuple[int], np.dtype[np.void]]":
+    """So many flows that begin one after another, and go on together; a millisecond a packet."""
+    packets = []
+
+    def say(which: int, flags: int, seq: int, ack: int, *, back: bool = False, payload: int = 0) -> None:
+        ends = [(f"10.0.{which >> 8}.{which & 255}", 40_000), ("10.1.0.1", 80)]
+        (src, sport), (dst, dport) = ends[::-1] if back else ends
+        packets.append(Packet(START + len(packets) * 10**6, src, dst, TCP, sport, dport, payload, flags, seq, ack))
+
+    for which in range(count):
+        say(which, SYN, 100, 0)
+        if answered:
+            say(which, SYN | ACK, 900, 101, back=True)
+            say(which, ACK, 101, 901)
+    for which in range(count if answered else 0):
+        say(which, ACK, 101, 901, payload=10)
+        say(which, FIN | ACK, 111, 901)
+        say(which, FIN | ACK, 901, 112, back=True)
+        say(which, ACK, 112, 902)
+    return rows(packets)
+
+
+def test_answered_flows_that_find_no_room_are_whole(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of 32 flows, and 400: none is lost, and none is in two places."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    made = many(400, answered=True)
+    with Table(SETTINGS, octets=1) as small:
+        kernel = kf.rows_through_kernel(small, made)
+        totals = small.kernel.totals()
+        left = small.elsewhere()
+    assert differences(kernel, kf.rows_through_native(made, SETTINGS)) == []
+    assert totals["refused"] > 0
+    assert totals["packets"] + totals["refused"] == len(made)
+    assert totals["evicted"] == totals["homeless"] == 0
+    assert left == 0
+
+
+def test_flows_that_nobody_answers_make_room_oldest_first(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty that are answered stay whole beside 2,000 that are not."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    answered, flood = many(20, answered=True), many(2000, answered=False)
+    flood["src"] = [bytes(row["src"])[:12] + bytes([11]) + bytes(row["src"])[13:] for row in flood]
+    half = 20 * 3
+    flood["ts"] += answered["ts"][half] - flood["ts"][0]
+    answered["ts"][half:] += flood["ts"][-1] - answered["ts"][half] + 1
+    made = np.concatenate([answered[:half], flood, answered[half:]], dtype=PACKET.dtype)
+    with Table(SETTINGS, octets=1) as small:
+        conns = kf.rows_through_kernel(small, made)["conn"]
+        totals = small.kernel.totals()
+    native = kf.rows_through_native(made, SETTINGS)["conn"]
+    assert len(conns) == 2020
+    assert totals["begun"] == totals["ended"] == 2020
+    assert totals["evicted"] == 2000 - (32 - 20) - kf.timed_out(conns)
+    assert totals["refused"] == totals["homeless"] == 0
+    mine, others = (one[one["conn_state"] == kf.FINISHED] for one in (conns, native))
+    assert differences({"conn": mine}, {"conn": others}) == []
+    gone = conns[conns["end_reason"] == kf.EVICTED]
+    assert gone["ts"].max() < conns[(conns["conn_state"] != kf.FINISHED) & (conns["end_reason"] != kf.EVICTED)]["ts"].min()
