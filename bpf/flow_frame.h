@@ -5,12 +5,6 @@
 
 #include "flow_kernel.h"
 
-/* Whether the entry is that of `at`, locked or not. */
-HW_INLINE int hw_flow_is_there(const struct hw_flow_entry *entry, const struct hw_flow_way *at)
-{
-	return entry->tag == at->tag && hw_flow_key_is(&entry->key, &at->key);
-}
-
 /* Apart, because of the stack that it takes. */
 HW_STEP int hw_flow_make_uid(struct hw_flow_way *at)
 {
@@ -22,9 +16,8 @@ HW_STEP int hw_flow_make_uid(struct hw_flow_way *at)
 
 HW_STEP int hw_flow_is_sampled_out(struct hw_flow_way *at)
 {
-	__u64 below = hw_control.flows.settings.sample_below;
-
-	return at && below && (hw_siphash(hw_control.flows.settings.secret, &at->key, sizeof(at->key)) & 0xffffffff) >= below;
+	return at && (hw_siphash(hw_control.flows.settings.secret, &at->key, sizeof(at->key)) & 0xffffffff) >=
+			     hw_control.flows.settings.sample_below;
 }
 
 /* The uid of a flow that was just found, into at->uid; it is made when it is first needed. Returns 0 if it is gone. */
@@ -32,12 +25,10 @@ HW_STEP int hw_flow_name(struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
 	int found = 0, named = 0;
-	__u32 place;
 
 	if (!at)
 		return 0;
-	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
 	bpf_spin_lock(&entry->lock);
@@ -92,17 +83,10 @@ HW_STEP int hw_flow_discover(const struct hw_packet *row, struct hw_flow_way *at
 		entry->tunnel = carrier->tunnel;
 		event->kind = HW_FLOW_EVENT_carries;
 		event->why = HW_CONN_END_none;
-		event->orig = entry->orig;
-		event->tunnel = entry->tunnel;
-		event->interface = entry->interface;
-		event->again = entry->again;
-		event->key = entry->key;
-		event->first = entry->flow.first;
-		event->when = row->ts;
+		hw_flow_tell_of(event, entry, row->ts);
 	}
 	bpf_spin_unlock(&entry->lock);
-	hw_flow_event_put(event);
-	at->totals.told++;
+	hw_flow_event_put(event, &at->totals);
 	return 0;
 }
 
@@ -110,7 +94,7 @@ HW_STEP int hw_flow_discover(const struct hw_packet *row, struct hw_flow_way *at
 HW_STEP int hw_flow_carried(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
-	__u32 place, i, count;
+	__u32 i, count;
 
 	if (!row || !at)
 		return 0;
@@ -119,8 +103,7 @@ HW_STEP int hw_flow_carried(const struct hw_packet *row, struct hw_flow_way *at)
 		if (at->carriers[i].tunnel)
 			hw_flow_discover(row, at, &at->carriers[i]);
 	i = (count - 1) & (HW_MAX_TUNNELS - 1);
-	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
 	bpf_spin_lock(&entry->lock);
@@ -134,7 +117,6 @@ HW_STEP int hw_flow_carried(const struct hw_packet *row, struct hw_flow_way *at)
 HW_STEP int hw_flow_blame(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
-	__u32 place;
 	int missing;
 
 	if (!row || !at || !hw_flow_quoted(row, &at->about) || !hw_flow_name(at))
@@ -142,8 +124,7 @@ HW_STEP int hw_flow_blame(const struct hw_packet *row, struct hw_flow_way *at)
 	hw_flow_seek(&at->about, row, at);
 	if (!hw_flow_way_of(at))
 		return 1;
-	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
 	bpf_spin_lock(&entry->lock);
@@ -216,7 +197,7 @@ HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way
 	HW_OPAQUE(slot);
 	if (slot >= HW_MAX_TUNNELS)
 		return 0;
-	at->carriers[slot].place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
+	at->carriers[slot].place = hw_flow_place_of(at);
 	at->carriers[slot].tag = at->tag;
 	at->carriers[slot].tunnel = at->tunnel ? 0 : row->tunnel;
 	hw_copy_uid(at->carriers[slot].uid, at->uid);

@@ -76,10 +76,8 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 	}
 out:
 	bpf_spin_unlock(&entry->lock);
-	if (is_there) {
-		hw_flow_event_put(event);
-		at->totals.told++;
-	}
+	if (is_there)
+		hw_flow_event_put(event, &at->totals);
 	return 0;
 }
 

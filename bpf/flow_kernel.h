@@ -63,19 +63,25 @@ enum hw_flow_taken {
 
 #define HW_TRIES 4
 
-/* Under the entry's lock. */
-HW_INLINE void hw_flow_tell(struct hw_flow_event *event, const struct hw_flow_entry *entry, enum hw_conn_end why, hw_ktime when)
+/* Under the entry's lock: which flow it is. */
+HW_INLINE void hw_flow_tell_of(struct hw_flow_event *event, const struct hw_flow_entry *entry, hw_ktime when)
 {
-	event->kind = entry->only_carries ? HW_FLOW_EVENT_carried : HW_FLOW_EVENT_over;
-	event->why = why;
 	event->orig = entry->orig;
 	event->tunnel = entry->tunnel;
-	event->is_rare = entry->is_rare;
 	event->interface = entry->interface;
 	event->again = entry->again;
 	event->key = entry->key;
 	event->first = entry->flow.first;
 	event->when = when;
+}
+
+/* Likewise: all of it. */
+HW_INLINE void hw_flow_tell(struct hw_flow_event *event, const struct hw_flow_entry *entry, enum hw_conn_end why, hw_ktime when)
+{
+	event->kind = entry->only_carries ? HW_FLOW_EVENT_carried : HW_FLOW_EVENT_over;
+	event->why = why;
+	event->is_rare = entry->is_rare;
+	hw_flow_tell_of(event, entry, when);
 	event->flow = entry->flow;
 	event->rare = entry->rare;
 }
@@ -127,6 +133,24 @@ HW_INLINE struct hw_flow_bucket *hw_flow_bucket_of(const struct hw_flow_way *at)
 	return bpf_map_lookup_elem(&hw_flow_buckets, &number);
 }
 
+HW_INLINE __u32 hw_flow_place_of(const struct hw_flow_way *at)
+{
+	return at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
+}
+
+HW_INLINE struct hw_flow_entry *hw_flow_entry_of(const struct hw_flow_way *at)
+{
+	__u32 place = hw_flow_place_of(at); /* likewise */
+
+	return bpf_map_lookup_elem(&hw_flow_entries, &place);
+}
+
+/* Whether the entry is that of `at`, locked or not. */
+HW_INLINE int hw_flow_is_there(const struct hw_flow_entry *entry, const struct hw_flow_way *at)
+{
+	return entry->tag == at->tag && hw_flow_key_is(&entry->key, &at->key);
+}
+
 /* Its way, if there is one of its tag: 1. */
 HW_INLINE int hw_flow_way_of(struct hw_flow_way *at)
 {
@@ -160,12 +184,10 @@ HW_INLINE enum hw_conn_end hw_flow_ends(const struct hw_flow_entry *entry, const
 HW_STEP int hw_flow_will_end(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
-	__u32 place;
 
 	if (!row || !at)
 		return 0;
-	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	return entry && hw_flow_ends(entry, at, row) != HW_CONN_END_none;
 }
 
@@ -193,8 +215,7 @@ HW_STEP int hw_flow_tell_weird(const struct hw_packet *row, struct hw_flow_way *
 	event->first = at->first;
 	event->when = row->ts;
 	event->row = *row;
-	hw_flow_event_put(event);
-	at->totals.told++;
+	hw_flow_event_put(event, &at->totals);
 	return 0;
 }
 
@@ -223,7 +244,7 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
 	int taken = HW_FLOW_CONTENDED, asked;
-	__u32 way, place, again = 0, is_there = 0;
+	__u32 way, again = 0, is_there = 0;
 	__u64 hash;
 
 	if (!row || !at)
@@ -239,8 +260,7 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	if (way >= HW_WAYS)
 		return HW_FLOW_FULL;
 	at->way = way;
-	place = at->bucket * HW_WAYS + way;
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return HW_FLOW_FULL;
 	asked = hw_flow_will_end(row, at);
@@ -291,10 +311,8 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	taken = HW_FLOW_TAKEN;
 out:
 	bpf_spin_unlock(&entry->lock);
-	if (is_there) {
-		hw_flow_event_put(event);
-		at->totals.told++;
-	}
+	if (is_there)
+		hw_flow_event_put(event, &at->totals);
 	return taken;
 }
 
@@ -302,16 +320,15 @@ out:
 HW_STEP int hw_flow_look_at(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
-	__u32 place, weirds;
+	__u32 weirds;
 
 	if (!row || !at)
 		return 0;
-	place = at->bucket * HW_WAYS + (at->way & (HW_WAYS - 1));
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
 	bpf_spin_lock(&entry->lock);
-	if (entry->tag == at->tag && row->ts < entry->due && hw_flow_key_is(&entry->key, &at->key)) {
+	if (hw_flow_is_there(entry, at) && row->ts < entry->due) {
 		weirds = entry->flow.weirds;
 		hw_flow_judge(&entry->flow, (at->second ^ entry->orig) & 1, row);
 		at->weirds |= entry->flow.weirds & ~weirds;
@@ -325,7 +342,7 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
-	__u32 way, place, weirds;
+	__u32 way, weirds;
 	__u64 stage;
 	int taken = HW_FLOW_CLOSED;
 
@@ -335,12 +352,11 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 	if (!bucket)
 		return HW_FLOW_FULL;
 	way = at->way & (HW_WAYS - 1);
-	place = at->bucket * HW_WAYS + way;
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return HW_FLOW_FULL;
 	bpf_spin_lock(&entry->lock);
-	if (bucket->tags[way] == at->tag && entry->tag == at->tag && row->ts < entry->due && hw_flow_key_is(&entry->key, &at->key)) {
+	if (bucket->tags[way] == at->tag && hw_flow_is_there(entry, at) && row->ts < entry->due) {
 		stage = hw_flow_stage(&entry->flow);
 		weirds = entry->flow.weirds;
 		hw_flow_add(&entry->flow, (at->second ^ entry->orig) & 1, row);
@@ -366,7 +382,7 @@ HW_STEP int hw_flow_give_carried(const struct hw_packet *row, struct hw_flow_way
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
 	int taken = HW_FLOW_CLOSED;
-	__u32 way, place;
+	__u32 way;
 
 	if (!row || !at)
 		return HW_FLOW_NONE;
@@ -374,12 +390,11 @@ HW_STEP int hw_flow_give_carried(const struct hw_packet *row, struct hw_flow_way
 	if (!bucket)
 		return HW_FLOW_FULL;
 	way = at->way & (HW_WAYS - 1);
-	place = at->bucket * HW_WAYS + way;
-	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
+	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return HW_FLOW_FULL;
 	bpf_spin_lock(&entry->lock);
-	if (bucket->tags[way] == at->tag && entry->tag == at->tag && hw_flow_key_is(&entry->key, &at->key)) {
+	if (bucket->tags[way] == at->tag && hw_flow_is_there(entry, at)) {
 		entry->flow.last = row->ts;
 		bucket->stays[way] = 1; /* in use, if only one way */
 		hw_flow_due(entry, bucket, way, hw_flow_entry_deadline(entry), row->ts);

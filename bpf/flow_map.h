@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Where flows lie in the kernel: a hash table made of arrays (docs/adr/0014). Expiry goes on where it stopped, an entry never moves, and no
+ * Where flows lie in the kernel: a hash table made of arrays (docs/adr/0013). Expiry goes on where it stopped, an entry never moves, and no
  * element is used anew behind the back of another CPU.
  *
  * A bucket has HW_WAYS ways, and an entry for each. The tag of a way is a part of its key's hash, and at most one way of a bucket has it: it

@@ -88,9 +88,10 @@ HW_INLINE struct hw_flow_event *hw_flow_event_new(__u32 *is_there)
 }
 
 /* The reader polls: a busy line costs no wake-ups. */
-HW_INLINE void hw_flow_event_put(struct hw_flow_event *event)
+HW_INLINE void hw_flow_event_put(struct hw_flow_event *event, struct hw_flow_totals *totals)
 {
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	totals->told++;
 }
 #endif
 

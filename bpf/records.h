@@ -255,7 +255,7 @@ enum hw_drop {
 	HW_DROP_af_packet__cut,	       /* the ring was closed with packets in it */
 	HW_DROP_capture__link_type,    /* a pcapng interface whose link type is not known */
 	HW_DROP_capture__no_interface, /* a pcapng packet of an interface that was never described */
-	HW_DROP_deferred__full,	       /* likewise, of the ring for what user space has to look at before it is part of a flow */
+	HW_DROP_deferred__full,	       /* the ring for what user space has to look at before it is part of a flow had no room */
 	HW_DROP_flows__contended,      /* other CPUs were in the way of this packet, again and again */
 	HW_DROP_flows__ring_full,      /* the flow before it was over, and the ring for flows had no room to tell that */
 	HW_DROP_flows__no_memory,      /* a packet that would have begun a flow: there was no memory for it */
@@ -682,7 +682,6 @@ struct hw_filter {
 	struct hw_term terms[HW_TERMS];
 };
 
-/* What user space tells the programs while they run, in memory that both see. */
 /* What the kernel's table of flows is told, and asked to do (flow_job.h). */
 struct hw_flow_control {
 	__u64 salt[8];		  /* nobody outside can make keys that collide */
@@ -699,6 +698,7 @@ struct hw_flow_control {
 	struct hw_flow_settings settings;
 };
 
+/* What user space tells the programs while they run, in memory that both see. */
 struct hw_control {
 	volatile __s64
 		utc_offset; /* UTC less CLOCK_BOOTTIME; set again when the clock is stepped, so that a row keeps the time of its moment */

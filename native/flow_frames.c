@@ -35,11 +35,6 @@ void hw_frames_free(struct hw_frames *frames)
 	free(frames);
 }
 
-void hw_frames_counts(const struct hw_frames *frames, uint64_t *waiting, uint64_t *given_up)
-{
-	hw_fragments_counts(frames->fragments, waiting, given_up);
-}
-
 size_t hw_frames_octets(void)
 {
 	return sizeof(struct hw_parser);

@@ -10,6 +10,7 @@
 #include "fragments.h"
 
 #define HW_NOBODY UINT32_MAX
+
 /* A flow, where it is kept. What each packet looks at comes first; whole lines of the cache would take 32 MB more for a million of them. */
 struct hw_entry {
 	struct hw_flow_key key;

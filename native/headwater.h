@@ -133,7 +133,6 @@ size_t hw_frames_octets(void); /* of a struct hw_parser */
 /* Takes the next frame of rows of struct hw_deferred. Returns how many rows it took; 0 if its end is not there yet. `ready`: `into`, a
  * struct hw_parser, is to be handed to the kernel. */
 size_t hw_frames_take(struct hw_frames *, const void *rows, size_t stride, size_t count, void *into, int *ready);
-void hw_frames_counts(const struct hw_frames *, uint64_t *waiting, uint64_t *given_up);
 
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 

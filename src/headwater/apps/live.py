@@ -118,7 +118,7 @@ def run(
         outputs,
         ledger,
         watcher,
-        analyses=analyses(settings, live=True, elsewhere=getattr(source, "flows", None)),
+        analyses=analyses(settings, live=True, elsewhere=source.flows if isinstance(source, Tap) else None),
         once_open=once_open,
     )
     try:
