@@ -31,7 +31,8 @@ HW_STEP int hw_flow_name(struct hw_flow_way *at)
 	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		return 0;
 	if (hw_flow_is_there(entry, at)) {
 		found = 1;
 		named = entry->is_named;
@@ -40,16 +41,17 @@ HW_STEP int hw_flow_name(struct hw_flow_way *at)
 		at->again = entry->again;
 		hw_copy_uid(at->uid, entry->uid);
 	}
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
 	if (!found || named)
 		return found;
 	hw_flow_make_uid(at);
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		return 1;
 	if (hw_flow_is_there(entry, at) && entry->flow.first == at->first && entry->again == at->again) {
 		hw_copy_uid(entry->uid, at->uid);
 		entry->is_named = 1;
 	}
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
 	return 1;
 }
 
@@ -78,14 +80,16 @@ HW_STEP int hw_flow_discover(const struct hw_packet *row, struct hw_flow_way *at
 	event = hw_flow_event_new(&is_there);
 	if (!is_there) /* the next packet tries again */
 		return 0;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		goto out;
 	if (entry->tag == carrier->tag && !entry->tunnel && entry->is_named && hw_uid_is(entry->uid, carrier->uid)) {
 		entry->tunnel = carrier->tunnel;
 		event->kind = HW_FLOW_EVENT_carries;
 		event->why = HW_CONN_END_none;
 		hw_flow_tell_of(event, entry, row->ts);
 	}
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
+out:
 	hw_flow_event_put(event, &at->totals);
 	return 0;
 }
@@ -106,10 +110,11 @@ HW_STEP int hw_flow_carried(const struct hw_packet *row, struct hw_flow_way *at)
 	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		return 0;
 	if (hw_flow_is_there(entry, at))
 		hw_flow_carry(hw_flow_rare(entry), at->carriers[i].uid);
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
 	return 0;
 }
 
@@ -127,14 +132,15 @@ HW_STEP int hw_flow_blame(const struct hw_packet *row, struct hw_flow_way *at)
 	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return 0;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		return 1;
 	missing = !hw_flow_is_there(entry, at);
 	if (!missing && (row->ts < entry->due || hw_flow_entry_deadline(entry) > row->ts)) {
 		entry->flow.error = row->ts;
 		entry->flow.marks |= HW_FLOW_error;
 		hw_copy_uid(hw_flow_rare(entry)->error_by, at->uid);
 	}
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
 	return missing;
 }
 

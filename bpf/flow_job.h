@@ -37,14 +37,14 @@ HW_INLINE int hw_flow_concerns(const struct hw_flow_entry *entry, __u32 job, hw_
 	       !(entry->flow.marks & HW_FLOW_ended); /* its row comes soon */
 }
 
-/* Do the job with one entry. Returns 1 if there is no room to tell it: it stays. */
+/* Do the job with one entry. Returns 1 if it must be tried again: there is no room to tell of it, or another CPU was in the way. */
 HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 {
 	struct hw_flow_event *event = 0;
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
 	hw_ktime now = hw_control.flows.now;
-	__u32 job = hw_control.flows.job, why = hw_control.flows.why, place, is_there = 0;
+	__u32 job = hw_control.flows.job, why = hw_control.flows.why, place, is_there = 0, done = 0;
 
 	way &= HW_WAYS - 1;
 	place = at_bucket * HW_WAYS + way;
@@ -57,7 +57,9 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 		if (!is_there)
 			return 1;
 	}
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		goto told;
+	done = 1;
 	if (!entry->tag || entry->tag != bucket->tags[way])
 		goto out;
 	if (!hw_flow_concerns(entry, job, now)) {
@@ -75,10 +77,11 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 		}
 	}
 out:
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
+told:
 	if (is_there)
 		hw_flow_event_put(event, &at->totals);
-	return 0;
+	return !done;
 }
 
 HW_STEP int hw_flow_visit_bucket(struct hw_flow_way *at, __u32 number)

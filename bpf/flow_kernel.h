@@ -258,7 +258,7 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	way = hw_flow_reserve(bucket, at->tag, at->wanted & (HW_WAYS - 1), row->ts);
 	HW_OPAQUE(way);
 	if (way >= HW_WAYS)
-		return HW_FLOW_FULL;
+		return way == HW_NO_WAY ? HW_FLOW_CONTENDED : HW_FLOW_FULL;
 	at->way = way;
 	entry = hw_flow_entry_of(at);
 	if (!entry)
@@ -267,7 +267,8 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	if (asked)
 		event = hw_flow_event_new(&is_there);
 	at->reuse = 0;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		goto told;
 	if (bucket->tags[way] != at->tag)
 		goto out;
 	if (entry->tag == at->tag && !hw_flow_key_is(&entry->key, &at->key)) {
@@ -310,31 +311,33 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	}
 	taken = HW_FLOW_TAKEN;
 out:
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
+told:
 	if (is_there)
 		hw_flow_event_put(event, &at->totals);
 	return taken;
 }
 
-/* What is odd in a packet that its flow is to be given. In a section of its own, so that the verifier need not multiply the paths of both. */
+/* What is odd in a packet that its flow is to be given. Apart, so that neither the verifier's paths nor the stacks of both add up. */
 HW_STEP int hw_flow_look_at(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
 	__u32 weirds;
 
 	if (!row || !at)
-		return 0;
+		return HW_FLOW_NONE;
 	entry = hw_flow_entry_of(at);
 	if (!entry)
-		return 0;
-	bpf_spin_lock(&entry->lock);
+		return HW_FLOW_FULL;
+	if (!hw_lock(&entry->lock))
+		return HW_FLOW_CONTENDED;
 	if (hw_flow_is_there(entry, at) && row->ts < entry->due) {
 		weirds = entry->flow.weirds;
 		hw_flow_judge(&entry->flow, (at->second ^ entry->orig) & 1, row);
 		at->weirds |= entry->flow.weirds & ~weirds;
 	}
-	bpf_spin_unlock(&entry->lock);
-	return 0;
+	hw_unlock(&entry->lock);
+	return HW_FLOW_TAKEN;
 }
 
 /* Give the packet to its flow, if that is there and goes on. */
@@ -355,7 +358,8 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return HW_FLOW_FULL;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		return HW_FLOW_CONTENDED;
 	if (bucket->tags[way] == at->tag && hw_flow_is_there(entry, at) && row->ts < entry->due) {
 		stage = hw_flow_stage(&entry->flow);
 		weirds = entry->flow.weirds;
@@ -372,7 +376,7 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 		at->totals.packets++;
 		taken = HW_FLOW_TAKEN;
 	}
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
 	return taken;
 }
 
@@ -393,14 +397,15 @@ HW_STEP int hw_flow_give_carried(const struct hw_packet *row, struct hw_flow_way
 	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return HW_FLOW_FULL;
-	bpf_spin_lock(&entry->lock);
+	if (!hw_lock(&entry->lock))
+		return HW_FLOW_CONTENDED;
 	if (bucket->tags[way] == at->tag && hw_flow_is_there(entry, at)) {
 		entry->flow.last = row->ts;
 		bucket->stays[way] = 1; /* in use, if only one way */
 		hw_flow_due(entry, bucket, way, hw_flow_entry_deadline(entry), row->ts);
 		taken = HW_FLOW_TAKEN;
 	}
-	bpf_spin_unlock(&entry->lock);
+	hw_unlock(&entry->lock);
 	return taken;
 }
 
@@ -417,17 +422,23 @@ HW_STEP int hw_flow_send_away(struct hw_flow_way *at)
 	return 0;
 }
 
+HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	int taken = HW_FLOW_TAKEN;
+
+	if (hw_control.flows.weirds && row->proto == HW_PROTO_TCP)
+		taken = hw_flow_look_at(row, at);
+	return taken == HW_FLOW_TAKEN ? hw_flow_give(row, at) : taken;
+}
+
 /* A packet that hw_flow_seek() has looked for. Returns enum hw_flow_taken. */
 HW_INLINE int hw_flow_take(const struct hw_packet *row, struct hw_flow_way *at)
 {
-	int taken = HW_FLOW_CLOSED, judged = hw_control.flows.weirds && row->proto == HW_PROTO_TCP, i;
+	int taken = HW_FLOW_CLOSED, i;
 
 	at->flip = at->only_carries = at->weirds = 0;
-	if (hw_flow_way_of(at) && !(row->has & HW_HAS_tcp && row->tcp_flags & HW_SYN)) {
-		if (judged)
-			hw_flow_look_at(row, at);
-		taken = hw_flow_give(row, at);
-	}
+	if (hw_flow_way_of(at) && !(row->has & HW_HAS_tcp && row->tcp_flags & HW_SYN))
+		taken = hw_flow_judge_and_give(row, at);
 	for (i = 0; i < HW_TRIES && (taken == HW_FLOW_CLOSED || taken == HW_FLOW_CONTENDED); i++) {
 		at->flip = hw_begins_with_answer(row);
 		taken = hw_flow_open(row, at);
@@ -435,9 +446,7 @@ HW_INLINE int hw_flow_take(const struct hw_packet *row, struct hw_flow_way *at)
 			continue;
 		if (at->reuse && hw_control.flows.weirds)
 			hw_flow_tell_weird(row, at, at->reuse);
-		if (judged)
-			hw_flow_look_at(row, at);
-		taken = hw_flow_give(row, at);
+		taken = hw_flow_judge_and_give(row, at);
 	}
 	if (taken == HW_FLOW_TAKEN && at->weirds)
 		hw_flow_tell_weird(row, at, 0);

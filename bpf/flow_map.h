@@ -19,6 +19,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "flow_hash.h"
+#include "flow_lock.h"
 
 #define HW_WAYS 32
 #define HW_TICK_SHIFT 20	  /* a tick is 2^20 ns, a millisecond; 32 bits of them come around after 52 days */
@@ -26,7 +27,7 @@
 #define HW_DUE_AHEAD (1ull << 56) /* how far ahead such a time may be, nanoseconds: two years */
 
 struct hw_flow_bucket {
-	struct bpf_spin_lock lock;
+	__u32 lock;
 	__u32 tags[HW_WAYS];  /* 0: free */
 	__u32 begun[HW_WAYS]; /* ticks */
 	__u32 dues[HW_WAYS];  /* in units of 67 ms: by then the flow does not end yet */
@@ -35,7 +36,7 @@ struct hw_flow_bucket {
 
 /* What each packet touches comes first. */
 struct hw_flow_entry {
-	struct bpf_spin_lock lock;
+	__u32 lock;
 	__u32 tag;    /* 0: free */
 	hw_ktime due; /* by then it does not end yet */
 	struct hw_flow_key key;
@@ -146,12 +147,15 @@ HW_INLINE __u32 hw_flow_oldest(const struct hw_flow_bucket *bucket, __u32 now)
 	return oldest & (2 * HW_WAYS - 1);
 }
 
-/* The way of that tag, or one taken for it: the `wanted`, if that is free. HW_WAYS where all are of flows that stay. */
+#define HW_NO_WAY (2 * HW_WAYS) /* another CPU was in the way */
+
+/* The way of that tag, or one taken for it: the `wanted`, if that is free. HW_WAYS where all are of flows that stay, or HW_NO_WAY. */
 HW_INLINE __u32 hw_flow_reserve(struct hw_flow_bucket *bucket, __u32 tag, __u32 wanted, hw_ktime time)
 {
 	__u32 ways, way = HW_WAYS, now = hw_ticks(time), due = time >> HW_DUE_SHIFT;
 
-	bpf_spin_lock(&bucket->lock);
+	if (!hw_lock(&bucket->lock))
+		return HW_NO_WAY;
 	ways = hw_flow_ways(bucket, tag);
 	if (ways) {
 		way = hw_lowest_bit(ways);
@@ -169,7 +173,7 @@ HW_INLINE __u32 hw_flow_reserve(struct hw_flow_bucket *bucket, __u32 tag, __u32 
 			bucket->stays[way] = 0;
 		}
 	}
-	bpf_spin_unlock(&bucket->lock);
+	hw_unlock(&bucket->lock);
 	return way;
 }
 
