@@ -163,7 +163,7 @@ def headwater(end: End, hook: str, *options: str) -> Iterator[Run]:
     """`headwater run` on `end`, with rates and the ledger written to memory; the Run is filled after the block."""
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="bench") as folder:
         run = Run(Path(folder))
-        command = [HEADWATER, "run", "-i", end.interface, "--hook", hook, "-o", folder, "--record", "rate", *options]
+        command = [HEADWATER, "run", "-i", end.interface, "--hook", hook, "-o", folder, "--record", "rate", "--detail", "packets", *options]
         # a packet socket is there before it takes packets, but files are made once all is attached
         with running(end.space, *command, ready=lambda _: any(run.directory.iterdir()), stdout=subprocess.DEVNULL) as process:
             yield run

@@ -90,7 +90,7 @@ def sender(veth: Veth) -> Iterator[None]:
 def measure() -> Figure:
     with veth_pair(silent=True) as veth:
         name, space = veth.near.interface, veth.near.space
-        ours = (HEADWATER, "run", "-i", name, "--hook", "tcx")
+        ours = (HEADWATER, "run", "-i", name, "--hook", "tcx", "--detail", "packets")
         peer = ("tcpdump", "-n", "-l", "-i", name)
         (used, resident, maps), (peer_used, peer_resident, _) = idle(space, *ours, links=2), idle(space, *peer, links=0)
     with veth_pair() as veth:
@@ -98,7 +98,9 @@ def measure() -> Figure:
         times: dict[str, list[float]] = {"headwater": [], "tcpdump": []}
         with sender(veth):
             for _ in range(STARTS):
-                times["headwater"].append(first_row(space, HEADWATER, "run", "-i", veth.near.interface, "--hook", "tcx"))
+                times["headwater"].append(
+                    first_row(space, HEADWATER, "run", "-i", veth.near.interface, "--hook", "tcx", "--detail", "packets")
+                )
                 times["tcpdump"].append(first_row(space, "tcpdump", "-n", "-l", "-i", veth.near.interface))
     start, peer_start = median(times["headwater"]), median(times["tcpdump"])
     mib = 1 << 20

@@ -37,7 +37,7 @@ class Way:
 
 
 WAYS = {
-    "mirror": Way("a mirror port", "xdp", 1, ("--consume", "--record", "rate")),
+    "mirror": Way("a mirror port", "xdp", 1, ("--consume", "--record", "rate", "--detail", "packets")),
     "host": Way(  # with one packet in 50 as a row, so that an hour's file fits on a disk: no load of this kind is too much
         "an ordinary interface",
         "tcx",

@@ -35,7 +35,7 @@ class TestRun:
             os.close(fd)
         libbpf.put(self._object.map("hw_counts"), 0, np.zeros(cpus, COUNTERS).tobytes())
         self._control = Control(self._object.map(".bss"))
-        self._control.begin(cpus, rates_only=False, carriers=False)
+        self._control.begin(cpus, carriers=False)
 
     def set_filter(self, terms: np.ndarray[Any, np.dtype[Any]]) -> None:
         """Filter.terms(); zeros for none."""

@@ -164,6 +164,7 @@ HW_STEP int hw_flow_take_packet(const struct hw_packet *row, struct hw_flow_way 
 	at->totals.refused += taken == HW_FLOW_FULL || taken == HW_FLOW_ELSEWHERE;
 	at->totals.contended += taken == HW_FLOW_CONTENDED;
 	at->totals.ring_full += taken == HW_FLOW_UNHEARD;
+	at->totals.duplicate_hook += taken == HW_FLOW_DUPLICATE;
 	if (taken != HW_FLOW_TAKEN)
 		return taken;
 	if (at->carrier_count)
@@ -197,7 +198,7 @@ HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way
 				taken = hw_flow_give_carried(&at->about, at);
 		}
 	}
-	if (taken != HW_FLOW_TAKEN || !hw_flow_name(at))
+	if ((taken != HW_FLOW_TAKEN && taken != HW_FLOW_DUPLICATE) || !hw_flow_name(at))
 		return 0;
 	slot = at->carrier_count;
 	HW_OPAQUE(slot);
@@ -218,6 +219,7 @@ HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at)
 	int taken;
 
 	at->carrier_count = 0;
+	at->segments = p->row.segments;
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
 		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at));
 	taken = hw_flow_take_packet(&p->row, at);

@@ -34,6 +34,7 @@ struct hw_flow_way {
 	__u32 weirds;	    /* bits that it has added */
 	__u32 reuse;	    /* enum hw_weird: it ends the flow before, and that is odd */
 	__u8 uid[12];	    /* of its flow, by hw_flow_name() */
+	__u32 segments;	    /* of the frame */
 	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];
@@ -57,6 +58,7 @@ enum hw_flow_taken {
 	HW_FLOW_ELSEWHERE,   /* there was none: user space keeps it */
 	HW_FLOW_CONTENDED,   /* another CPU was in the way */
 	HW_FLOW_UNHEARD,     /* its flow is over, and there is no room to tell that */
+	HW_FLOW_DUPLICATE,   /* it was counted at another place */
 	HW_FLOW_FRAGMENT,    /* it is a part of a datagram, which user space puts together */
 	HW_FLOW_CLOSED,	     /* its flow is not there, or over by now: hw_flow_open() has to look */
 };
@@ -78,10 +80,15 @@ HW_INLINE void hw_flow_tell_of(struct hw_flow_event *event, const struct hw_flow
 /* Likewise: all of it. */
 HW_INLINE void hw_flow_tell(struct hw_flow_event *event, const struct hw_flow_entry *entry, enum hw_conn_end why, hw_ktime when)
 {
+	int i;
+
 	event->kind = entry->only_carries ? HW_FLOW_EVENT_carried : HW_FLOW_EVENT_over;
 	event->why = why;
 	event->is_rare = entry->is_rare;
 	hw_flow_tell_of(event, entry, when);
+	HW_UNROLL
+	for (i = 0; i < 2 * HW_FLOW_PLACES; i++)
+		event->seen_on[i] = entry->sights[i / HW_FLOW_PLACES].places[i % HW_FLOW_PLACES].interface;
 	event->flow = entry->flow;
 	event->rare = entry->rare;
 }
@@ -230,6 +237,7 @@ HW_INLINE void hw_flow_settle(struct hw_flow_entry *entry, struct hw_flow_way *a
 	entry->only_carries = at->only_carries;
 	entry->tunnel = entry->is_named = entry->is_rare = 0;
 	entry->told = 0;
+	__builtin_memset(entry->sights, 0, sizeof(entry->sights));
 	hw_flow_begin(&entry->flow, row, at->flip & 1);
 	at->totals.begun += !at->only_carries;
 }
@@ -316,6 +324,23 @@ told:
 	if (is_there)
 		hw_flow_event_put(event, &at->totals);
 	return taken;
+}
+
+/* Whether a packet that its flow is to be given is not one that another place has seen. A flow that is not there has not. */
+HW_STEP int hw_flow_is_new_here(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	struct hw_flow_entry *entry;
+	int is_new = 1;
+
+	if (!row || !at)
+		return 1;
+	entry = hw_flow_entry_of(at);
+	if (!entry || !hw_lock(&entry->lock))
+		return 1;
+	if (hw_flow_is_there(entry, at) && row->ts < entry->due)
+		is_new = hw_flow_counts_here(&entry->sights[at->second & 1], row, at->segments);
+	hw_unlock(&entry->lock);
+	return is_new;
 }
 
 /* What is odd in a packet that its flow is to be given. Apart, so that neither the verifier's paths nor the stacks of both add up. */
@@ -426,6 +451,8 @@ HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow
 {
 	int taken = HW_FLOW_TAKEN;
 
+	if (hw_control.flows.overlap && !hw_flow_is_new_here(row, at))
+		return HW_FLOW_DUPLICATE;
 	if (hw_control.flows.weirds && row->proto == HW_PROTO_TCP)
 		taken = hw_flow_look_at(row, at);
 	return taken == HW_FLOW_TAKEN ? hw_flow_give(row, at) : taken;

@@ -20,6 +20,7 @@
 
 #include "flow_hash.h"
 #include "flow_lock.h"
+#include "flow_place.h"
 
 #define HW_WAYS 32
 #define HW_TICK_SHIFT 20	  /* a tick is 2^20 ns, a millisecond; 32 bits of them come around after 52 days */
@@ -50,6 +51,7 @@ struct hw_flow_entry {
 	__u32 again; /* flows of this key that began at the same time before it */
 	__u32 told;  /* its packets when its progress was reported, the lower 32 bits */
 	struct hw_flow flow;
+	struct hw_flow_sights sights[2]; /* of the key's first endpoint, and of the second */
 	__u8 uid[12];
 	struct hw_rare rare;
 };

@@ -3,7 +3,7 @@
 #ifndef HW_FLOW_TELL_H
 #define HW_FLOW_TELL_H
 
-#include "flow.h"
+#include "flow_place.h"
 
 enum hw_flow_event_kind {
 	HW_FLOW_EVENT_nothing, /* a record that was asked for in vain: another CPU came first */
@@ -27,6 +27,7 @@ struct hw_flow_event {
 	__u32 interface;
 	__u32 again;
 	struct hw_flow_key key;
+	__u32 seen_on[2 * HW_FLOW_PLACES]; /* interfaces, where a packet may be seen on several; 0: none */
 	hw_ktime first;
 	hw_ktime when; /* the packet or the look at the clock that brought it */
 	union {
@@ -47,11 +48,12 @@ struct hw_flow_totals {
 	__u64 unheard; /* of them: the ring had no room for the row */
 	__u64 no_flow; /* packets that can be part of none */
 	__u64 sampled_out;
-	__u64 refused;	 /* packets: no room for another flow */
-	__u64 contended; /* packets: another CPU was in the way */
-	__u64 ring_full; /* packets: the flow before is over, and there is no room to tell that */
-	__u64 homeless;	 /* packets, among the refused: that their flow is elsewhere could not be noted */
-	__u64 told;	 /* events */
+	__u64 refused;	      /* packets: no room for another flow */
+	__u64 duplicate_hook; /* packets: counted at another place */
+	__u64 contended;      /* packets: another CPU was in the way */
+	__u64 ring_full;      /* packets: the flow before is over, and there is no room to tell that */
+	__u64 homeless;	      /* packets, among the refused: that their flow is elsewhere could not be noted */
+	__u64 told;	      /* events */
 	__u64 weirds_lost;
 };
 

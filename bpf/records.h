@@ -420,26 +420,28 @@ struct hw_weird_row {
 
 /* What a conn has besides what each has. */
 enum hw_conn_has {
-	HW_CONN_HAS_orig_l2 = 1 << 0,	  /* the originator's link-layer address */
-	HW_CONN_HAS_resp_l2 = 1 << 1,	  /* the responder's */
-	HW_CONN_HAS_vlan = 1 << 2,	  /* a VLAN tag */
-	HW_CONN_HAS_inner_vlan = 1 << 3,  /* a second one */
-	HW_CONN_HAS_lasting = 1 << 4,	  /* more than one moment */
-	HW_CONN_HAS_history = 1 << 5,	  /* at least one letter */
-	HW_CONN_HAS_local = 1 << 6,	  /* local networks are known */
-	HW_CONN_HAS_orig = 1 << 7,	  /* a packet of the originator */
-	HW_CONN_HAS_resp = 1 << 8,	  /* a packet of the responder */
-	HW_CONN_HAS_tcp = 1 << 9,	  /* TCP */
-	HW_CONN_HAS_syn_ack = 1 << 10,	  /* a SYN, and then a SYN-ACK */
-	HW_CONN_HAS_handshake = 1 << 11,  /* and then an acknowledgement of that */
-	HW_CONN_HAS_orig_rtt = 1 << 12,	  /* a round trip to the originator that could be measured */
-	HW_CONN_HAS_resp_rtt = 1 << 13,	  /* to the responder */
-	HW_CONN_HAS_orig_data = 1 << 14,  /* payload of the originator */
-	HW_CONN_HAS_resp_data = 1 << 15,  /* payload of the responder */
-	HW_CONN_HAS_orig_mss = 1 << 16,	  /* the TCP option in the originator's SYN */
-	HW_CONN_HAS_resp_mss = 1 << 17,	  /* in the responder's */
-	HW_CONN_HAS_orig_scale = 1 << 18, /* the TCP option in the originator's SYN */
-	HW_CONN_HAS_resp_scale = 1 << 19, /* in the responder's */
+	HW_CONN_HAS_orig_l2 = 1 << 0,	   /* the originator's link-layer address */
+	HW_CONN_HAS_resp_l2 = 1 << 1,	   /* the responder's */
+	HW_CONN_HAS_vlan = 1 << 2,	   /* a VLAN tag */
+	HW_CONN_HAS_inner_vlan = 1 << 3,   /* a second one */
+	HW_CONN_HAS_lasting = 1 << 4,	   /* more than one moment */
+	HW_CONN_HAS_history = 1 << 5,	   /* at least one letter */
+	HW_CONN_HAS_local = 1 << 6,	   /* local networks are known */
+	HW_CONN_HAS_orig = 1 << 7,	   /* a packet of the originator */
+	HW_CONN_HAS_resp = 1 << 8,	   /* a packet of the responder */
+	HW_CONN_HAS_tcp = 1 << 9,	   /* TCP */
+	HW_CONN_HAS_syn_ack = 1 << 10,	   /* a SYN, and then a SYN-ACK */
+	HW_CONN_HAS_handshake = 1 << 11,   /* and then an acknowledgement of that */
+	HW_CONN_HAS_orig_rtt = 1 << 12,	   /* a round trip to the originator that could be measured */
+	HW_CONN_HAS_resp_rtt = 1 << 13,	   /* to the responder */
+	HW_CONN_HAS_orig_data = 1 << 14,   /* payload of the originator */
+	HW_CONN_HAS_resp_data = 1 << 15,   /* payload of the responder */
+	HW_CONN_HAS_orig_mss = 1 << 16,	   /* the TCP option in the originator's SYN */
+	HW_CONN_HAS_resp_mss = 1 << 17,	   /* in the responder's */
+	HW_CONN_HAS_orig_scale = 1 << 18,  /* the TCP option in the originator's SYN */
+	HW_CONN_HAS_resp_scale = 1 << 19,  /* in the responder's */
+	HW_CONN_HAS_interface_2 = 1 << 20, /* a second interface that saw it */
+	HW_CONN_HAS_interface_3 = 1 << 21, /* and a third */
 };
 
 /* What a tunnel's row tells (Zeek: scripts/base/frameworks/tunnels/main.zeek). */
@@ -550,42 +552,44 @@ struct hw_conn {
 	hw_interval resp_first_data HW_IF(resp_data); /* to the responder's */
 	__u64 orig_retransmitted_bytes HW_IF(tcp);    /* payload that the originator had sent before */
 	__u64 resp_retransmitted_bytes HW_IF(tcp);    /* of the responder */
-	__u32 orig_retransmits HW_IF(tcp);	/* packets with what the originator had sent before: payload, SYN or FIN; no keep-alives */
-	__u32 resp_retransmits HW_IF(tcp);	/* of the responder */
-	__u32 orig_dup_acks HW_IF(tcp);		/* packets of the originator that do nothing but acknowledge the same again (RFC 5681) */
-	__u32 resp_dup_acks HW_IF(tcp);		/* of the responder */
-	__u32 orig_out_of_order HW_IF(tcp);	/* packets of the originator that later ones have overtaken */
-	__u32 resp_out_of_order HW_IF(tcp);	/* of the responder */
-	__u32 orig_zero_windows HW_IF(tcp);	/* packets of the originator by which it takes nothing for now */
-	__u32 resp_zero_windows HW_IF(tcp);	/* of the responder */
-	__u32 has;				/* enum hw_conn_has */
-	hw_ifindex interface;			/* where its first packet was seen */
-	hw_addr id_orig_h;			/* originator */
-	hw_addr id_resp_h;			/* responder */
-	hw_port id_orig_p;			/* its port, or ICMP's type; 0 of others */
-	hw_port id_resp_p;			/* its port, or the type that answers, or the code; 0 of others */
-	enum hw_transport proto;		/* ip_proto tells more */
-	hw_ipproto ip_proto;			/* protocol of IP */
-	enum hw_conn_state conn_state;		/* how it began and ended */
-	hw_flag local_orig HW_IF(local);	/* whether the originator is of a local network */
-	hw_flag local_resp HW_IF(local);	/* whether the responder is */
-	enum hw_conn_end end_reason;		/* why it is over */
-	__u16 vlan HW_IF(vlan);			/* outermost VLAN id */
-	__u16 inner_vlan HW_IF(inner_vlan);	/* VLAN id of the second tag */
-	hw_tcp_flags orig_tcp_flags HW_IF(tcp); /* flags that were set in any packet of the originator, as in packet */
-	hw_tcp_flags resp_tcp_flags HW_IF(tcp); /* of the responder */
-	__u16 orig_mss HW_IF(orig_mss);		/* largest segment that the originator takes */
-	__u16 resp_mss HW_IF(resp_mss);		/* that the responder takes */
-	__u8 orig_window_scale HW_IF(orig_scale); /* the shift, as in the SYN */
-	__u8 resp_window_scale HW_IF(resp_scale); /* likewise */
-	__u8 orig_ttl HW_IF(orig);		  /* the lowest TTL or hop limit of the originator's packets */
-	__u8 resp_ttl HW_IF(resp);		  /* of the responder's */
-	__u8 orig_ttl_max HW_IF(orig);		  /* the highest */
-	__u8 resp_ttl_max HW_IF(resp);		  /* the highest */
-	__u8 orig_dscp HW_IF(orig);		  /* differentiated services code point of the originator's first packet */
-	__u8 resp_dscp HW_IF(resp);		  /* of the responder's */
-	__u8 orig_dscp_last HW_IF(orig);	  /* and of its last */
-	__u8 resp_dscp_last HW_IF(resp);	  /* likewise */
+	__u32 orig_retransmits HW_IF(tcp);  /* packets with what the originator had sent before: payload, SYN or FIN; no keep-alives */
+	__u32 resp_retransmits HW_IF(tcp);  /* of the responder */
+	__u32 orig_dup_acks HW_IF(tcp);	    /* packets of the originator that do nothing but acknowledge the same again (RFC 5681) */
+	__u32 resp_dup_acks HW_IF(tcp);	    /* of the responder */
+	__u32 orig_out_of_order HW_IF(tcp); /* packets of the originator that later ones have overtaken */
+	__u32 resp_out_of_order HW_IF(tcp); /* of the responder */
+	__u32 orig_zero_windows HW_IF(tcp); /* packets of the originator by which it takes nothing for now */
+	__u32 resp_zero_windows HW_IF(tcp); /* of the responder */
+	__u32 has;			    /* enum hw_conn_has */
+	hw_ifindex interface;		    /* where its first packet was seen */
+	hw_ifindex interface_2 HW_IF(interface_2); /* where its packets were seen as well, and counted no second time */
+	hw_ifindex interface_3 HW_IF(interface_3); /* likewise; more are not told */
+	hw_addr id_orig_h;			   /* originator */
+	hw_addr id_resp_h;			   /* responder */
+	hw_port id_orig_p;			   /* its port, or ICMP's type; 0 of others */
+	hw_port id_resp_p;			   /* its port, or the type that answers, or the code; 0 of others */
+	enum hw_transport proto;		   /* ip_proto tells more */
+	hw_ipproto ip_proto;			   /* protocol of IP */
+	enum hw_conn_state conn_state;		   /* how it began and ended */
+	hw_flag local_orig HW_IF(local);	   /* whether the originator is of a local network */
+	hw_flag local_resp HW_IF(local);	   /* whether the responder is */
+	enum hw_conn_end end_reason;		   /* why it is over */
+	__u16 vlan HW_IF(vlan);			   /* outermost VLAN id */
+	__u16 inner_vlan HW_IF(inner_vlan);	   /* VLAN id of the second tag */
+	hw_tcp_flags orig_tcp_flags HW_IF(tcp);	   /* flags that were set in any packet of the originator, as in packet */
+	hw_tcp_flags resp_tcp_flags HW_IF(tcp);	   /* of the responder */
+	__u16 orig_mss HW_IF(orig_mss);		   /* largest segment that the originator takes */
+	__u16 resp_mss HW_IF(resp_mss);		   /* that the responder takes */
+	__u8 orig_window_scale HW_IF(orig_scale);  /* the shift, as in the SYN */
+	__u8 resp_window_scale HW_IF(resp_scale);  /* likewise */
+	__u8 orig_ttl HW_IF(orig);		   /* the lowest TTL or hop limit of the originator's packets */
+	__u8 resp_ttl HW_IF(resp);		   /* of the responder's */
+	__u8 orig_ttl_max HW_IF(orig);		   /* the highest */
+	__u8 resp_ttl_max HW_IF(resp);		   /* the highest */
+	__u8 orig_dscp HW_IF(orig);		   /* differentiated services code point of the originator's first packet */
+	__u8 resp_dscp HW_IF(resp);		   /* of the responder's */
+	__u8 orig_dscp_last HW_IF(orig);	   /* and of its last */
+	__u8 resp_dscp_last HW_IF(resp);	   /* likewise */
 	hw_ecn_seen orig_ecn HW_IF(
 		orig); /* ECN of the originator's packets, a bit for each seen: 1 not capable, 2 ECT(1), 4 ECT(0), 8 congestion experienced (RFC 3168) */
 	hw_ecn_seen resp_ecn HW_IF(resp);   /* of the responder's */
@@ -694,6 +698,8 @@ struct hw_flow_control {
 	volatile __u64 now;	  /* the time that it has */
 	volatile __u64 pieces;	  /* when a part of a datagram came */
 	volatile __u32 elsewhere; /* 1: there was no room for a flow, which user space keeps */
+	volatile __u32 keeps;	  /* 1: packets go to their flows */
+	volatile __u32 overlap;	  /* 1: a packet may be seen at several places */
 	__u32 unused;
 	struct hw_flow_settings settings;
 };
@@ -725,11 +731,12 @@ struct hw_counters {
 	__u64 carriers; /* rows of what carries packets, in addition */
 	__u64 filtered;
 	__u64 in_flow;
-	__u64 deferred;	     /* user space has to look at it: a row of struct hw_deferred, and no other */
-	__u64 also_rows;     /* rows of packets that are counted elsewhere, too */
-	__u64 also_lost;     /* likewise, that found no room */
-	__u64 deferred_rows; /* rows of struct hw_deferred */
-	__u64 undeferred;    /* likewise, that found no room */
+	__u64 duplicate_hook; /* of a flow that has it from another place */
+	__u64 deferred;	      /* user space has to look at it: a row of struct hw_deferred, and no other */
+	__u64 also_rows;      /* rows of packets that are counted elsewhere, too */
+	__u64 also_lost;      /* likewise, that found no room */
+	__u64 deferred_rows;  /* rows of struct hw_deferred */
+	__u64 undeferred;     /* likewise, that found no room */
 	__u64 sampled_out;
 	__u64 counted_only;
 	__u64 consumed; /* of them, dropped on the mirror port after they were recorded */

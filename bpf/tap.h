@@ -207,7 +207,7 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
 	int odd, taken, there;
 
-	if (!at)
+	if (!at || !hw_control.flows.keeps)
 		return 0;
 	odd = hw_control.flows.weirds && hw_control.rates_only && (p->row.weird || p->row.has & HW_HAS_neighbor);
 	if (odd)
@@ -238,6 +238,9 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 		return 1;
 	case HW_FLOW_CONTENDED:
 		counters->dropped[HW_DROP_flows__contended]++;
+		return 1;
+	case HW_FLOW_DUPLICATE:
+		counters->duplicate_hook++;
 		return 1;
 	case HW_FLOW_UNHEARD:
 		counters->dropped[HW_DROP_flows__ring_full]++;

@@ -22,6 +22,26 @@ static void make_entry(const struct hw_flows *flows, const struct hw_flow_event 
 	hw_uid_of(&event->key, event->first, event->again, flows->settings.secret, entry->uid);
 }
 
+/* The interfaces that saw it besides its own, as far as there is room. */
+static void tell_interfaces(const struct hw_flows *flows, const struct hw_flow_event *event, struct hw_conn *row)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(event->seen_on) / sizeof(event->seen_on[0]); i++) {
+		uint32_t interface = flows->interface + event->seen_on[i];
+
+		if (!event->seen_on[i] || interface == row->interface)
+			continue;
+		if (!(row->has & HW_CONN_HAS_interface_2)) {
+			row->has |= HW_CONN_HAS_interface_2;
+			row->interface_2 = interface;
+		} else if (interface != row->interface_2 && !(row->has & HW_CONN_HAS_interface_3)) {
+			row->has |= HW_CONN_HAS_interface_3;
+			row->interface_3 = interface;
+		}
+	}
+}
+
 static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event, struct hw_entry *entry)
 {
 	struct hw_rare rare;
@@ -31,11 +51,9 @@ static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event,
 		rare = event->rare;
 		entry->rare = &rare;
 	}
-	if (event->kind == HW_FLOW_EVENT_going) {
-		hw_flows_put_going(flows, entry, event->when);
-		return;
-	}
-	hw_flows_put_over(flows, entry, event->when, event->why);
+	tell_interfaces(flows, event,
+			event->kind == HW_FLOW_EVENT_going ? hw_flows_put_going(flows, entry, event->when)
+							   : hw_flows_put_over(flows, entry, event->when, event->why));
 }
 
 static void hear_weird(struct hw_flows *flows, const struct hw_flow_event *event, const struct hw_entry *entry)

@@ -47,17 +47,22 @@ static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *e
 	return row;
 }
 
-void hw_flows_put_going(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when)
+struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when)
 {
-	put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++)->progress = when;
+	struct hw_conn *row = put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++);
+
+	row->progress = when;
+	return row;
 }
 
-void hw_flows_put_over(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when, enum hw_conn_end why)
+struct hw_conn *hw_flows_put_over(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when, enum hw_conn_end why)
 {
-	put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
+	struct hw_conn *row = put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
+
 	if (entry->tunnel)
 		hw_flows_put_tunnel(flows, entry, when ? when : flows->counts.latest, HW_TUNNEL_ACTION_close);
 	flows->counts.letters_lost += entry->flow.overflows;
+	return row;
 }
 
 void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_conn_end why)

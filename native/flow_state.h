@@ -66,9 +66,9 @@ void hw_flows_take_carrier(struct hw_flows *, const struct hw_packet *row, const
 int hw_flows_is_full(const struct hw_flows *);
 void hw_flows_begin_found(struct hw_flows *, struct hw_found *);
 /* The row of a flow that is over; `when` is 0 at the end of all. */
-void hw_flows_put_over(struct hw_flows *, const struct hw_entry *, uint64_t when, enum hw_conn_end why);
+struct hw_conn *hw_flows_put_over(struct hw_flows *, const struct hw_entry *, uint64_t when, enum hw_conn_end why);
 /* The row of one that goes on, at that time. */
-void hw_flows_put_going(struct hw_flows *, const struct hw_entry *, uint64_t when);
+struct hw_conn *hw_flows_put_going(struct hw_flows *, const struct hw_entry *, uint64_t when);
 void hw_flows_put_tunnel(struct hw_flows *, const struct hw_entry *, uint64_t ts, enum hw_tunnel_action);
 /* This packet shows something odd of a flow: one thing, */
 void hw_flows_put_weird(struct hw_flows *, const struct hw_entry *, int is_orig, const struct hw_packet *row, enum hw_weird name);

@@ -24,6 +24,32 @@ def test_defaults_without_a_file():
     assert config.load(None, {}) == config.Settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "whole", "detail", "records"),
+    [
+        ({}, False, "flows", ("conn", "weird")),
+        ({"output": {"format": "jsonl"}}, False, "flows", ("conn",)),
+        ({"output": {"format": "jsonl", "directory": "rows"}}, False, "flows", ("conn", "weird")),
+        ({}, True, "packets", ("packet",)),
+        ({"grafana": {"url": "http://localhost:3000"}}, False, "packets", ("packet",)),
+        ({"hook": "xdp", "xdp_metadata": True}, False, "packets", ("packet",)),
+        ({"detail": "packets"}, False, "packets", ("packet",)),
+        ({"detail": "rates"}, False, "rates", ("rate",)),
+        ({"records": ["conn", "rate"]}, False, "flows", ("conn", "rate")),
+        ({"records": ["weird"]}, False, "flows", ("weird",)),
+        ({"records": ["weird"], "sample": 10}, False, "packets", ("weird",)),
+        ({"records": ["conn", "packet"]}, False, "packets", ("conn", "packet")),
+        ({"records": ["conn", "server"]}, False, "packets", ("conn", "server")),
+        ({"records": ["rate", "cost"]}, False, "rates", ("rate", "cost")),
+        ({"records": ["rate", "cost"], "detail": "packets"}, False, "packets", ("rate", "cost")),
+        ({"records": ["conn", "packet"], "detail": "flows"}, False, "flows", ("conn", "packet")),
+    ],
+)
+def test_what_records_need_leaves_the_kernel(given, whole, detail, records):
+    settled = config.override(config.Settings(), "a test", **given).settled(whole_packets=whole)
+    assert (settled.detail, settled.records) == (detail, records)
+
+
 def test_a_file_then_the_environment_then_the_command_line(tmp_path):
     text = 'interfaces = ["eth0"]\nhook = "xdp"\n[output]\ndirectory = "rows"\nformat = "csv"\n'
     settings = load(tmp_path, text, INTERFACE_NAME="eth1")
@@ -95,7 +121,7 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         (
             'records = ["rates"]\n',
             'line 1: records must be a list of "packet", "conn", "conn_long", "tunnel", "server", "rate", "weird" or "cost", '
-            'for instance records = ["packet"]',
+            'for instance records = ["conn","packet"]',
         ),
         ("[output]\ndirectory = 5\n", 'line 2: output.directory must be text, for instance directory = "rows"'),
         ("promiscuous = 1\n", "line 1: promiscuous must be true or false, for instance promiscuous = false"),

@@ -266,6 +266,8 @@ def test_the_source_example_counts_what_the_kernel_counts(tmp_path: Path) -> Non
 class Onlooker:
     """A watcher that remembers."""
 
+    watches = frozenset({"packet"})
+
     def __init__(self) -> None:
         self.seen: list[Any] = []
 

@@ -23,15 +23,18 @@ from headwater.analysis.flows import LOCAL_NETS, OF_FLOWS
 from headwater.analysis.weirds import IGNORED
 from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter
+from headwater.interfaces import Detail
 from headwater.outputs.sinks.grafana import GrafanaSettings
 from headwater.records import ENUMS
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
+RecordName = Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 EXAMPLES = {
     "interfaces": ["eth0"],
     "filter": "tcp.port == 443 && ip.addr == 10.0.0.0/8",
+    "records": ["conn", "packet"],
     "user": "headwater",
     "directory": "rows",
     "uid_key": "any text",
@@ -41,6 +44,7 @@ EXAMPLES = {
 }
 """A value for each key whose default would be no example."""
 
+_OF_DETAIL: Mapping[str, tuple[RecordName, ...]] = {"flows": ("conn", "weird"), "packets": ("packet",), "rates": ("rate",)}
 _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
 _LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 _TIMES = ("%Y", "%m", "%d", "%H", "%M", "%S")  # what a directory's name may have of the time
@@ -155,10 +159,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filter: which packets become rows, as in Wireshark's display filters (docs/filters.md); empty keeps all.
     fanout: with hook "af_packet", rings an interface, each of ring_bytes, for some of the CPUs and read by its own thread; 0 takes one for
         each CPU, at most 4. With one, rows are in order of time, with more nearly so (20 ms).
-    detail: what leaves the kernel: "packets" (and rates); "flows" that it keeps itself, of which user space learns when they are over; or
-        "rates" alone, which costs least.
+    detail: what leaves the kernel: "flows" that it keeps itself, of which user space learns when they are over; "packets", beside flows if
+        there are records of them; "rates" alone, which costs least; "auto" takes what the records need. `headwater detail set` changes it.
     sample: of the packets that the filter keeps, one in so many becomes a row, at random; of flows, one in so many is kept.
-    records: what is written and sent; the ledger always is. "cost" is what the run itself costs, once a minute.
+    records: what is written and sent; the ledger always is. Empty takes conn and, in a directory, weird; packet where detail is "packets",
+        where packets are written whole (-w), where Grafana gets them, or with xdp_metadata; rate where it is "rates". "cost" is what the
+        run itself costs, once a minute.
     bpf_stats: for the record "cost", let the kernel take the time of every eBPF program of this machine for 1 s in 60, in which each run
         takes about 80 ns longer; it needs CAP_SYS_ADMIN.
     user: whom a run that root starts becomes once everything is open, with no privilege left: "headwater" if there is such an account,
@@ -173,10 +179,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promiscuous: bool = False
     ring_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 16 << 20
     fanout: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    detail: Literal["packets", "flows", "rates"] = "packets"
+    detail: Detail | Literal["auto"] = "auto"
     filter: str = ""
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    records: tuple[Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"], ...] = ("packet",)
+    records: tuple[RecordName, ...] = ()
     bpf_stats: bool = True
     user: str | None = None
     flows: FlowsSettings = FlowsSettings()
@@ -197,9 +203,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         of_flows = OF_FLOWS & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
-        if self.detail == "flows" and (refused := {"packet", "server"} & set(self.records)):
-            what = {"packet": "makes no rows of packets", "server": "does not count what servers do"}[min(refused)]
-            raise ValueError(f'detail = "flows" {what}: records = ["conn", "weird"] (--record conn --record weird), or detail = "packets"')
+        if self.detail == "flows" and "server" in self.records:
+            raise ValueError('detail = "flows" does not count what servers do: leave server out of records, or set detail = "packets"')
         if of_flows and "packet" in self.records and self.sample > 1:
             raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
         try:
@@ -216,6 +221,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if Path(name).exists():
             name = next(other for number in count(2) if not Path(other := f"{name.rstrip('/')}-{number}").exists())
         return msgspec.structs.replace(self, output=msgspec.structs.replace(self.output, directory=name))
+
+    def settled(self, *, whole_packets: bool = False) -> "Settings":
+        """With what "auto" and no records stand for in a run that writes packets to a file (-w), or does not."""
+        records, detail = self.records, self.detail
+        if not records:
+            by_packet = whole_packets or self.xdp_metadata or self.grafana is not None
+            detail = detail if detail != "auto" else "packets" if by_packet else "flows"
+            to_stdout = self.output.directory is None and self.output.format is not None
+            records = _OF_DETAIL[detail][: 1 if to_stdout else None]  # which takes rows of one record
+        elif detail == "auto":
+            of_each = whole_packets or {"packet", "server"} & set(records) or ("weird" in records and self.sample > 1)
+            if of_each or self.xdp_metadata or self.grafana:
+                detail = "packets"
+            else:
+                detail = "flows" if {"weird", *OF_FLOWS} & set(records) else "rates"
+        return msgspec.structs.replace(self, records=records, detail=detail)
 
     def packets(self) -> Filter | None:
         """The filter, understood; None if it keeps all."""

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from headwater.records import Batch, Drop
 from headwater.telemetry import Ledger
+
+Detail: TypeAlias = Literal["flows", "packets", "rates"]
+"""What leaves the kernel."""
 
 
 class Resource(Protocol):

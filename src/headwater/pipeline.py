@@ -28,6 +28,9 @@ RESTLESS_S = 0.5  # after news, in which a watcher is asked again: it may have t
 class Watcher(Protocol):
     """Who looks on: the live view, a progress bar."""
 
+    watches: frozenset[str]
+    """Records whose rows it is given."""
+
     def open(self) -> None:
         """The run begins."""
 
@@ -35,7 +38,9 @@ class Watcher(Protocol):
         """It has ended."""
 
     def update(self, batch: Batch) -> None:
-        """Rows, in the source's thread; what is kept must be copied. Those of a capture may have carriers among them (Batch.packets)."""
+        """Rows, in a source's thread or that of tick(); what is kept must be copied. Packets of a capture may have carriers among them
+        (Batch.packets).
+        """
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: dict[Entry, int]) -> None:
         """A second's sums."""
@@ -231,7 +236,7 @@ class Pipeline:
     def _take(self, source: Source, batch: Batch, analyses: Sequence[Analysis]) -> None:
         if batch.record is FLOW_EVENT or batch.deferred:
             for analysis in analyses:
-                self._offer(analysis.find(batch))
+                self._offer(analysis.find(batch if analysis.reads_carriers else batch.packets()))
             return
         if batch.record is not PACKET:  # the roll-up, analyses and watchers read nothing else
             self._offer([batch])
@@ -242,12 +247,6 @@ class Pipeline:
         self._offer([batch])
         for analysis in analyses:
             self._offer(analysis.find(batch if analysis.reads_carriers else batch.packets()))
-        if self._watcher:
-            self._watcher.update(batch)
-            self._news = True
-            if self._at_rest:
-                self._at_rest = False
-                self._bell.ring()
 
     def _offer(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
@@ -256,6 +255,12 @@ class Pipeline:
                     outlet.put(batch)
                 except SinkError as error:
                     self._fail(error)
+            if self._watcher and batch.record.name in self._watcher.watches:
+                self._watcher.update(batch)
+                self._news = True
+                if self._at_rest:
+                    self._at_rest = False
+                    self._bell.ring()
 
     def _end_with_outlets(self) -> None:
         """One may have failed since it was last put anything: the reader of standard output has gone, and no packet comes."""

@@ -2,7 +2,8 @@
 
 packets: seen = duplicate_hook + filtered + in_flow + deferred + as_row + sampled_out + counted_only + Σ dropped{place, reason}
 records: made = acked + spooled + queued + Σ dropped{place, reason}, up to the ring and for each sink
-flows:   given = in_flow + no_flow + fragment + damaged + sampled_out + deferred + Σ dropped{place, reason}, of packets and carriers
+flows:   given = in_flow + duplicate_hook + no_flow + fragment + damaged + sampled_out + deferred + Σ dropped{place, reason}: packets and
+         carriers
 
 `queued` are rows that wait in memory: none at the end. Other terms (octets, segments, consumed) are told beside a sum and belong to none.
 """
@@ -15,11 +16,11 @@ from typing import Literal
 LedgerName = Literal["packets", "records", "flows"]
 FATES = ("as_row", "filtered", "sampled_out", "counted_only")
 """Of packets that a source has read."""
-KERNEL_FATES = (*FATES, "in_flow", "deferred")
+KERNEL_FATES = (*FATES, "in_flow", "duplicate_hook", "deferred")
 """Where flows are kept in the kernel."""
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "deferred", "as_row", "sampled_out", "counted_only", "dropped")
 RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
-FLOW_TERMS = ("in_flow", "no_flow", "fragment", "damaged", "sampled_out", "deferred", "dropped")
+FLOW_TERMS = ("in_flow", "duplicate_hook", "no_flow", "fragment", "damaged", "sampled_out", "deferred", "dropped")
 _PARTS: Mapping[LedgerName, tuple[str, ...]] = {"packets": PACKET_TERMS, "records": RECORD_TERMS, "flows": FLOW_TERMS}
 _WHOLE: Mapping[LedgerName, str] = {"packets": "seen", "records": "made", "flows": "given"}
 

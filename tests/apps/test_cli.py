@@ -361,7 +361,21 @@ def test_what_the_ring_lost_is_said_in_a_line_with_what_to_do(tmp_path: Path):
     sender = "import socket; s=socket.socket(socket.AF_INET,2)\nwhile 1: s.sendto(b'x',('127.0.0.1',9))"
     with subprocess.Popen([sys.executable, "-c", sender]) as sending:
         try:
-            done = headwater("run", "-i", "lo", "--hook", "tcx", "-c", tmp_path / "small.toml", "-o", tmp_path / "rows", "--for", "1s")
+            done = headwater(
+                "run",
+                "-i",
+                "lo",
+                "--hook",
+                "tcx",
+                "-c",
+                tmp_path / "small.toml",
+                "--detail",
+                "packets",
+                "-o",
+                tmp_path / "rows",
+                "--for",
+                "1s",
+            )
         finally:
             sending.kill()
     assert re.match(r"headwater: (over |under )?\d+ % of packets were lost", done.stderr.splitlines()[-1]), done.stderr

@@ -32,7 +32,7 @@ def shell() -> Iterator[Shell]:
 
 def started(shell: Shell) -> int:
     """The process id of a run that has the screen, of which nothing typed is shown."""
-    shell.type(f"{HEADWATER} run -i lo\n")
+    shell.type(f"{HEADWATER} run --detail packets -i lo\n")
     shell.until(TAKEN)
     shell.until("waiting for the first packet|time +")
     assert not shell.echoes()
@@ -61,7 +61,7 @@ def test_ctrl_z_gives_the_screen_back_fg_takes_it_again_and_q_ends(shell: Shell)
 
 
 def test_in_the_background_it_leaves_the_terminal_alone(shell: Shell) -> None:
-    shell.type(f"{HEADWATER} run -i lo &\n")
+    shell.type(f"{HEADWATER} run --detail packets -i lo &\n")
     time.sleep(2.5)
     shell.type("echo still $((40 + 2)); jobs\n")
     assert "\x1b[?1049h" not in shell.until("still 42")
@@ -74,16 +74,16 @@ def test_in_the_background_it_leaves_the_terminal_alone(shell: Shell) -> None:
 
 
 def test_rows_that_are_asked_for_come_instead_of_the_view(shell: Shell) -> None:
-    shell.type(f"{HEADWATER} run -i lo --format jsonl --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
+    shell.type(f"{HEADWATER} run --detail packets -i lo --format jsonl --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
     shell.until(r'{"ts":"[^\n]*"dport":9,')
     assert "\x1b[?1049h" not in shell.until("adds up exactly")
-    shell.type(f"{HEADWATER} run -i lo --format arrow --for 2s\n")
+    shell.type(f"{HEADWATER} run --detail packets -i lo --format arrow --for 2s\n")
     shell.until("arrow is not for a terminal: give a directory with -o")
     assert shell.status() == 6
 
 
 def test_a_terminal_that_tells_no_name_gets_lines(shell: Shell) -> None:
-    shell.type(f"env -u TERM {HEADWATER} run -i lo --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
+    shell.type(f"env -u TERM {HEADWATER} run --detail packets -i lo --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
     shell.until(r" lo in UDP 127\.0\.0\.1:\d+ > 127\.0\.0\.1:9 ")
     assert "\x1b[?1049h" not in shell.until("adds up exactly")
 

@@ -150,7 +150,20 @@ def test_what_a_killed_run_leaves_idles_and_counts(silent_veth: Veth) -> None:
 
 def test_a_stopped_process_finds_what_it_missed_counted(silent_veth: Veth, tmp_path: Path) -> None:
     near = silent_veth.near
-    command = [sys.executable, "-m", "headwater", "run", "-i", near.interface, "--hook", "clsact", "-o", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "headwater",
+        "run",
+        "-i",
+        near.interface,
+        "--hook",
+        "clsact",
+        "--record",
+        "packet",
+        "-o",
+        str(tmp_path),
+    ]
     process = near.space.start(*command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 180  # of a kernel that is emulated, and has little of a CPU
     while len(shown(near)[0]) < 2:

@@ -1,11 +1,15 @@
 """Flows seen live: `headwater run --record conn` in a network namespace, with the kernel's own TCP, UDP and ICMP."""
 
+import json
 import socket
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from netns import End, Veth
+from netns import End, FrameSender, Veth
+from test_tap import ethernet, ipv4, udp
 from watched import watching
 
 pytestmark = pytest.mark.kernel
@@ -47,14 +51,15 @@ def talk(near: End, far: End) -> tuple[int, int]:
     return tcp, udp
 
 
-@pytest.mark.parametrize("detail", ["packets", "flows"])
+@pytest.mark.parametrize("more", [(), ("--detail", "packets"), ("--record", "server")], ids=["flows", "packets", "rows"])
 @pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
-def test_conversations_are_flows(veth: Veth, hook: str, detail: str, tmp_path: Path) -> None:
+def test_conversations_are_flows(veth: Veth, hook: str, more: tuple[str, ...], tmp_path: Path) -> None:
+    """Kept by the kernel, by it with packets beside them, and in user space from rows of packets, which the record server needs."""
     for end, other in ((veth.near, veth.far), (veth.far, veth.near)):  # asking for a neighbour again takes a second
         end.space.ip(f"neighbor replace {other.ip6} lladdr {other.mac} dev {end.interface}")
     ready = threading.Event()
     server = threading.Thread(target=serve, args=(veth.far, ready))
-    with watching(veth.near, tmp_path, "conn", "--hook", hook, "--detail", detail) as rows:
+    with watching(veth.near, tmp_path, "conn", "--hook", hook, *more) as rows:
         server.start()
         assert ready.wait(10)
         tcp, udp = talk(veth.near, veth.far)
@@ -79,13 +84,34 @@ def test_conversations_are_flows(veth: Veth, hook: str, detail: str, tmp_path: P
     assert "flows " in rows.said
 
 
-@pytest.mark.parametrize("detail", ["packets", "flows"])
-def test_what_is_silent_ends_by_the_clock(veth: Veth, detail: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hook", ["tcx", "af_packet"])
+def test_packets_come_beside_flows_while_they_are_asked_for(silent_veth: Veth, hook: str, tmp_path: Path) -> None:
+    """`headwater detail set`: each change holds from the next packet on, and the flow goes on, but for what was rates alone."""
+    near, frame = silent_veth.near, ethernet(ipv4(udp(1000, 2000)))
+    with (
+        watching(near, tmp_path, "conn", "--record", "packet", "--detail", "flows", "--hook", hook) as rows,
+        FrameSender(silent_veth.far) as sender,
+    ):
+        for count, detail in enumerate(("flows", "packets", "rates", "flows"), 1):
+            near.space.run(sys.executable, "-m", "headwater", "detail", "set", detail)
+            sender.send([frame] * count)
+            time.sleep(0.5)
+        shown = near.space.run(sys.executable, "-m", "headwater", "detail", "show").stdout
+    written = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
+    assert shown == "flows\n"
+    assert [(row["sport"], row["dport"]) for row in written] == [(1000, 2000)] * 2
+    assert [row["orig_pkts"] for row in rows] == [1 + 2 + 4]
+    fates = "3 counted_only + 7 in_flow" if hook == "tcx" else "7 as_row + 3 counted_only"
+    assert f"packets  {near.interface} ({hook}): 10 seen = {fates}" in rows.said
+
+
+@pytest.mark.parametrize("more", [(), ("--record", "server")], ids=["flows", "rows"])
+def test_what_is_silent_ends_by_the_clock(veth: Veth, more: tuple[str, ...], tmp_path: Path) -> None:
     """No packet tells the time, and the run goes on: the row comes all the same."""
     settings = tmp_path / "headwater.toml"
     settings.write_text("[flows]\nudp_timeout_s = 1.0\n")
     folder = tmp_path / "rows"
-    with watching(veth.near, folder, "conn", "-c", str(settings), "--detail", detail) as rows:
+    with watching(veth.near, folder, "conn", "-c", str(settings), *more) as rows:
         with veth.near.space.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             datagrams.sendto(b"hello", (veth.far.ip4, 9999))
         written = folder / "conn.jsonl"

@@ -33,7 +33,7 @@ def test_a_run_does_its_work_with_the_units_capabilities_and_system_calls(veth: 
     keep += ",+dac_read_search"  # so that Python is found, wherever it is
     sets = [f"--inh-caps=-all,{keep}", f"--ambient-caps=-all,{keep}", f"--bounding-set=-all,{keep}"]
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *sets, sys.executable, under_unit.__file__]
-    command = [*become, str(HEADWATER), "run", "-i", veth.near.interface, "-o", str(folder), "--format", "parquet"]
+    command = [*become, str(HEADWATER), "run", "-i", veth.near.interface, "-o", str(folder), "--format", "parquet", "--record", "packet"]
     process = veth.near.space.start(*command, text=True, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 30

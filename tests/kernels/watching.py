@@ -28,7 +28,7 @@ class Watching:
         self._folder = folder
         self._keeps = keeps
         interfaces = [word for device in devices for word in ("-i", device)]
-        command = (*become, *HEADWATER, "run", *interfaces, "-o", str(folder), "--format", "jsonl", *words)
+        command = (*become, *HEADWATER, "run", *interfaces, "-o", str(folder), "--format", "jsonl", "--record", "packet", *words)
         self._told = folder.with_suffix(".told")
         with self._told.open("w") as told:
             self.process = space.start(*command, stdout=subprocess.DEVNULL, stderr=told)

@@ -66,7 +66,7 @@ def test_an_installed_headwater_watches_live(installed: Path, tmp_path: Path):
     out = tmp_path / "rows"
     ping = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(20): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.1)"
     sender = subprocess.Popen([sys.executable, "-c", ping])
-    done = alone(installed, "run", "-i", "lo", "-o", out, "--for", "1s")
+    done = alone(installed, "run", "-i", "lo", "-o", out, "--record", "packet", "--for", "1s")
     sender.wait()
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (out / "packet.jsonl").read_text().splitlines()]

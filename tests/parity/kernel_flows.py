@@ -56,7 +56,8 @@ class Table:
     def __enter__(self) -> "Table":
         self._object.open()
         self.control = Control(self._object.map(".bss"))
-        self.control.begin(libbpf.possible_cpus(), rates_only=True, carriers=True)
+        self.control.begin(libbpf.possible_cpus(), carriers=True)
+        self.control.choose(rows=False, flows=True)
         self.kernel.open(self._object, self.control, lambda: self.now)
         self.program = self._object.program("hw_xdp_flows")
         self._options = ffi.new("struct bpf_test_run_opts *")

@@ -83,6 +83,7 @@ static void open_object(const char *path, int cpu, int starts_with_ip)
 	static struct hw_counters counters[256];
 	struct bpf_object *object;
 	struct hw_control *control;
+	struct bpf_program *program;
 	struct bpf_map *rings, *shared;
 	size_t size;
 	__u32 key = 0;
@@ -101,6 +102,10 @@ static void open_object(const char *path, int cpu, int starts_with_ip)
 	if (!control || size != sizeof(*control))
 		fail("hw_control");
 	control->carries = 1;
+	bpf_object__for_each_program(program, object) bpf_program__set_autoload(program, false);
+	for (i = 0; i < PROGRAMS; i++)
+		if ((programs[i].start == HW_START_ip) == starts_with_ip)
+			bpf_program__set_autoload(bpf_object__find_program_by_name(object, programs[i].name), true);
 	if (bpf_object__load(object))
 		fail("load");
 	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "parity", 0, 0, 1 << 16, NULL);
@@ -116,10 +121,9 @@ static void open_object(const char *path, int cpu, int starts_with_ip)
 	if (counts_fd[starts_with_ip] < 0 || bpf_map_update_elem(counts_fd[starts_with_ip], &key, counters, BPF_ANY))
 		fail("hw_counts");
 	for (i = 0; i < PROGRAMS; i++) {
-		struct bpf_program *program = bpf_object__find_program_by_name(object, programs[i].name);
-
 		if ((programs[i].start == HW_START_ip) != starts_with_ip)
 			continue;
+		program = bpf_object__find_program_by_name(object, programs[i].name);
 		if (!program)
 			fail(programs[i].name);
 		fds[i] = bpf_program__fd(program);

@@ -18,6 +18,7 @@ from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed,
 
 if TYPE_CHECKING:
     from headwater.apps.outlets import WhereTo
+    from headwater.interfaces import Detail
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for matrices, of which we have none
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
@@ -190,14 +191,14 @@ def cli() -> None:
 @click.option(
     "--detail",
     type=click.Choice(["packets", "flows", "rates"]),
-    help="flows: keep flows in the kernel, and make no rows of packets; rates: count packets there, and no more.",
+    help="What leaves the kernel: flows that it keeps itself, packets, or rates alone (default: what the records need).",
 )
 @click.option(
     "--record",
     "records",
     multiple=True,
     type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"]),
-    help="What to write (default: packet).",
+    help="What to write (default: conn and weird; packet with --detail packets).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
 @seconds_option
@@ -216,7 +217,7 @@ def run(
     cut: str | None,
     **flags: Any,
 ) -> None:
-    """Watch this host's packets as they come."""
+    """Watch this host's network: its flows, or each packet (--detail packets)."""
     for word in ctx.args:
         capture = Path(word).is_file() or ".pcap" in word
         meant = f"a capture is read with: headwater read {word}" if capture else f"an interface is chosen with: -i {word}"
@@ -351,7 +352,7 @@ def demo(seconds: float | None) -> None:
     from headwater.apps import live  # noqa: PLC0415
 
     def watch(names: list[str]) -> int:
-        live.run(config.Settings(interfaces=tuple(names), user="root"), seconds)  # which takes the namespaces away again
+        live.run(config.Settings(interfaces=tuple(names), detail="packets", user="root"), seconds)  # which takes the namespaces away again
         return 0
 
     sys.exit(show.run(watch, seconds))
@@ -411,7 +412,7 @@ def filter_set(text: str, pid: int | None) -> None:
     """Keep the packets for which FILTER holds, from the next one on."""
     from headwater.apps import control  # noqa: PLC0415
 
-    control.ask(pid, text)
+    control.ask(pid, filter=text)
 
 
 @_example("Example:\n  sudo headwater filter show")
@@ -421,7 +422,7 @@ def filter_show(pid: int | None) -> None:
     """Show the filter in force."""
     from headwater.apps import control  # noqa: PLC0415
 
-    click.echo(control.ask(pid, None) or "(none: all packets are kept)")
+    click.echo(control.ask(pid)["filter"] or "(none: all packets are kept)")
 
 
 @_example("Example:\n  sudo headwater filter clear")
@@ -431,7 +432,33 @@ def filter_clear(pid: int | None) -> None:
     """Keep all packets again."""
     from headwater.apps import control  # noqa: PLC0415
 
-    control.ask(pid, "")
+    control.ask(pid, filter="")
+
+
+@cli.group("detail")
+def detail_group() -> None:
+    """See or change what leaves the kernel of a Headwater that runs: flows, packets, or rates alone."""
+
+
+@_example("Example:\n  sudo headwater detail set packets")
+@detail_group.command("set")
+@click.argument("detail", type=click.Choice(["flows", "packets", "rates"]))
+@pid_option
+def detail_set(detail: "Detail", pid: int | None) -> None:
+    """From the next packet on, let that leave the kernel; for rows of packets, the run must have --record packet."""
+    from headwater.apps import control  # noqa: PLC0415
+
+    control.ask(pid, detail=detail)
+
+
+@_example("Example:\n  sudo headwater detail show")
+@detail_group.command("show")
+@pid_option
+def detail_show(pid: int | None) -> None:
+    """Show what leaves the kernel."""
+    from headwater.apps import control  # noqa: PLC0415
+
+    click.echo(control.ask(pid)["detail"])
 
 
 @contextmanager

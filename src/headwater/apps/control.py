@@ -1,7 +1,7 @@
-"""A running Headwater can be told another filter: it listens on a unix socket that only its own user and root may open.
+"""A running Headwater can be told another filter or detail: it listens on a unix socket that only its own user and root may open.
 
-One request and one answer a connection, each a line of JSON: {"filter": "tcp"} sets a filter ("" keeps everything), {} asks for it; the
-answer is {"filter": "..."}, or {"problem": "..."}.
+One request and one answer a connection, each a line of JSON: {"filter": "tcp"} sets a filter ("" keeps everything), {"detail": "packets"}
+what leaves the kernel, {} asks for both; the answer is {"filter": "...", "detail": "..."}, or {"problem": "..."}.
 """
 
 import contextlib
@@ -11,22 +11,28 @@ import socket
 import stat
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, get_args
 
 from headwater.errors import FilterError, HeadwaterError, KernelError
 from headwater.filters import Filter
+from headwater.interfaces import Detail
 
 MOST_OCTETS = 16_384
 PATIENCE_S = 5.0
+_UNKNOWN = "this is not a request that Headwater knows"
 
 
-class Filtered(Protocol):
-    """A source whose filter can be changed while it runs."""
+class Changing(Protocol):
+    """A source that can be told another filter and detail while it runs."""
 
     def set_filter(self, filter: Filter | None) -> None:
         """From the next packet on, keep what it keeps; None keeps all. Raises FilterError."""
+
+    def set_detail(self, detail: Detail) -> None:
+        """From the next packet on, that leaves the kernel."""
 
 
 def folder() -> Path:
@@ -38,11 +44,16 @@ def folder() -> Path:
 
 
 class Server:
-    """Listens while the run lasts. Where it cannot, the run goes on without: nothing depends on it."""
+    """Listens while the run lasts. Where it cannot, the run goes on without: nothing depends on it.
 
-    def __init__(self, source: Filtered, text: str) -> None:
+    `text` is the filter in force; `refused` says why a detail cannot be taken.
+    """
+
+    def __init__(self, source: Changing, text: str, detail: str, refused: Mapping[Detail, str]) -> None:
         self._source = source
         self._text = text
+        self._detail = detail
+        self._refused = refused
         self._path = folder() / f"{os.getpid()}.sock"
         self._socket = socket.socket(socket.AF_UNIX)
         self._open = False
@@ -91,15 +102,22 @@ class Server:
     def _answer(self, request: bytes) -> dict[str, str]:
         try:
             asked = json.loads(request)
-            wanted = asked.get("filter")
+            wanted, detail = asked.get("filter"), asked.get("detail")
+            if detail is not None and detail not in get_args(Detail):
+                return {"problem": _UNKNOWN}
+            if detail in self._refused:
+                return {"problem": self._refused[detail]}
             if wanted is not None:
                 self._source.set_filter(Filter(str(wanted)) if wanted else None)
                 self._text = str(wanted)
-        except (ValueError, AttributeError):
-            return {"problem": "this is not a request that Headwater knows"}
+            if detail is not None:
+                self._source.set_detail(detail)
+                self._detail = detail
+        except (ValueError, AttributeError, TypeError):
+            return {"problem": _UNKNOWN}
         except HeadwaterError as error:
             return {"problem": str(error)}
-        return {"filter": self._text}
+        return {"filter": self._text, "detail": self._detail}
 
 
 def running() -> list[int]:
@@ -117,8 +135,8 @@ def running() -> list[int]:
     return found
 
 
-def ask(pid: int | None, filter: str | None) -> str:
-    """Set the filter of a running Headwater (None: leave it), and return the one in force. Raises KernelError or FilterError."""
+def ask(pid: int | None, *, filter: str | None = None, detail: Detail | None = None) -> dict[str, str]:
+    """Set the filter or detail of a running Headwater (None: leave it). Those in force are returned. Raises KernelError or FilterError."""
     if filter:
         Filter(filter)  # a mistake is shown here, with its place
     found = running()
@@ -128,11 +146,12 @@ def ask(pid: int | None, filter: str | None) -> str:
         raise KernelError(f"process {pid} is no Headwater of this user: choose one with --pid: {', '.join(map(str, found))}")
     if pid is None and len(found) > 1:
         raise KernelError(f"several are running: choose one with --pid: {', '.join(map(str, found))}")
-    answer = _request(pid or found[0], {} if filter is None else {"filter": filter})
+    given = {"filter": filter, "detail": detail}
+    answer = _request(pid or found[0], {name: value for name, value in given.items() if value is not None})
     if "problem" in answer:
         problem = str(answer["problem"])
         raise FilterError(problem.partition("\n")[0].removeprefix("filter: "), filter or "", 0) if filter else KernelError(problem)
-    return str(answer["filter"])
+    return {name: str(answer.get(name, "")) for name in given}
 
 
 def _request(pid: int, request: dict[str, str]) -> dict[str, Any]:

@@ -111,5 +111,5 @@ def tap(
     if filter:
         Filter(filter)
     ledger = telemetry.Ledger()
-    settings = Settings(interfaces=tuple(interfaces), filter=filter or "", sample=sample, hook=hook)
+    settings = Settings(interfaces=tuple(interfaces), filter=filter or "", sample=sample, hook=hook, detail="packets")
     return Packets(make_source(settings, ledger, lambda _: None), ledger, seconds)

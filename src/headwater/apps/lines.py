@@ -1,17 +1,18 @@
-"""A line a packet, for pipes and files: `headwater run | grep ...`. What the live view is on a terminal."""
+"""A line a flow or a packet, for pipes and files: `headwater run | grep ...`. What the live view is on a terminal."""
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 import numpy as np
 
+from headwater.apps import conns
 from headwater.apps.console import typed
 from headwater.apps.packets import EVERYDAY, Words, safe, words
-from headwater.records import Batch
+from headwater.records import PACKET, Batch, Record
 from headwater.telemetry import Entry
 
 PATIENCE_S = 5.0  # without a packet before it says what to try
@@ -57,14 +58,24 @@ def line(packet: Words) -> str:
 
 
 class Lines:
-    """Writes packets as lines to `stream`, and what it has to say itself to `notes`.
+    """Writes rows `of` packets, or of flows (conn), as lines to `stream`, and what it has to say itself to `notes`.
 
     update() only copies rows, up to what one draw() prints; what is more is counted and told each second, so that neither memory nor
     time is lost on lines that nobody can read. draw() formats, writes and flushes. `describe` tells what is listened on.
     Raises BrokenPipeError when the reader has gone.
     """
 
-    def __init__(self, stream: TextIO, notes: TextIO, describe: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        notes: TextIO,
+        describe: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        of: Record = PACKET,
+    ) -> None:
+        self.watches = frozenset({of.name})
+        self._of = of
         self._stream = stream
         self._notes = notes
         self._describe = describe
@@ -78,6 +89,9 @@ class Lines:
     def open(self) -> None:
         """Start to be patient."""
         self._quiet_since = self._clock()
+        if self._of is not PACKET:
+            self._write(self._notes, f"{conns.heading(None)}\n")
+            self._notes.flush()
 
     def close(self) -> None:
         """Write what waits."""
@@ -93,7 +107,7 @@ class Lines:
             self.close()
 
     def update(self, batch: Batch) -> None:
-        """Take the first rows of a batch of packets, as many as there is room for; from any thread."""
+        """Take the first rows of a batch, as many as there is room for; from any thread."""
         if not len(batch):
             return
         self._quiet_since = None
@@ -116,7 +130,7 @@ class Lines:
         with self._lock:
             waiting, self._waiting, self._room = self._waiting, deque(), LINES_PER_DRAW
         for batch in waiting:
-            self._write(self._stream, "".join(f"{line(packet)}\n" for packet in words(batch)))
+            self._write(self._stream, "".join(f"{one}\n" for one in self._lines(batch)))
         if waiting:
             self._stream.flush()
         if self._quiet_since is not None and self._clock() - self._quiet_since >= PATIENCE_S:
@@ -129,11 +143,17 @@ class Lines:
         """It draws when it is asked to."""
         return -1
 
+    def _lines(self, batch: Batch) -> Iterable[str]:
+        return map(line, words(batch)) if self._of is PACKET else conns.lines(batch, None)
+
     def _tell_unprinted(self) -> None:
         with self._lock:
             count, self._unprinted = self._unprinted, 0
         if count:
-            self._write(self._notes, f"headwater: {count:,} packets not printed, too many to read; -o DIR keeps all\n")
+            self._write(
+                self._notes,
+                f"headwater: {count:,} {'packets' if self._of is PACKET else 'flows'} not printed, too many to read; -o DIR keeps all\n",
+            )
             self._notes.flush()
 
     def _write(self, stream: TextIO, text: str) -> None:

@@ -6,20 +6,26 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
+
 from headwater.apps import control, view
 from headwater.apps.analyses import analyses, flow_settings, keeps_flows
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
+from headwater.apps.flows.table import FlowTable
 from headwater.apps.flows.view import FlowView
+from headwater.apps.hosts import hosts
 from headwater.apps.lines import Lines
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.privileges import Privileges
-from headwater.apps.screen import OnScreen
+from headwater.apps.screen import OnScreen, console
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
+from headwater.interfaces import Detail
 from headwater.kernel import probe
 from headwater.kernel.interfaces import choose
 from headwater.outputs.pcapng import PacketFile
-from headwater.pipeline import Output, Pipeline
+from headwater.pipeline import Output, Pipeline, Watcher
+from headwater.records import CONN, PACKET
 from headwater.sources.af_packet import AfPacket
 from headwater.sources.cost import Cost, Spent
 from headwater.sources.kernel_flows import KernelFlows
@@ -29,6 +35,7 @@ from headwater.telemetry import Ledger
 LOST = ("disk_full", "rejected", "unreachable")  # what a run should not end well with; sampling and a full queue are not among them
 _HOOKS = {"xdp": "xdp, arriving packets only"}
 MOST_RINGS = 4  # of an interface, unless more are asked for: memory is locked for each
+PROGRESS_S = 0.5  # between two reports of a flow that is shown, from which its rates are
 NOTE_S = 10.0  # how long the live view shows what was said
 
 
@@ -63,14 +70,12 @@ def run(
     seconds: float | None,
     *said: str,
     packets: WhereTo | None = None,
-    flows: Callable[[Ledger, Callable[[], str], Callable[[], None]], FlowView] | None = None,
 ) -> None:
     """Watch until `seconds` have gone by or a signal comes; `said` is what the user should know before.
 
-    `flows` makes a view of flows (of the ledger, what tells where they come from, and what ends the run) in place of that of packets.
     Raises HeadwaterError; the ledger is printed in any case.
     """
-    settings = settings.begun(datetime.now(UTC))
+    settings = settings.begun(datetime.now(UTC)).settled(whole_packets=packets is not None)
     ledger = Ledger()
 
     def describe() -> str:
@@ -79,24 +84,21 @@ def run(
 
     notes = _Notes(describe)
     file = packets.file(ledger, notes.say, live=True) if packets else None
-    source = make_source(settings, ledger, notes.say, file)
     to_stdout = settings.output.directory is None and settings.output.format is not None
     if to_stdout and packets:
         packets.must_be_a_file()
     to_files = bool((settings.output.directory or packets) and not sys.stdout.isatty())
-    spent = Spent(source)
 
     def stop() -> None:
         pipeline.stop()
 
-    watcher: view.View | Lines | FlowView | None = None
-    if flows:
-        watcher = flows(ledger, notes.describe, stop)
-    elif not (to_stdout or to_files):
-        watcher = view.watcher(notes.describe, stop, lambda: str(spent))
+    watcher = None if to_stdout or to_files else _watcher(settings, ledger, notes.describe, stop, lambda: str(spent))
     on_screen = watcher if isinstance(watcher, OnScreen) else None
     notes.on_screen = on_screen is not None
-    server = control.Server(source, settings.filter)
+    analysed = _shown(settings) if isinstance(watcher, FlowView) else settings
+    source = make_source(analysed, ledger, notes.say, file)
+    spent = Spent(source)
+    server = control.Server(source, settings.filter, settings.detail, _refused(settings, watcher, file))
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
     for message in (*said, *down):
         notes.say(message)
@@ -111,14 +113,13 @@ def run(
         if not watcher and (file or settings.output.directory):  # whoever waits for what comes in files sees where it comes from
             notes.say(f"listening on {describe()}")
 
-    shown = [watcher.table] if isinstance(watcher, FlowView) else []
-    outputs: list[Output] = [*([file] if file else []), *shown, *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
+    outputs: list[Output] = [*([file] if file else []), *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
     pipeline = Pipeline(
         [source, *cost],
         outputs,
         ledger,
         watcher,
-        analyses=analyses(settings, live=True, elsewhere=source.flows if isinstance(source, Tap) else None),
+        analyses=analyses(analysed, live=True, elsewhere=source.flows if isinstance(source, Tap) else None),
         once_open=once_open,
     )
     try:
@@ -138,6 +139,38 @@ def run(
         )
 
 
+def _watcher(
+    settings: Settings, ledger: Ledger, describe: Callable[[], str], stop: Callable[[], None], spent: Callable[[], str]
+) -> view.View | FlowView | Lines:
+    """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends it, `spent` is its cost."""
+    of_flows = settings.detail == "flows"
+    if not (on := console()):
+        return Lines(sys.stdout, sys.stderr, describe, of=CONN if of_flows else PACKET)
+    if of_flows:
+        return FlowView(on, FlowTable(live=True), hosts(), describe=describe, totals=ledger.totals, stop=stop)
+    return view.View(on, describe, stop=stop, spent=spent)
+
+
+def _shown(settings: Settings) -> Settings:
+    """What somebody who looks at flows needs to be told of, beside what is written: those that go on, often."""
+    if "conn_long" in settings.records:
+        return settings
+    flows = msgspec.structs.replace(settings.flows, progress_s=PROGRESS_S)
+    return msgspec.structs.replace(settings, records=(*settings.records, "conn_long"), flows=flows)
+
+
+def _refused(settings: Settings, watcher: Watcher | None, file: PacketFile | None) -> dict[Detail, str]:
+    """Why `headwater detail set` is refused what this run cannot do."""
+    refused: dict[Detail, str] = {}
+    if file:
+        return dict.fromkeys(("flows", "packets", "rates"), f"this run writes packets to {file.name}")
+    if not keeps_flows(settings):
+        refused["flows"] = "this run keeps no flows: start it with --record conn"
+    if not (settings.grafana or "packet" in settings.records or (watcher and PACKET.name in watcher.watches)):
+        refused["packets"] = "this run has no use for packets: start it with --record packet"
+    return refused
+
+
 def _tell_loss(ledger: Ledger, ring_bytes: int) -> None:
     part, number = ring_loss(ledger.totals())
     if part:
@@ -147,12 +180,13 @@ def _tell_loss(ledger: Ledger, ring_bytes: int) -> None:
 
 def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None], packets: PacketFile | None = None) -> Tap | AfPacket:
     """The rung that the settings force, or the best one that this kernel has. Only one gives whole `packets`. Raises ConfigError."""
-    hook = settings.hook
+    hook, detail = settings.hook, settings.detail
+    assert detail != "auto"  # noqa: S101 - settings are settled()
     if packets:
         if hook not in ("auto", "af_packet"):
             raise ConfigError(f"--hook {hook}", "-w needs whole packets, which the eBPF hooks do not carry: use --hook af_packet")
-        if settings.detail != "packets":
-            raise ConfigError(f"--detail {settings.detail}", "-w needs packets, and this keeps none: leave one of the two out")
+        if detail != "packets":
+            raise ConfigError(f"--detail {detail}", "-w needs packets, and this keeps none: leave one of the two out")
         hook = "af_packet"
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
@@ -166,15 +200,15 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
             fanout=1 if packets or of_flows else settings.fanout or min(os.cpu_count() or 1, MOST_RINGS),  # which keeps their order
             filter=settings.packets(),
             sample=1 if of_flows else settings.sample,
-            rates_only=settings.detail == "rates",
+            detail=detail,
             carriers=of_flows,
             packets=packets,
             report=report,
         )
     flows = None
-    if settings.detail == "flows" and of_flows:
+    if of_flows and "server" not in settings.records and not settings.xdp_metadata and probe.keeps_flows():
         flows = KernelFlows(
-            flow_settings(settings).row(), hook, octets=settings.flows.memory_mib << 20, ring_bytes=max(settings.ring_bytes, 1 << 16)
+            flow_settings(settings).row(), hook, octets=settings.flows.memory_mib << 20, ring_bytes=max(settings.ring_bytes // 2, 1 << 16)
         )
     return Tap(
         ledger,
@@ -187,7 +221,7 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
         ring_bytes=settings.ring_bytes,
         filter=settings.packets(),
         sample=1 if of_flows else settings.sample,
-        rates_only=settings.detail != "packets",
+        detail=detail,
         carriers=of_flows,
         flows=flows,
         report=report,

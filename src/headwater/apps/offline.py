@@ -141,6 +141,8 @@ class _Bar:
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._progress.add_task("")
 
+    watches = frozenset[str]()
+
     def open(self) -> None:
         self._progress.start()
 
@@ -148,7 +150,7 @@ class _Bar:
         self._progress.stop()
 
     def update(self, batch: Batch) -> None:
-        """Rows do not matter here."""
+        """There are none."""
 
     def tick(self, *_: object) -> None:
         """Nor do rates."""

@@ -1,6 +1,5 @@
 """The live view: the latest packets, rates by protocol, top talkers and the ledger, in a terminal, in place."""
 
-import sys
 import threading
 import time
 from collections import deque
@@ -16,10 +15,10 @@ from rich.text import Text
 from headwater.analysis import names
 from headwater.apps import amounts
 from headwater.apps.console import RING_FULL, lost_packets, ring_loss
-from headwater.apps.lines import PATIENCE_S, Lines, tries
+from headwater.apps.lines import PATIENCE_S, tries
 from headwater.apps.packets import cells, columns, fit, fit_address, heading, safe, words
-from headwater.apps.screen import LEAST_S, OnScreen, console, speed
-from headwater.records import Batch
+from headwater.apps.screen import LEAST_S, OnScreen, speed
+from headwater.records import PACKET, Batch
 from headwater.records.layouts import HAS
 from headwater.telemetry import Entry
 
@@ -39,18 +38,13 @@ _BAR, _BAD = "green", "bold white on red"
 _PROTOCOL_STYLES = {"TCP": "green", "UDP": "blue", "ICMP": "magenta", "ICMPv6": "magenta", "ARP": "yellow", "IGMP": "magenta"}
 
 
-def watcher(describe: Callable[[], str], stop: Callable[[], None], spent: Callable[[], str]) -> "View | Lines":
-    """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends it, `spent` is its cost."""
-    if on := console():
-        return View(on, describe, stop=stop, spent=spent)
-    return Lines(sys.stdout, sys.stderr, describe)
-
-
 class View(OnScreen):
     """Draws at most four times a second, only lines that changed. `describe` tells what is listened on; `clock` is monotonic, in seconds.
 
     The key q calls `stop`. update() may be called from any thread; the other methods from one.
     """
+
+    watches = frozenset({PACKET.name})
 
     def __init__(
         self,

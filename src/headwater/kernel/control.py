@@ -50,11 +50,15 @@ class Control:
         """Somebody reads: programs that outlive their process idle when this is 5 s ago (HW_HEARTBEAT_OLD)."""
         self._shared["heartbeat"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def begin(self, cpus: int, *, rates_only: bool, carriers: bool) -> None:
-        """What does not change while programs run: the CPUs that hw_rates has room for, and whether packets and carriers become rows."""
+    def begin(self, cpus: int, *, carriers: bool) -> None:
+        """What does not change while programs run: the CPUs that hw_rates has room for, and whether carriers become rows."""
         self._shared["cpus"] = cpus
-        self._shared["rates_only"] = rates_only
         self._shared["carries"] = carriers
+
+    def choose(self, *, rows: bool, flows: bool) -> None:
+        """From the next packet on, they become rows or not, and go to their flows or not."""
+        self._shared["rates_only"] = not rows
+        self._shared["flows"]["keeps"] = flows
 
     def next_second(self) -> int:
         """Let the programs count rates into the other half. The half that they counted into until now; after REST_S none writes to it."""
@@ -67,12 +71,16 @@ class Control:
         self._shared["sample_below"] = below
 
     def keep_flows(self, salt: bytes, buckets: int, settings: np.ndarray[Any, np.dtype[Any]]) -> None:
-        """From now on, flows are kept in so many buckets: a struct hw_flow_settings says how."""
+        """How flows are kept, once they are (choose()): in so many buckets, as a struct hw_flow_settings says."""
         flows = self._shared["flows"]
         flows["salt"] = np.frombuffer(salt, "<u8")
         flows["settings"] = settings
         flows["weirds"] = settings["weirds_a_second"] > 0
         flows["buckets"] = buckets
+
+    def overlap(self, *, may: bool) -> None:
+        """Whether a packet may be seen at several places."""
+        self._shared["flows"]["overlap"] = may
 
     def ask(self, job: Job, why: int = 0, *, now: int = 0, at: int = 0, count: int = 0) -> None:
         """What hw_flows is to do when it is run next: with `count` buckets from `at` on, at that time."""

@@ -249,9 +249,17 @@ def map_calls_need_a_capability() -> bool:
 
     Source: "bpf: refine kernel.unprivileged_bpf_disabled behaviour". A version number is believed here, as trying costs the capability.
     """
+    return _release() < (5, 19) and _sysctl("kernel/unprivileged_bpf_disabled") != "0"
+
+
+def keeps_flows() -> bool:
+    """Whether eBPF programs can keep flows: with atomic instructions, and steps behind a tail call."""
+    return _release() >= (5, 12)
+
+
+def _release() -> tuple[int, int]:
     words = platform.release().split(".")
-    release = int(words[0]), int("".join(itertools.takewhile(str.isdigit, words[1])) or 0)
-    return release < (5, 19) and _sysctl("kernel/unprivileged_bpf_disabled") != "0"
+    return int(words[0]), int("".join(itertools.takewhile(str.isdigit, words[1])) or 0)
 
 
 def _effective() -> set[str]:

@@ -5,7 +5,6 @@ twice in a row, so that a run of records never wraps. Each record has 8 octets b
 """
 
 import mmap
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,9 +45,7 @@ class Ring:
         lib.hw_ring_release(self._consumer_address, self._position)
 
 
-def merge(
-    record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str], *, carriers: bool, tracked: bool = False
-) -> Batch:
+def merge(record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str]) -> Batch:
     """The rows of several CPUs' rings in the order of time, in memory of their own; those of one time as they were."""
     (batch,) = joined([Batch(record, part, interfaces) for part in parts])
-    return replace(batch.where(np.argsort(batch.rows["ts"], kind="stable")), carriers=carriers, tracked=tracked)
+    return batch.where(np.argsort(batch.rows["ts"], kind="stable"))

@@ -97,7 +97,7 @@ FILE_ORDER = (
     "handshakes_30ms handshakes_100ms handshakes_300ms handshakes_1s handshakes_3s "
     "duration orig_bytes resp_bytes conn_state local_orig local_resp "
     "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id orig_l2_addr resp_l2_addr "
-    "end_reason ended_by progress tunnel_type action "
+    "end_reason ended_by interface_2 interface_3 progress tunnel_type action "
     "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
     "window_scale mss sack_permitted tsval tsecr icmp_type icmp_code icmp_mtu quoted_src quoted_dst quoted_proto quoted_sport "
     "quoted_dport igmp_type sctp_chunk sctp_tag spi arp_operation neighbor neighbor_mac payload_length tunnel tunnel_id tunnel_depth "

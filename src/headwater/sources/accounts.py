@@ -80,7 +80,7 @@ class Accounts:
         totals[Entry("records", reader, "acked")] = rows_read
         totals[Entry("records", reader, "queued")] = made - rows_read
         totals[Entry("records", reader, "dropped", "ringbuf", "full")] = lost
-        return totals
+        return dict(totals)  # a Counter would leave out what is 0 where it is put together with another
 
     def _each(self) -> list[tuple[str, dict[str, Any]]]:
         """(interface, counts) for each name that there ever was."""

@@ -15,7 +15,7 @@ import numpy as np
 from headwater._native import lib
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.filters import Filter, sample_below
-from headwater.interfaces import PacketWriter
+from headwater.interfaces import Detail, PacketWriter
 from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.spare import SpareSockets
 from headwater.records import PACKET, RATE, Batch
@@ -50,8 +50,9 @@ class AfPacket:
 
     `promiscuous` asks the card for frames that are addressed to others; each interface has `fanout` rings of `ring_bytes`, each for some of
     the CPUs. Of the packets that `filter` keeps, one in `sample` becomes a row, and goes whole to `packets`, for which there must be one
-    ring an interface; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. All packets are
-    counted in rates(). `report` is told, in a line, of what becomes of interfaces.
+    ring an interface; with `carriers`, what carries a tunnelled packet is a row before it. With `detail` "flows" rows are deferred, for
+    analyses alone, and with "rates" there are none. All packets are counted in rates(). `report` is told, in a line, of what becomes of
+    interfaces.
     """
 
     name = "af_packet"
@@ -66,7 +67,7 @@ class AfPacket:
         fanout: int = 1,
         filter: Filter | None = None,
         sample: int = 1,
-        rates_only: bool = False,
+        detail: Detail = "packets",
         carriers: bool = False,
         packets: PacketWriter | None = None,
         report: Callable[[str], None] = lambda _: None,
@@ -79,7 +80,7 @@ class AfPacket:
         self._filled: queue.SimpleQueue[tuple[_Lane, np.ndarray[Any, np.dtype[Any]], Batch]] = queue.SimpleQueue()
         self._filter = filter
         self._sample = sample
-        self._rates_only = rates_only
+        self._detail = detail
         self._carriers = carriers
         self._packets = packets
         self._numbers: dict[tuple[str, int], int] = {}  # there, of interfaces by name and link type
@@ -135,7 +136,12 @@ class AfPacket:
         with self._alone():
             self._filter = filter
             for ring in self._rings.values():
-                ring.choose(terms, sample_below(self._sample), rates_only=self._rates_only)
+                ring.choose(terms, sample_below(self._sample), rates_only=self._detail == "rates")
+
+    def set_detail(self, detail: Detail) -> None:
+        """From the next packet on, that becomes of them."""
+        self._detail = detail
+        self.set_filter(self._filter)
 
     def _terms(self, filter: Filter | None) -> np.ndarray[Any, np.dtype[Any]]:
         return filter.terms(self._interfaces) if filter else np.zeros(1, FILTER)
@@ -245,7 +251,8 @@ class AfPacket:
                 yield self._batch(self._rows[:made])
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
-        return Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers)
+        deferred = "packets" if self._detail == "flows" else ""
+        return Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers, deferred=deferred)
 
     def _finish(self, indices: list[int]) -> Iterator[Batch]:
         """Take nothing more for these rings, hand out what they hold, and close them."""

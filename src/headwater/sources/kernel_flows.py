@@ -20,6 +20,7 @@ from headwater.telemetry import Entry
 WAYS = 32  # HW_WAYS
 SWEEP = 256  # buckets that a run of the job looks at, HW_SWEEP at most: 4 ms where all flows are over
 LAG_NS = 100_000_000  # by which the clock is late, so that it overtakes no packet on its way to its flow
+LEAST_RING, FEWER = 1 << 16, 16  # octets of a ring for what is deferred, and by how much it is smaller than the other
 DATAGRAMS = 4096  # in pieces, at a time
 EVENTS = 1 << 16  # that are borrowed at a time: all that a ring of 32 MiB holds
 EVERY_NS = 1_000_000_000
@@ -42,6 +43,9 @@ class KernelFlows:
     `settings` is a struct hw_flow_settings; the table takes about `octets` of memory, and there are rings of `ring_bytes` for each CPU.
     """
 
+    job = "hw_flows"
+    """The program that is run by read() and end()."""
+
     def __init__(self, settings: np.ndarray[Any, np.dtype[Any]], hook: str, *, octets: int, ring_bytes: int) -> None:
         structs = btf.read(OBJECTS / "tap.bpf.o").structs
         self.buckets = max(1, octets // (structs["hw_flow_bucket"].size + WAYS * structs["hw_flow_entry"].size))
@@ -51,7 +55,7 @@ class KernelFlows:
         self._settings = settings
         self._ring_bytes = ring_bytes
         self._further, self._keepers = FURTHER[hook]
-        self.programs = (*self._keepers, "hw_flows")
+        self.programs = (*self._keepers, self.job)
         self._events: list[Ring] = []
         self._deferred: list[Ring] = []
         self._frame = bytearray(lib.hw_frames_octets())
@@ -89,17 +93,18 @@ class KernelFlows:
         memory: dict[str, int] = {}
         for cpu in range(libbpf.possible_cpus()):
             for name, rings, record in (("hw_flow_rings", self._events, FLOW_EVENT), ("hw_deferred_rings", self._deferred, DEFERRED)):
-                fd = libbpf.create_ring(name, self._ring_bytes)
+                octets = self._ring_bytes if record is FLOW_EVENT else max(LEAST_RING, self._ring_bytes // FEWER)
+                fd = libbpf.create_ring(name, octets)
                 libbpf.put(loaded.map(name), cpu, struct.pack("=I", fd))
                 memory[name] = memory.get(name, 0) + libbpf.memory_of(fd)
-                rings.append(Ring(fd, self._ring_bytes, record))
+                rings.append(Ring(fd, octets, record))
                 os.close(fd)
         for place, name in enumerate(self._keepers):
             libbpf.put(loaded.map(self._further), place, struct.pack("=I", loaded.program(name)))
         self._ways_fd = loaded.map("hw_flow_ways_taken")
         self._handed_fd = loaded.map("hw_flow_handed")
         self._elsewhere_fd = loaded.map("hw_flow_elsewhere")
-        self._program = loaded.program("hw_flows")
+        self._program = loaded.program(self.job)
         self._control, self._now = control, now
         control.keep_flows(self.salt, self.buckets, self._settings)
         return memory
@@ -151,6 +156,7 @@ class KernelFlows:
             "in_flow": totals["packets"],
             "no_flow": totals["no_flow"],
             "sampled_out": totals["sampled_out"],
+            "duplicate_hook": totals["duplicate_hook"],
             "deferred": totals["refused"],
         }
         drops = {Drop["flows__contended"]: totals["contended"], Drop["flows__ring_full"]: totals["ring_full"]}

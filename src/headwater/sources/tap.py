@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from headwater.errors import ConfigError, HeadwaterError, KernelError
 from headwater.filters import Filter, sample_below
+from headwater.interfaces import Detail
 from headwater.kernel import clsact, libbpf
 from headwater.kernel.clock import WallClock
 from headwater.kernel.control import REST_S, Control
@@ -48,8 +50,9 @@ class Tap:
     drops at XDP what was seen, for mirror ports; `generic` takes XDP's slow path where a driver has no other; with
     `metadata` the card is asked for the time, hash and VLAN tag that it has of a packet; `promiscuous` asks the card
     for everybody's frames. `ring_bytes`, a power of two, is the room for rows of each CPU. Of the packets that `filter` keeps, one in
-    `sample` becomes a row; with `rates_only` none does; with `carriers`, what carries a tunnelled packet is a row before it. With
-    `flows`, the kernel keeps flows, and batches of what it tells of them come with the others. All packets are counted in rates().
+    `sample` becomes a row; with `carriers`, what carries a tunnelled packet is a row before it. With `flows`, the kernel keeps flows, and
+    batches of what it tells of them come with the others. `detail` says what leaves the kernel; with "flows" that it does not keep, packets
+    are deferred: rows for analyses alone. All packets are counted in rates().
     """
 
     name = "tap"
@@ -67,7 +70,7 @@ class Tap:
         ring_bytes: int = 16 << 20,
         filter: Filter | None = None,
         sample: int = 1,
-        rates_only: bool = False,
+        detail: Detail = "packets",
         carriers: bool = False,
         flows: KernelFlows | None = None,
         report: Callable[[str], None] = lambda _: None,
@@ -78,7 +81,7 @@ class Tap:
         self._ring_bytes = ring_bytes
         self._filter = filter
         self._sample = sample
-        self._rates_only = rates_only
+        self._detail = detail
         self._carriers = carriers
         self.flows = flows
         self._rollup = Rollup()
@@ -137,8 +140,9 @@ class Tap:
         self._accounts.open(self._object.map("hw_counts"))
         self._control = Control(self._object.map(".bss"))
         self._control.beat()
-        self._control.begin(libbpf.possible_cpus(), rates_only=self._rates_only, carriers=self._carriers or self.flows is not None)
+        self._control.begin(libbpf.possible_cpus(), carriers=self._carriers or self.flows is not None)
         self._slots = libbpf.shared(self._object.map("hw_rates"), RATE_SLOT, 2 * libbpf.possible_cpus() * RATE_SLOTS).reshape(2, -1)
+        self.set_detail(self._detail)
         self._control.set_sampling(sample_below(self._sample))
         self.set_filter(self._filter)
         self._clock = WallClock(self._control.utc_offset)
@@ -197,6 +201,13 @@ class Tap:
         self._control.set_filter(filter.terms(self._interfaces) if filter else np.zeros(1, FILTER))
         self._filter = filter
 
+    def set_detail(self, detail: Detail) -> None:
+        """From the next packet on, that leaves the kernel."""
+        assert self._control is not None  # noqa: S101 - as above
+        self._detail = detail
+        kept = self.flows is not None
+        self._control.choose(rows=detail == "packets" or (detail == "flows" and not kept), flows=kept and detail != "rates")
+
     def rates(self, ts: int) -> Batch:
         """What all packets came to since the last call, kept or not."""
         assert self._control is not None  # noqa: S101 - as above
@@ -213,8 +224,8 @@ class Tap:
             return [(attached.name, self.hook) for attached in self._attached.values()]
 
     def programs(self) -> dict[str, int]:
-        """The file descriptor of each program."""
-        return {name: self._object.program(name) for name in self._programs}
+        """The file descriptor of each program that is run for itself; the time of those that it goes on to is its own."""
+        return {name: self._object.program(name) for name in (*self._programs, *([self.flows.job] if self.flows else []))}
 
     def memory(self) -> dict[str, int]:
         """Octets by map."""
@@ -256,14 +267,18 @@ class Tap:
         total = sum(len(rows) for _, rows in busy)
         self._rows_read += total
         if len(busy) > 1 and total <= SORTED_ROWS:
-            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces, carriers=self._carriers, tracked=self.flows is not None)
+            batch = merge(PACKET, [rows for _, rows in busy], self._interfaces)
             for ring, rows in busy:
                 ring.release(len(rows))
-            yield batch
+            yield self._packets(batch)
             return
         for ring, rows in busy:
-            yield Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers, tracked=self.flows is not None)
+            yield self._packets(Batch(PACKET, rows, self._interfaces, borrowed=True))
             ring.release(len(rows))
+
+    def _packets(self, batch: Batch) -> Batch:
+        deferred = "packets" if self._detail == "flows" and not self.flows else ""
+        return replace(batch, carriers=self._carriers, tracked=self.flows is not None, deferred=deferred)
 
     def _drain(self) -> Iterator[Batch]:
         """After detaching, a program may still be at its end on another CPU: read until the rows are those that it counted."""
@@ -285,6 +300,8 @@ class Tap:
         self._accounts.prepare(interface.index, starts_with_ip=not interface.starts_with_ethernet)
         self._attached[interface.index] = self.attacher.attach(interface)
         self._accounts.begin(interface.index, interface.name)
+        if len(self._attached) > 1 and self._control:
+            self._control.overlap(may=True)
         self._name(interface.index, interface.name)
 
     def _name(self, index: int, name: str) -> None:

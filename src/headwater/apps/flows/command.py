@@ -3,7 +3,7 @@
 import select
 import shlex
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,28 +23,18 @@ from headwater.pipeline import Pipeline
 from headwater.sources.capture import missing
 from headwater.telemetry import Ledger
 
-PROGRESS_S = 0.5  # between two reports of a flow, from which its rates are
 _WAIT_MS = 100
 _NAMED = 3  # captures, in a message
 
 
 def live(settings: Settings, seconds: float | None, *said: str) -> None:
     """Show the flows of interfaces until q, a signal, or the end of `seconds`. Nothing is written or sent. Raises HeadwaterError."""
-    screen = _terminal(f"{typed()} run --record conn --format jsonl")
-    shown = msgspec.structs.replace(
-        settings,
-        records=("conn", "conn_long"),
-        sample=1,
-        detail="packets",
-        flows=msgspec.structs.replace(settings.flows, progress_s=PROGRESS_S),
-        output=OutputSettings(),
-        grafana=None,
+    _terminal(f"{typed()} run --record conn --format jsonl")
+    runs.run(
+        msgspec.structs.replace(settings, records=("conn",), sample=1, detail="flows", output=OutputSettings(), grafana=None),
+        seconds,
+        *said,
     )
-
-    def view(ledger: Ledger, describe: Callable[[], str], stop: Callable[[], None]) -> FlowView:
-        return FlowView(screen, FlowTable(live=True), hosts(), describe=describe, totals=ledger.totals, stop=stop)
-
-    runs.run(shown, seconds, *said, flows=view)
 
 
 def captures(files: Sequence[str], settings: Settings) -> None:

@@ -19,7 +19,7 @@ from headwater.apps.flows.table import FlowTable, Kept
 from headwater.apps.lines import PATIENCE_S
 from headwater.apps.packets import fit, safe
 from headwater.apps.screen import LEAST_S, OnScreen, speed
-from headwater.records import Batch
+from headwater.records import CONN, CONN_LONG, Batch
 from headwater.telemetry import Entry
 
 FRAME_S = 0.5
@@ -47,8 +47,10 @@ state          Zeek's: S0 no answer, S1 open, SF closed, REJ refused, RSTO and
 class FlowView(OnScreen):
     """Draws `table` twice a second, and at once when a key was pressed. `describe` tells where flows come from, `stop` ends that (q).
 
-    `totals` are the ledger's; `busy` says whether anything may still change. All in one thread.
+    `totals` are the ledger's; `busy` says whether anything may still change. All in one thread, but for update().
     """
+
+    watches = frozenset({CONN.name, CONN_LONG.name})
 
     def __init__(
         self,
@@ -82,7 +84,8 @@ class FlowView(OnScreen):
         self._screen.close(lambda width, height: [line for line in self.lines(width, height)[:-1] if line] if len(self.table) else [])
 
     def update(self, batch: Batch) -> None:
-        """Packets do not matter here: flows come to the table."""
+        """Flows, for the table."""
+        self.table.put(batch)
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:  # noqa: ARG002 - a watcher
         """The sums since the last tick; what comes sooner than half a second after it is too little for a rate."""
