@@ -162,7 +162,8 @@ HW_STEP int hw_flow_take_packet(const struct hw_packet *row, struct hw_flow_way 
 	}
 	taken = hw_flow_take(row, at);
 	at->totals.refused += taken == HW_FLOW_FULL || taken == HW_FLOW_ELSEWHERE;
-	at->totals.contended += taken == HW_FLOW_CONTENDED;
+	at->totals.postponed += taken == HW_FLOW_CONTENDED && at->may_wait;
+	at->totals.contended += taken == HW_FLOW_CONTENDED && !at->may_wait;
 	at->totals.ring_full += taken == HW_FLOW_UNHEARD;
 	at->totals.duplicate_hook += taken == HW_FLOW_DUPLICATE;
 	if (taken != HW_FLOW_TAKEN)
@@ -212,14 +213,15 @@ HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way
 	return 0;
 }
 
-/* All of a frame. Returns enum hw_flow_taken, of its innermost packet. */
-HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at)
+/* All of a frame. Returns enum hw_flow_taken, of its innermost packet. It may wait if user space can hand it to us once more. */
+HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at, int may_wait)
 {
 	__u32 i;
 	int taken;
 
 	at->carrier_count = 0;
 	at->segments = p->row.segments;
+	at->may_wait = may_wait && !p->carrier_count;
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
 		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at));
 	taken = hw_flow_take_packet(&p->row, at);

@@ -100,16 +100,30 @@ HW_STEP int hw_flow_visit_bucket(struct hw_flow_way *at, __u32 number)
 	return 0;
 }
 
-/* Look at some buckets, from `at` on. */
-HW_INLINE void hw_flow_sweep(struct hw_flow_way *at)
+/* Look at some buckets, from `at` on. A step, because of the stack that the program needs for a frame. */
+HW_STEP int hw_flow_sweep(struct hw_flow_way *at)
 {
 	__u32 i;
 
+	if (!at)
+		return 0;
 	for (i = 0; i < HW_SWEEP && i < hw_control.flows.count; i++) {
 		if (hw_flow_visit_bucket(at, hw_control.flows.at))
-			return;
+			return 0;
 		hw_control.flows.at++;
 	}
+	return 0;
+}
+
+/* The ICMP error that was handed, once more; a step for the same reason. */
+HW_STEP int hw_flow_blame_again(struct hw_parser *p, struct hw_flow_way *at)
+{
+	if (!p || !at)
+		return 0;
+	hw_flow_seek(&p->row, &p->row, at);
+	if (hw_flow_way_of(at))
+		hw_flow_blame(&p->row, at);
+	return 0;
 }
 
 HW_INLINE void hw_flow_do(void)
@@ -122,12 +136,10 @@ HW_INLINE void hw_flow_do(void)
 		return;
 	switch (hw_control.flows.job) {
 	case HW_FLOW_JOB_frame:
-		hw_control.flows.at = hw_flow_frame(p, at);
+		hw_control.flows.at = hw_flow_frame(p, at, 0);
 		break;
 	case HW_FLOW_JOB_blame:
-		hw_flow_seek(&p->row, &p->row, at);
-		if (hw_flow_way_of(at))
-			hw_flow_blame(&p->row, at);
+		hw_flow_blame_again(p, at);
 		break;
 	default:
 		hw_flow_sweep(at);

@@ -35,6 +35,7 @@ struct hw_flow_way {
 	__u32 reuse;	    /* enum hw_weird: it ends the flow before, and that is odd */
 	__u8 uid[12];	    /* of its flow, by hw_flow_name() */
 	__u32 segments;	    /* of the frame */
+	__u32 may_wait;	    /* the frame, where another CPU is in the way: nothing of it was counted yet */
 	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];

@@ -4,23 +4,23 @@
  * turns interrupts off and on again, and takes a third of the time of a packet whose flow is there (docs/adr/0013).
  *
  * It is held for some 100 ns, but whoever holds it may be interrupted (by a packet on its own CPU, while user space runs a job on a kernel
- * before 6.11; by a hypervisor). So nobody waits for ever: who does not get it in HW_WAITS x HW_SPINS looks, a millisecond or two, does
- * without, and counts that.
+ * before 6.11; by a hypervisor). So nobody waits for ever: who does not get it in HW_SPINS looks, some 10 us, tries again a few times,
+ * and then the packet goes to user space, which hands it back.
  */
 #ifndef HW_FLOW_LOCK_H
 #define HW_FLOW_LOCK_H
 
 #include "parser.h"
 
-#define HW_SPINS 1024
-#define HW_WAITS 256
+#define HW_SPINS 2048
 
 HW_INLINE int hw_lock_try(__u32 *lock)
 {
 	return !__sync_val_compare_and_swap(lock, 0, 1);
 }
 
-HW_STEP int hw_lock_spin(__u32 *lock)
+/* A step, so that the verifier walks it once. */
+HW_STEP int hw_lock_wait(__u32 *lock)
 {
 	int i;
 
@@ -28,19 +28,6 @@ HW_STEP int hw_lock_spin(__u32 *lock)
 		return 0;
 	for (i = 0; i < HW_SPINS; i++)
 		if (!*(volatile __u32 *)lock && hw_lock_try(lock))
-			return 1;
-	return 0;
-}
-
-/* A step, and within it another one, so that the verifier need not walk each look. */
-HW_STEP int hw_lock_wait(__u32 *lock)
-{
-	int i;
-
-	if (!lock)
-		return 0;
-	for (i = 0; i < HW_WAITS; i++)
-		if (hw_lock_spin(lock))
 			return 1;
 	return 0;
 }

@@ -51,6 +51,7 @@ struct hw_flow_totals {
 	__u64 refused;	      /* packets: no room for another flow */
 	__u64 duplicate_hook; /* packets: counted at another place */
 	__u64 contended;      /* packets: another CPU was in the way */
+	__u64 postponed;      /* likewise, that are to come again */
 	__u64 ring_full;      /* packets: the flow before is over, and there is no room to tell that */
 	__u64 homeless;	      /* packets, among the refused: that their flow is elsewhere could not be noted */
 	__u64 told;	      /* events */

@@ -216,7 +216,9 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 		taken = HW_FLOW_FRAGMENT;
 		hw_control.flows.pieces = p->row.ts;
 	} else {
-		taken = hw_flow_frame(p, at);
+		taken = hw_flow_frame(p, at, 1);
+		if (taken == HW_FLOW_CONTENDED && at->may_wait)
+			taken = HW_FLOW_FRAGMENT;
 		if (at->unblamed && p->row.ts - hw_control.flows.pieces < HW_SECOND) /* that may be about a datagram that was in pieces */
 			hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_blame);
 	}

@@ -38,6 +38,8 @@ struct bpf_map *bpf_object__next_map(const struct bpf_object *obj, const struct 
 const char *bpf_map__name(const struct bpf_map *map);
 int bpf_map__fd(const struct bpf_map *map);
 int bpf_map__reuse_fd(struct bpf_map *map, int fd);
+int bpf_obj_pin(int fd, const char *pathname);
+int bpf_obj_get(const char *pathname);
 void bpf_program__set_ifindex(struct bpf_program *prog, __u32 ifindex);
 __u32 bpf_program__flags(const struct bpf_program *prog);
 int bpf_program__set_flags(struct bpf_program *prog, __u32 flags);

@@ -45,8 +45,8 @@ def build(headers: Path, into: Path) -> Path:
 class Table:
     """The kernel's table of flows, fed by hand, on one CPU."""
 
-    def __init__(self, settings: FlowSettings, octets: int = 32 << 20) -> None:
-        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=1 << 20)
+    def __init__(self, settings: FlowSettings, octets: int = 32 << 20, ring_bytes: int = 1 << 20) -> None:
+        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes)
         cpus = libbpf.possible_cpus()
         entries = {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS, **self.kernel.entries()}
         self._object = libbpf.Object("tap", ("hw_xdp_flows", *self.kernel.programs), entries)
@@ -92,6 +92,10 @@ class Table:
                 yield from self._flows.find(batch)
             yield from self.told()
             at = end
+
+    def map(self, name: str) -> int:
+        """The descriptor of one of its maps."""
+        return self._object.map(name)
 
     def elsewhere(self) -> int:
         """Flows that found no room, and are not over yet."""

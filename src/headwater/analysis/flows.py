@@ -117,8 +117,6 @@ class Flows:
         if settings.servers and lib.hw_flows_tell_servers(flows, settings.servers):
             raise MemoryError(f"no memory for {settings.servers} servers")
         self._elsewhere = elsewhere
-        if elsewhere:
-            lib.hw_flows_tell_left(flows, elsewhere.salt)
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
         self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
@@ -151,6 +149,8 @@ class Flows:
         """Take packets, or what the kernel tells of its flows; those flows come out that have ended by then, and what is odd in any."""
         if batch.tracked or batch.deferred == "weird":
             return
+        if self._elsewhere and batch.deferred == "flow":
+            lib.hw_flows_tell_left(self._flows, self._elsewhere.salt)
         self._learn(batch.interfaces)
         take = lib.hw_flows_hear if batch.record is FLOW_EVENT else lib.hw_flows_add
         rows, at = batch.rows, 0

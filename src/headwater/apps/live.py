@@ -208,8 +208,15 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
     flows = None
     if of_flows and "server" not in settings.records and not settings.xdp_metadata and probe.keeps_flows():
         flows = KernelFlows(
-            flow_settings(settings).row(), hook, octets=settings.flows.memory_mib << 20, ring_bytes=max(settings.ring_bytes // 2, 1 << 16)
+            flow_settings(settings).row(),
+            hook,
+            octets=settings.flows.memory_mib << 20,
+            ring_bytes=max(settings.ring_bytes // 2, 1 << 16),
+            keep=settings.keep_flows,
+            report=report,
         )
+    elif settings.keep_flows:
+        report("keep_flows is for flows that the kernel keeps, which this run has not")
     return Tap(
         ledger,
         settings.interfaces,

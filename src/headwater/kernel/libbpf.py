@@ -3,9 +3,9 @@
 import errno
 import mmap
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from headwater.records.layouts import OBJECTS, SCHEMA
 
 LOAD_CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 WITHOUT_EBPF = '--hook af_packet (hook = "af_packet") works as it is'
-MAP_TYPE_RINGBUF = 27
+MAP_TYPE_ARRAY, MAP_TYPE_RINGBUF = 2, 27
 _BPF_F_XDP_DEV_BOUND_ONLY = 1 << 6
 _LOG_OCTETS = 1 << 20
 _NO_LOG_LINE = "no log"
@@ -53,8 +53,11 @@ class Object:
         self._device = device
         self._object: Any = ffi.NULL
 
-    def open(self) -> None:
-        """Load it into the kernel. Raises PermissionDenied, VerifierRejected, LayoutMismatch or KernelError."""
+    def open(self, maps: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Load it into the kernel, with `maps` that are there already, by name.
+
+        Raises PermissionDenied, VerifierRejected, LayoutMismatch or KernelError.
+        """
         check_layouts(self._path)
         self._object = lib.bpf_object__open_file(str(self._path).encode(), ffi.NULL)
         if self._object == ffi.NULL:
@@ -73,6 +76,8 @@ class Object:
             program = lib.bpf_object__next_program(self._object, program)
         for name, count in self._entries.items():
             lib.bpf_map__set_max_entries(lib.bpf_object__find_map_by_name(self._object, name.encode()), count)
+        for name, fd in maps.items():
+            _reuse(lib.bpf_object__find_map_by_name(self._object, name.encode()), fd)
         if self._shares:
             self._share(self._shares)
         failed = -lib.bpf_object__load(self._object)
@@ -84,8 +89,7 @@ class Object:
         one = lib.bpf_object__next_map(self._object, ffi.NULL)
         while one != ffi.NULL:
             name = ffi.string(lib.bpf_map__name(one)).decode()
-            if lib.bpf_map__reuse_fd(one, other.map(name[name.find(".") :] if "." in name else name)):  # bound.bss is the other's tap.bss
-                raise KernelError(f"map {name} cannot be shared ({os.strerror(ffi.errno)}): see `headwater doctor`")
+            _reuse(one, other.map(name[name.find(".") :] if "." in name else name))  # bound.bss is the other's tap.bss
             one = lib.bpf_object__next_map(self._object, one)
 
     def close(self) -> None:
@@ -178,6 +182,20 @@ def _raise_load_error(failed: int, logs: dict[str, str]) -> None:
     if failed in (errno.ENOSYS, errno.EINVAL):
         raise Unsupported("loading eBPF programs", f"kernel 5.18 or newer (see `headwater doctor`); {WITHOUT_EBPF}")
     raise KernelError(f"the kernel did not load the eBPF programs ({os.strerror(failed)}): see `headwater doctor`")
+
+
+def _reuse(one: Any, fd: int) -> None:
+    if lib.bpf_map__reuse_fd(one, fd):
+        name = ffi.string(lib.bpf_map__name(one)).decode()
+        raise KernelError(f"map {name} cannot be shared ({os.strerror(ffi.errno)}): see `headwater doctor`")
+
+
+def create_array(name: str, octets: int) -> int:
+    """An array map with one element. Returns its file descriptor; the caller closes it. Raises KernelError."""
+    fd = int(lib.bpf_map_create(MAP_TYPE_ARRAY, name.encode(), 4, octets, 1, ffi.NULL))
+    if fd < 0:
+        raise KernelError(f"the kernel made no map of {octets} octets ({os.strerror(-fd)}): see `headwater doctor`")
+    return fd
 
 
 def create_ring(name: str, octets: int) -> int:

@@ -12,15 +12,17 @@ from headwater._native import ffi, lib
 from headwater.errors import KernelError
 from headwater.kernel import libbpf
 from headwater.kernel.control import Control, Job
+from headwater.kernel.pins import SECRET_OCTETS, Pins, layout
 from headwater.kernel.ringbuf import Ring
 from headwater.records import DEFERRED, FLOW_EVENT, PACKET, Batch, Drop, btf
 from headwater.records.layouts import ENUMS, OBJECTS, dtype, place_reason
 from headwater.telemetry import Entry
 
+TABLE = ("hw_flow_buckets", "hw_flow_entries")
 WAYS = 32  # HW_WAYS
 SWEEP = 256  # buckets that a run of the job looks at, HW_SWEEP at most: 4 ms where all flows are over
 LAG_NS = 100_000_000  # by which the clock is late, so that it overtakes no packet on its way to its flow
-LEAST_RING, FEWER = 1 << 16, 16  # octets of a ring for what is deferred, and by how much it is smaller than the other
+LEAST_RING, FEWER = 1 << 16, 8  # octets of a ring for what is deferred, and by how much it is smaller than the other
 DATAGRAMS = 4096  # in pieces, at a time
 EVENTS = 1 << 16  # that are borrowed at a time: all that a ring of 32 MiB holds
 EVERY_NS = 1_000_000_000
@@ -41,17 +43,29 @@ class KernelFlows:
     """The kernel's table of flows, beside the tap whose programs fill it.
 
     `settings` is a struct hw_flow_settings; the table takes about `octets` of memory, and there are rings of `ring_bytes` for each CPU.
+    With `keep`, flows outlive the process: the next one goes on with them. `report` is told of that.
     """
 
     job = "hw_flows"
     """The program that is run by read() and end()."""
 
-    def __init__(self, settings: np.ndarray[Any, np.dtype[Any]], hook: str, *, octets: int, ring_bytes: int) -> None:
+    def __init__(
+        self,
+        settings: np.ndarray[Any, np.dtype[Any]],
+        hook: str,
+        *,
+        octets: int,
+        ring_bytes: int,
+        keep: bool = False,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         structs = btf.read(OBJECTS / "tap.bpf.o").structs
         self.buckets = max(1, octets // (structs["hw_flow_bucket"].size + WAYS * structs["hw_flow_entry"].size))
         self._row_at = next(member.offset for member in structs["hw_parser"].members if member.name == "row")
         self._ways = dtype(structs["hw_flow_way"])
-        self.salt = secrets.token_bytes(64)
+        self.salt = secrets.token_bytes(SECRET_OCTETS)
+        layouts = [structs["hw_flow_bucket"], structs["hw_flow_entry"]]
+        self._pins = Pins(TABLE, layout(layouts, WAYS, self.buckets), report) if keep else None
         self._settings = settings
         self._ring_bytes = ring_bytes
         self._further, self._keepers = FURTHER[hook]
@@ -81,12 +95,23 @@ class KernelFlows:
         """How large the maps are."""
         cpus = libbpf.possible_cpus()
         return {
-            "hw_flow_buckets": self.buckets,
-            "hw_flow_entries": self.buckets * WAYS,
+            **dict(zip(TABLE, (self.buckets, self.buckets * WAYS), strict=True)),
             "hw_flow_elsewhere": ELSEWHERE,
             "hw_flow_rings": cpus,
             "hw_deferred_rings": cpus,
         }
+
+    def left(self) -> Mapping[str, int]:
+        """Maps that an earlier run has left for this one, by name; the programs are to be loaded with them. Raises KernelError."""
+        found = self._pins.open() if self._pins else {}
+        if found and self._pins:
+            self.salt = self._pins.secret
+        return found
+
+    def close(self) -> None:
+        """Let go of what is kept."""
+        if self._pins:
+            self._pins.close()
 
     def open(self, loaded: libbpf.Object, control: Control, now: Callable[[], int]) -> dict[str, int]:
         """Make the rings, and let the programs begin. `now` is the time that packets would have. Returns the memory of rings."""
@@ -105,6 +130,8 @@ class KernelFlows:
         self._handed_fd = loaded.map("hw_flow_handed")
         self._elsewhere_fd = loaded.map("hw_flow_elsewhere")
         self._program = loaded.program(self.job)
+        if self._pins:
+            self._pins.keep({name: loaded.map(name) for name in TABLE}, self.salt)
         self._control, self._now = control, now
         control.keep_flows(self.salt, self.buckets, self._settings)
         return memory
@@ -124,11 +151,12 @@ class KernelFlows:
         yield from self._sweep(Job.expire, now, interfaces)
 
     def end(self, interfaces: Mapping[int, str]) -> Iterator[Batch]:
-        """All that are left, once no packet comes any more."""
+        """All that are left, once no packet comes any more; those that are over, where the others are kept."""
         yield from self._read(interfaces)
         now = self._now()
         yield from self._sweep(Job.expire, now, interfaces)
-        yield from self._sweep(Job.end, now, interfaces)
+        if not self._pins:
+            yield from self._sweep(Job.end, now, interfaces)
         for _ in range(1000):
             if self.heard == self.totals()["told"]:
                 break
@@ -157,7 +185,7 @@ class KernelFlows:
             "no_flow": totals["no_flow"],
             "sampled_out": totals["sampled_out"],
             "duplicate_hook": totals["duplicate_hook"],
-            "deferred": totals["refused"],
+            "deferred": totals["refused"] + totals["postponed"],
         }
         drops = {Drop["flows__contended"]: totals["contended"], Drop["flows__ring_full"]: totals["ring_full"]}
         told = {**terms, "begun": totals["begun"], "ended": totals["ended"], "evicted": totals["evicted"]}

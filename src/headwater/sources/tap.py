@@ -136,7 +136,7 @@ class Tap:
             raise
 
     def _load(self) -> None:
-        self._object.open()
+        self._object.open(self.flows.left() if self.flows else {})
         self._accounts.open(self._object.map("hw_counts"))
         self._control = Control(self._object.map(".bss"))
         self._control.beat()
@@ -173,6 +173,8 @@ class Tap:
             self._clock = None
         self.attacher.close()
         self._object.close()
+        if self.flows:
+            self.flows.close()
 
     def _beat(self) -> None:
         """Tell the programs each second that somebody is there."""
