@@ -61,5 +61,5 @@ int table_kept(struct xdp_md *ctx)
 	__u32 zero = 0;
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
 
-	return p && at ? hw_flow_frame(p, at) : XDP_DROP;
+	return p && at ? hw_flow_frame(p, at, 1) : XDP_DROP;
 }
