@@ -228,17 +228,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def settled(self, *, whole_packets: bool = False) -> "Settings":
         """With what "auto" and no records stand for in a run that writes packets to a file (-w), or does not."""
         records, detail = self.records, self.detail
-        if not records:
-            by_packet = whole_packets or self.xdp_metadata or self.grafana is not None
-            detail = detail if detail != "auto" else "packets" if by_packet else "flows"
-            to_stdout = self.output.directory is None and self.output.format is not None
-            records = _OF_DETAIL[detail][: 1 if to_stdout else None]  # which takes rows of one record
-        elif detail == "auto":
-            of_each = whole_packets or {"packet", "server"} & set(records) or ("weird" in records and self.sample > 1)
-            if of_each or self.xdp_metadata or self.grafana:
+        if detail == "auto":
+            wanted = set(records)
+            of_each = {"packet", "server"} & wanted or ("weird" in wanted and self.sample > 1)
+            if whole_packets or self.xdp_metadata or self.grafana or of_each:
                 detail = "packets"
             else:
-                detail = "flows" if {"weird", *OF_FLOWS} & set(records) else "rates"
+                detail = "flows" if not wanted or {"weird", *OF_FLOWS} & wanted else "rates"
+        if not records:
+            to_stdout = self.output.directory is None and self.output.format is not None
+            records = _OF_DETAIL[detail][: 1 if to_stdout else None]  # which takes rows of one record
         return msgspec.structs.replace(self, records=records, detail=detail)
 
     def packets(self) -> Filter | None:

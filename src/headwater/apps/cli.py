@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headwater.interfaces import Detail
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for matrices, of which we have none
+DETAILS = ["flows", "packets", "rates"]
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 _UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 
@@ -190,7 +191,7 @@ def cli() -> None:
 @cut_option
 @click.option(
     "--detail",
-    type=click.Choice(["packets", "flows", "rates"]),
+    type=click.Choice(DETAILS),
     help="What leaves the kernel: flows that it keeps itself, packets, or rates alone (default: what the records need).",
 )
 @click.option(
@@ -442,7 +443,7 @@ def detail_group() -> None:
 
 @_example("Example:\n  sudo headwater detail set packets")
 @detail_group.command("set")
-@click.argument("detail", type=click.Choice(["flows", "packets", "rates"]))
+@click.argument("detail", type=click.Choice(DETAILS))
 @pid_option
 def detail_set(detail: "Detail", pid: int | None) -> None:
     """From the next packet on, let that leave the kernel; for rows of packets, the run must have --record packet."""

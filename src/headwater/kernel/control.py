@@ -78,9 +78,9 @@ class Control:
         flows["weirds"] = settings["weirds_a_second"] > 0
         flows["buckets"] = buckets
 
-    def overlap(self, *, may: bool) -> None:
-        """Whether a packet may be seen at several places."""
-        self._shared["flows"]["overlap"] = may
+    def overlap(self) -> None:
+        """From now on a packet may be seen at several places."""
+        self._shared["flows"]["overlap"] = 1
 
     def ask(self, job: Job, why: int = 0, *, now: int = 0, at: int = 0, count: int = 0) -> None:
         """What hw_flows is to do when it is run next: with `count` buckets from `at` on, at that time."""

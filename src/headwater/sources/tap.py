@@ -303,7 +303,7 @@ class Tap:
         self._attached[interface.index] = self.attacher.attach(interface)
         self._accounts.begin(interface.index, interface.name)
         if len(self._attached) > 1 and self._control:
-            self._control.overlap(may=True)
+            self._control.overlap()
         self._name(interface.index, interface.name)
 
     def _name(self, index: int, name: str) -> None:
