@@ -21,6 +21,8 @@ FIGURES = (
     "flow_table",
     "flows_long",
     "kernel_table",
+    "kernel_scale",
+    "live_flows",
 )
 
 

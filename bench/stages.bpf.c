@@ -17,7 +17,7 @@ int stage_clock(struct xdp_md *ctx)
 /* The frame copied and parsed into a row that has all but its time; then the filter, if there is one. */
 HW_INLINE int stage(struct xdp_md *ctx, int filtered)
 {
-	const struct hw_filter *filter = &hw_control.filters[hw_control.filter & 1];
+	const struct hw_filter *filter = hw_filter_of(HW_FILTER_OF_packets);
 	__u32 zero = 0, length = bpf_xdp_get_buff_len(ctx);
 	struct hw_parser *p = bpf_map_lookup_elem(&hw_parsers, &zero);
 	__u64 have = length < HW_WINDOW ? length : HW_WINDOW;

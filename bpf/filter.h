@@ -108,4 +108,10 @@ HW_INLINE int hw_filter_keeps(const struct hw_parser *p, const struct hw_filter 
 	return 0;
 }
 
+/* The same where a packet seldom comes. A step, for the verifier to walk it once. */
+HW_STEP int hw_filter_holds(const struct hw_parser *p, const struct hw_filter *filter)
+{
+	return p && filter && hw_filter_keeps(p, filter);
+}
+
 #endif

@@ -139,6 +139,8 @@ HW_STEP int hw_flow_blame(const struct hw_packet *row, struct hw_flow_way *at)
 		entry->flow.error = row->ts;
 		entry->flow.marks |= HW_FLOW_error;
 		hw_copy_uid(hw_flow_rare(entry)->error_by, at->uid);
+		if (hw_control.flows.servers)
+			hw_second_refuse(entry, row);
 	}
 	hw_unlock(&entry->lock);
 	return missing;
@@ -161,15 +163,16 @@ HW_STEP int hw_flow_take_packet(const struct hw_packet *row, struct hw_flow_way 
 		return HW_FLOW_SAMPLED_OUT;
 	}
 	taken = hw_flow_take(row, at);
+	if (taken == HW_FLOW_TAKEN) { /* counted with its flow */
+		if (at->carrier_count)
+			hw_flow_carried(row, at);
+		return taken;
+	}
 	at->totals.refused += taken == HW_FLOW_FULL || taken == HW_FLOW_ELSEWHERE;
 	at->totals.postponed += taken == HW_FLOW_CONTENDED && at->may_wait;
 	at->totals.contended += taken == HW_FLOW_CONTENDED && !at->may_wait;
 	at->totals.ring_full += taken == HW_FLOW_UNHEARD;
 	at->totals.duplicate_hook += taken == HW_FLOW_DUPLICATE;
-	if (taken != HW_FLOW_TAKEN)
-		return taken;
-	if (at->carrier_count)
-		hw_flow_carried(row, at);
 	return taken;
 }
 

@@ -29,6 +29,15 @@ HW_INLINE __u64 hw_flow_map_hash(const __u64 salt[8], const struct hw_flow_key *
 	return hash ^ hash >> 32;
 }
 
+/* Likewise, of its endpoints alone. */
+HW_INLINE __u64 hw_flow_known_hash(const __u64 salt[8], const struct hw_flow_key *key)
+{
+	struct hw_flow_key bare = *key;
+
+	__builtin_memset(bare.apart, 0, sizeof(bare.apart));
+	return hw_flow_map_hash(salt, &bare);
+}
+
 _Static_assert(sizeof(struct hw_flow_key) == 52, "six words and a half");
 
 #endif

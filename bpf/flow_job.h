@@ -44,7 +44,7 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
 	hw_ktime now = hw_control.flows.now;
-	__u32 job = hw_control.flows.job, why = hw_control.flows.why, place, is_there = 0, done = 0;
+	__u32 job = hw_control.flows.job, why = hw_control.flows.why, telling = HW_FLOW_NOT_OVER, place, is_there = 0, done = 0;
 
 	way &= HW_WAYS - 1;
 	place = at_bucket * HW_WAYS + way;
@@ -52,7 +52,9 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 	entry = bpf_map_lookup_elem(&hw_flow_entries, &place);
 	if (!at || !bucket || !entry || !entry->tag)
 		return 0;
-	if (hw_flow_concerns(entry, job, now)) {
+	if (hw_flow_concerns(entry, job, now))
+		telling = hw_flow_telling_of(entry, at);
+	if (telling == HW_FLOW_TOLD) {
 		event = hw_flow_event_new(&is_there);
 		if (!is_there)
 			return 1;
@@ -65,13 +67,17 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 	if (!hw_flow_concerns(entry, job, now)) {
 		if (job == HW_FLOW_JOB_expire)
 			hw_flow_due(entry, bucket, way, hw_flow_entry_deadline(entry), now);
-	} else if (is_there) {
-		hw_flow_tell(event, entry, why, now);
+	} else if (is_there || hw_flow_is_untold(entry, at, telling)) {
+		if (is_there)
+			hw_flow_tell(event, entry, why, now);
 		if (job == HW_FLOW_JOB_report) {
-			event->kind = HW_FLOW_EVENT_going;
+			if (is_there)
+				event->kind = HW_FLOW_EVENT_going;
 			entry->told = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
 		} else {
+			hw_flow_is_over(entry, job == HW_FLOW_JOB_end);
 			at->totals.ended += !entry->only_carries;
+			at->totals.unasked += !is_there;
 			entry->tag = 0;
 			bucket->tags[way] = 0;
 		}

@@ -3,7 +3,9 @@
 #ifndef HW_FLOW_KERNEL_H
 #define HW_FLOW_KERNEL_H
 
+#include "flow_asked.h"
 #include "flow_map.h"
+#include "flow_seconds.h"
 #include "flow_server.h"
 #include "flow_tell.h"
 #include "flow_uid.h"
@@ -41,6 +43,8 @@ struct hw_flow_way {
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];
 	struct hw_packet about; /* of an ICMP error */
 	struct hw_flow_totals totals;
+	__u64 looked_at;	 /* packets that the flow had when a filter was asked about it */
+	struct hw_parser asking; /* the flow as a row */
 };
 
 /* For packets, and for what user space runs while packets may come. */
@@ -188,15 +192,42 @@ HW_INLINE enum hw_conn_end hw_flow_ends(const struct hw_flow_entry *entry, const
 	return HW_CONN_END_none;
 }
 
-/* The same from outside of the lock: whether a record of the ring will be needed. */
+enum hw_flow_telling {
+	HW_FLOW_NOT_OVER,
+	HW_FLOW_TOLD,
+	HW_FLOW_UNTOLD, /* it is over, and nobody asks for its row */
+};
+
+/* Whether somebody asks for the row of a flow that is over. What carries others is always told: user space has told that it does. */
+HW_STEP int hw_flow_telling_of(struct hw_flow_entry *entry, struct hw_flow_way *at)
+{
+	const struct hw_filter *filter = hw_filter_of(HW_FILTER_OF_flows);
+
+	if (!entry || !at || !filter->count || entry->only_carries || entry->tunnel || !hw_lock(&entry->lock))
+		return HW_FLOW_TOLD;
+	at->looked_at = hw_flow_packets(&entry->flow);
+	hw_flow_as_row(&entry->flow, &entry->key, entry->orig, &at->asking.row);
+	hw_unlock(&entry->lock);
+	return hw_filter_holds(&at->asking, filter) ? HW_FLOW_TOLD : HW_FLOW_UNTOLD;
+}
+
+/* Under the entry's lock: whether that still holds. */
+HW_INLINE int hw_flow_is_untold(const struct hw_flow_entry *entry, const struct hw_flow_way *at, __u32 telling)
+{
+	return telling == HW_FLOW_UNTOLD && !entry->tunnel && hw_flow_packets(&entry->flow) == at->looked_at;
+}
+
+/* From outside of the lock: whether a record of the ring will be needed. */
 HW_STEP int hw_flow_will_end(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_entry *entry;
 
 	if (!row || !at)
-		return 0;
+		return HW_FLOW_NOT_OVER;
 	entry = hw_flow_entry_of(at);
-	return entry && hw_flow_ends(entry, at, row) != HW_CONN_END_none;
+	if (!entry || hw_flow_ends(entry, at, row) == HW_CONN_END_none)
+		return HW_FLOW_NOT_OVER;
+	return hw_flow_telling_of(entry, at);
 }
 
 /* What `at` has to tell of a packet: `name`, or the bits that it has added to its flow. */
@@ -227,6 +258,13 @@ HW_STEP int hw_flow_tell_weird(const struct hw_packet *row, struct hw_flow_way *
 	return 0;
 }
 
+/* Under the entry's lock: its server's second counts that; `stopped`: it ends only because all does. */
+HW_INLINE void hw_flow_is_over(struct hw_flow_entry *entry, int stopped)
+{
+	if (hw_control.flows.servers && !entry->only_carries)
+		hw_second_count(entry, 0, 0, hw_phase_finish(entry->phase, stopped));
+}
+
 /* Under the entry's lock: the flow begins that the packet is of. */
 HW_INLINE void hw_flow_settle(struct hw_flow_entry *entry, struct hw_flow_way *at, const struct hw_packet *row, __u32 again)
 {
@@ -237,7 +275,9 @@ HW_INLINE void hw_flow_settle(struct hw_flow_entry *entry, struct hw_flow_way *a
 	entry->orig = (at->second ^ at->flip) & 1;
 	entry->only_carries = at->only_carries;
 	entry->tunnel = entry->is_named = entry->is_rare = 0;
-	entry->told = 0;
+	entry->told = entry->resent = 0;
+	entry->phase = HW_PHASE_new;
+	entry->is_half_elsewhere = entry->counted = 0;
 	__builtin_memset(entry->sights, 0, sizeof(entry->sights));
 	hw_flow_begin(&entry->flow, row, at->flip & 1);
 	at->totals.begun += !at->only_carries;
@@ -252,8 +292,8 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	struct hw_flow_event *event = 0;
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
-	int taken = HW_FLOW_CONTENDED, asked;
-	__u32 way, again = 0, is_there = 0;
+	int taken = HW_FLOW_CONTENDED;
+	__u32 way, telling, again = 0, is_there = 0, is_untold;
 	__u64 hash;
 
 	if (!row || !at)
@@ -272,8 +312,8 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	entry = hw_flow_entry_of(at);
 	if (!entry)
 		return HW_FLOW_FULL;
-	asked = hw_flow_will_end(row, at);
-	if (asked)
+	telling = hw_flow_will_end(row, at);
+	if (telling == HW_FLOW_TOLD)
 		event = hw_flow_event_new(&is_there);
 	at->reuse = 0;
 	if (!hw_lock(&entry->lock))
@@ -286,15 +326,16 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 	}
 	if (entry->tag) {
 		end = hw_flow_ends(entry, at, row);
-		if (end != HW_CONN_END_none && !is_there && (!asked || end != HW_CONN_END_evicted)) {
-			taken = asked ? HW_FLOW_UNHEARD : HW_FLOW_CONTENDED; /* it was not over a moment ago: try again */
+		is_untold = hw_flow_is_untold(entry, at, telling);
+		if (end != HW_CONN_END_none && !is_there && !is_untold && (telling != HW_FLOW_TOLD || end != HW_CONN_END_evicted)) {
+			taken = telling == HW_FLOW_TOLD ? HW_FLOW_UNHEARD : HW_FLOW_CONTENDED; /* it was not so a moment ago: try again */
 			goto out;
 		}
 		if (end != HW_CONN_END_none) {
 			if (is_there)
 				hw_flow_tell(event, entry, end, row->ts);
-			else
-				at->totals.unheard++;
+			at->totals.unasked += is_untold;
+			at->totals.unheard += !is_there && !is_untold;
 			if (end == HW_CONN_END_reused) {
 				at->reuse = hw_weird_of_reuse(&entry->flow, row, &hw_control.flows.settings);
 				if (at->reuse == HW_WEIRD_SYN_seq_jump && entry->flow.weirds & 1)
@@ -305,6 +346,7 @@ HW_STEP int hw_flow_open(const struct hw_packet *row, struct hw_flow_way *at)
 				if (at->first == row->ts)
 					again = at->again + 1;
 			}
+			hw_flow_is_over(entry, 0);
 			at->totals.ended += !entry->only_carries;
 			at->totals.evicted += end == HW_CONN_END_evicted;
 			entry->tag = 0;
@@ -448,6 +490,25 @@ HW_STEP int hw_flow_send_away(struct hw_flow_way *at)
 	return 0;
 }
 
+/* Its server's second counts a packet that its flow was given; apart, because of the stack that giving takes. */
+HW_STEP int hw_flow_count_second(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	struct hw_flow_entry *entry;
+
+	if (!row || !at)
+		return 0;
+	entry = hw_flow_entry_of(at);
+	if (!entry || !hw_lock(&entry->lock))
+		return 0;
+	if (hw_flow_is_there(entry, at)) {
+		if (entry->counted && entry->counted != 1 + (entry->orig & 1))
+			hw_second_turn(entry, row);
+		hw_second_count(entry, row, (at->second ^ entry->orig) & 1, 0);
+	}
+	hw_unlock(&entry->lock);
+	return 0;
+}
+
 HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	int taken = HW_FLOW_TAKEN;
@@ -456,7 +517,26 @@ HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow
 		return HW_FLOW_DUPLICATE;
 	if (hw_control.flows.weirds && row->proto == HW_PROTO_TCP)
 		taken = hw_flow_look_at(row, at);
-	return taken == HW_FLOW_TAKEN ? hw_flow_give(row, at) : taken;
+	if (taken == HW_FLOW_TAKEN)
+		taken = hw_flow_give(row, at);
+	if (taken == HW_FLOW_TAKEN && hw_control.flows.servers)
+		hw_flow_count_second(row, at);
+	return taken;
+}
+
+/* Whether the first packet of a flow that is seen is an answer: the host's sockets may know. */
+HW_STEP int hw_flow_begins_with_answer(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	const __u64 *orig = 0;
+	__u64 hash;
+
+	if (!row || !at)
+		return 0;
+	if (hw_control.flows.known && row->proto == HW_PROTO_TCP && !(row->tcp_flags & HW_SYN)) {
+		hash = hw_flow_known_hash(hw_control.flows.salt, &at->key);
+		orig = bpf_map_lookup_elem(&hw_flow_known, &hash);
+	}
+	return orig ? (at->second ^ *orig) & 1 : hw_begins_with_answer(row);
 }
 
 /* A packet that hw_flow_seek() has looked for. Returns enum hw_flow_taken. */
@@ -468,7 +548,7 @@ HW_INLINE int hw_flow_take(const struct hw_packet *row, struct hw_flow_way *at)
 	if (hw_flow_way_of(at) && !(row->has & HW_HAS_tcp && row->tcp_flags & HW_SYN))
 		taken = hw_flow_judge_and_give(row, at);
 	for (i = 0; i < HW_TRIES && (taken == HW_FLOW_CLOSED || taken == HW_FLOW_CONTENDED); i++) {
-		at->flip = hw_begins_with_answer(row);
+		at->flip = hw_flow_begins_with_answer(row, at);
 		taken = hw_flow_open(row, at);
 		if (taken != HW_FLOW_TAKEN)
 			continue;

@@ -41,15 +41,18 @@ struct hw_flow_entry {
 	__u32 tag;    /* 0: free */
 	hw_ktime due; /* by then it does not end yet */
 	struct hw_flow_key key;
-	__u8 orig;	   /* which of the key's endpoints is the originator */
-	__u8 tunnel;	   /* enum hw_tunnel: it carries others, and that was told */
-	__u8 only_carries; /* addresses between which IP carries IP: no flow of its own */
-	__u8 is_named;	   /* `uid` is set */
-	__u8 is_rare;	   /* `rare` is */
-	__u8 unused[3];
+	__u8 orig;		/* which of the key's endpoints is the originator */
+	__u8 tunnel;		/* enum hw_tunnel: it carries others, and that was told */
+	__u8 only_carries;	/* addresses between which IP carries IP: no flow of its own */
+	__u8 is_named;		/* `uid` is set */
+	__u8 is_rare;		/* `rare` is */
+	__u8 phase;		/* enum hw_phase, where seconds of servers are counted (flow_seconds.h), */
+	__u8 is_half_elsewhere; /* that it is half open is counted among what found no room, */
+	__u8 counted;		/* and for which originator it is: one more than `orig` */
 	__u32 interface;
-	__u32 again; /* flows of this key that began at the same time before it */
-	__u32 told;  /* its packets when its progress was reported, the lower 32 bits */
+	__u32 again;  /* flows of this key that began at the same time before it */
+	__u32 told;   /* its packets when its progress was reported, the lower 32 bits */
+	__u32 resent; /* and so many packets that were sent again are */
 	struct hw_flow flow;
 	struct hw_flow_sights sights[2]; /* of the key's first endpoint, and of the second */
 	__u8 uid[12];
@@ -81,6 +84,18 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } hw_flow_elsewhere SEC(".maps");
+
+/*
+ * Connections that were there before, by the hash of their key (without `apart`): which of its endpoints is the originator. User space
+ * fills it in from the kernel's own sockets.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} hw_flow_known SEC(".maps");
 
 HW_INLINE int hw_flow_key_is(const struct hw_flow_key *one, const struct hw_flow_key *other)
 {

@@ -46,6 +46,7 @@ struct hw_flow_totals {
 	__u64 ended;
 	__u64 evicted; /* of them: nobody had answered, and another needed the room */
 	__u64 unheard; /* of them: the ring had no room for the row */
+	__u64 unasked; /* of them: the filter of flows leaves out the row */
 	__u64 no_flow; /* packets that can be part of none */
 	__u64 sampled_out;
 	__u64 refused;	      /* packets: no room for another flow */

@@ -11,6 +11,7 @@ struct hw_schema {
 	struct hw_tunnel_row tunnel;
 	struct hw_server server;
 	struct hw_flow_settings flow_settings;
+	struct hw_flow_asked flow_asked;
 	struct hw_counters counters;
 	struct hw_control control;
 	struct hw_rate_slot rate_slot;
@@ -25,5 +26,6 @@ struct hw_schema {
 	enum hw_conn_state conn_state;
 	enum hw_ip_option ip_option;
 	enum hw_deferred_why deferred_why;
+	enum hw_filter_of filter_of;
 	enum hw_drop drop;
 } hw_schema;

@@ -266,6 +266,7 @@ enum hw_drop {
 	HW_DROP_sink__unreachable,     /* given up at the end of the run */
 	HW_DROP_sink__disk_full,       /* no room to write a file */
 	HW_DROP_nic__not_attached, /* an interface that came during the run had carried these before it was listened on; a few more may have slipped by */
+	HW_DROP_crash_tail__killed, /* a run before was killed: it had seen these, and told nothing of them */
 	HW_DROP_MAX,
 } HW_PACKED;
 
@@ -476,6 +477,22 @@ enum hw_conn_state {
 	HW_CONN_STATE_SHR,    /* the responder sent a SYN-ACK and a FIN, and there was no SYN; of UDP, only the responder spoke */
 } HW_PACKED;
 
+/*
+ * What a filter may ask of a flow besides its endpoints (flow_asked.h). It lies in a packet's row from ip_length on, of which a flow has
+ * nothing.
+ */
+struct hw_flow_asked {
+	hw_interval handshake; /* from the first SYN to the acknowledgement of the SYN-ACK, if it is `handshaken` */
+	hw_interval duration;
+	__u64 bytes;	     /* payload of both sides */
+	__u32 packets;	     /* of both sides; 2^32 - 1 stands for more */
+	__u32 retransmitted; /* millionths of them that were sent again */
+	enum hw_conn_state state;
+	hw_flag failed; /* TCP: a RST, or a SYN that nothing answered */
+	hw_flag handshaken;
+	__u8 unused[5];
+};
+
 /* Why a flow is over. */
 enum hw_conn_end {
 	HW_CONN_END_none,	/* it is not */
@@ -679,11 +696,19 @@ struct hw_term {
 	__u8 others_proto; /* 0 if any will do */
 };
 
-/* Which packets become rows. Without terms all do. */
+/* Which packets, or flows, are kept. Without terms all are. */
 struct hw_filter {
 	__u32 count;
 	__u32 first; /* 0: a value that the verifier does not know, so that it looks at each term once */
 	struct hw_term terms[HW_TERMS];
+};
+
+/* What a filter is for: packets that are kept at all; of these, where flows are kept, those that become rows, too; flows whose end becomes one. */
+enum hw_filter_of {
+	HW_FILTER_OF_packets,
+	HW_FILTER_OF_rows,
+	HW_FILTER_OF_flows,
+	HW_FILTER_OF_MAX,
 };
 
 /* What the kernel's table of flows is told, and asked to do (flow_job.h). */
@@ -700,7 +725,10 @@ struct hw_flow_control {
 	volatile __u32 elsewhere; /* 1: there was no room for a flow, which user space keeps */
 	volatile __u32 keeps;	  /* 1: packets go to their flows */
 	volatile __u32 overlap;	  /* 1: a packet may be seen at several places */
-	__u32 unused;
+	__u32 known;		  /* 1: of some connections it is known who began them */
+	__u32 servers;		  /* slots for what servers do in a second, a power of two; 0: that is not counted */
+	volatile __u32 half;	  /* of the slots, that is counted into, */
+	volatile __u64 half_at;	  /* since then */
 	struct hw_flow_settings settings;
 };
 
@@ -710,13 +738,13 @@ struct hw_control {
 		utc_offset; /* UTC less CLOCK_BOOTTIME; set again when the clock is stepped, so that a row keeps the time of its moment */
 	volatile __u64 heartbeat;    /* CLOCK_BOOTTIME, written each second: what outlives its reader (clsact) idles when it is old */
 	volatile __u64 sample_below; /* a random number of 32 bits below it makes a row: 2^32 / N for 1 in N; 0 for all */
-	volatile __u32 filter;	     /* the one in force; the other is written meanwhile */
+	volatile __u32 filter;	     /* those in force, a bit for each enum hw_filter_of; the other of two is written meanwhile */
 	volatile __u32 second;	     /* which half of the rates is counted into; the other is read meanwhile */
 	volatile __u32 rates_only;   /* 1: no packet becomes a row */
 	__u32 cpus;		     /* whose rates there is room for */
 	__u32 carries;		     /* 1: what carries a tunnelled packet is a row before it */
 	__u32 unused;
-	struct hw_filter filters[2];
+	struct hw_filter filters[HW_FILTER_OF_MAX][2];
 	struct hw_flow_control flows;
 };
 

@@ -13,6 +13,12 @@
 
 struct hw_control hw_control;
 
+/* The one in force. */
+HW_INLINE const struct hw_filter *hw_filter_of(enum hw_filter_of what)
+{
+	return &hw_control.filters[what][hw_control.filter >> what & 1];
+}
+
 #include "flow_frame.h"
 
 #define HW_BLOCK 32
@@ -256,7 +262,7 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 /* Whether the filter keeps the packet; counts it if not. */
 HW_INLINE int hw_is_kept(struct hw_parser *p, struct hw_counters *counters)
 {
-	const struct hw_filter *filter = &hw_control.filters[hw_control.filter & 1];
+	const struct hw_filter *filter = hw_filter_of(HW_FILTER_OF_packets);
 
 	if (!filter->count || hw_filter_keeps(p, filter))
 		return 1;
@@ -289,12 +295,19 @@ HW_INLINE void hw_to_row(struct hw_parser *p, struct hw_counters *counters, int 
 /* What a program does that comes behind the one that has parsed. */
 HW_INLINE void hw_keep(__u32 ifindex)
 {
+	const struct hw_filter *filter = hw_filter_of(HW_FILTER_OF_rows);
 	struct hw_counters *counters = hw_counters_of(ifindex);
 	__u32 zero = 0;
 	struct hw_parser *p = bpf_map_lookup_elem(&hw_parsers, &zero);
+	int counted;
 
-	if (p && counters)
-		hw_to_row(p, counters, hw_to_flows(p, counters));
+	if (!p || !counters)
+		return;
+	counted = hw_to_flows(p, counters);
+	if (!hw_control.rates_only && filter->count && !hw_filter_holds(p, filter))
+		counters->filtered += !counted;
+	else
+		hw_to_row(p, counters, counted);
 }
 
 HW_INLINE void hw_copy_block(__u8 *to, const void *from)

@@ -7,7 +7,7 @@ of bpf/records.h, the settings, the commands, and what was measured. docs/headwa
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -15,7 +15,7 @@ import msgspec
 
 from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
-from headwater.filters.fields import FIELDS
+from headwater.filters.fields import FIELDS, FLOW_FIELDS, Field
 from headwater.outputs.lines import MEASUREMENTS
 from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Column, Record
 from headwater.records.columns import arrow_type
@@ -202,13 +202,19 @@ def measurements() -> str:
     return table("measurement | field | type", fields)
 
 
-def fields() -> str:
+def fields(of: Mapping[str, Field] = FIELDS) -> str:
     """The fields of filters."""
     written = {"number": "a number", "flag": "1, 0, or alone", "mac": "an address", "protocol": "nothing: alone"}
     written |= dict.fromkeys(("ipv4", "ipv6"), "an address or a prefix")
-    most = {name: f" up to {field.most:,}" for name, field in FIELDS.items() if field.kind == "number"}
-    rows = ((f"`{name}`", written.get(field.kind, "a name") + most.get(name, ""), field.says) for name, field in FIELDS.items())
+    written |= {"interval": "a time: 20us, 1.5ms, 2s", "share": "a part: 1%, 0.5%"}
+    most = {name: f" up to {field.most:,}" for name, field in of.items() if field.kind == "number"}
+    rows = ((f"`{name}`", written.get(field.kind, "a name") + most.get(name, ""), field.says) for name, field in of.items())
     return table("field | compared with | what it is", rows)
+
+
+def flow_fields() -> str:
+    """Those of filters of flows that packets have not."""
+    return fields({name: field for name, field in FLOW_FIELDS.items() if name not in FIELDS})
 
 
 def soaks(what: str) -> list[str]:
@@ -265,6 +271,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "measurements": measurements,
     "settings": settings,
     "fields": fields,
+    "flow_fields": flow_fields,
     "example": lambda: f"```toml\n{example()}```",
     "commands": commands,
     "load": load,

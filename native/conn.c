@@ -2,54 +2,9 @@
 /* From a flow to its row, with the meaning of Zeek's conn.log (scripts/base/protocols/conn/main.zeek). */
 #include <string.h>
 
+#include "../bpf/flow_asked.h"
 #include "flow_ids.h"
 #include "flows.h"
-
-/* A SYN and then a RST, and nothing from the other side between them. */
-static int gave_up(const struct hw_flow *flow)
-{
-	int i = flow->history_length && flow->history[0] == '^';
-
-	if (i >= flow->history_length || flow->history[i] != 'S')
-		return 0;
-	for (i++; i < flow->history_length; i++) {
-		if (flow->history[i] == 'R')
-			return 1;
-		if (strchr("HAFGIQ", flow->history[i]))
-			return 0;
-	}
-	return 0;
-}
-
-static enum hw_conn_state state_of(const struct hw_flow *flow, uint64_t bytes)
-{
-	enum hw_tcp_state o = flow->sides[HW_ORIG].state, r = flow->sides[HW_RESP].state;
-	int o_silent = o == HW_TCP_inactive || o == HW_TCP_partial, r_silent = r == HW_TCP_inactive || r == HW_TCP_partial;
-
-	if (flow->proto == HW_PROTO_UDP)
-		return o ? r ? HW_CONN_STATE_SF : HW_CONN_STATE_S0 : r ? HW_CONN_STATE_SHR : HW_CONN_STATE_OTH;
-	if (flow->proto != HW_PROTO_TCP)
-		return HW_CONN_STATE_OTH;
-	if (r == HW_TCP_reset) {
-		if (o == HW_TCP_syn_sent || o == HW_TCP_syn_ack_sent || (o == HW_TCP_reset && !bytes))
-			return HW_CONN_STATE_REJ;
-		return o_silent ? HW_CONN_STATE_RSTRH : HW_CONN_STATE_RSTR;
-	}
-	if (o == HW_TCP_reset) {
-		if (!r_silent)
-			return HW_CONN_STATE_RSTO;
-		return gave_up(flow) ? HW_CONN_STATE_RSTOS0 : HW_CONN_STATE_OTH;
-	}
-	if (r == HW_TCP_closed && o == HW_TCP_closed)
-		return HW_CONN_STATE_SF;
-	if (o == HW_TCP_closed)
-		return r_silent ? HW_CONN_STATE_SH : HW_CONN_STATE_S2;
-	if (r == HW_TCP_closed)
-		return o_silent ? HW_CONN_STATE_SHR : HW_CONN_STATE_S3;
-	if (o == HW_TCP_syn_sent && r == HW_TCP_inactive)
-		return HW_CONN_STATE_S0;
-	return o == HW_TCP_established && r == HW_TCP_established ? HW_CONN_STATE_S1 : HW_CONN_STATE_OTH;
-}
 
 static enum hw_transport transport_of(uint8_t proto)
 {
@@ -147,9 +102,9 @@ void hw_conn_of(const struct hw_entry *entry, uint16_t community_id_seed, enum h
 
 	memset(row, 0, sizeof(*row));
 	row->ts = flow->first;
-	row->orig_bytes = flow->proto == HW_PROTO_TCP ? hw_stream_bytes(orig, resp) : orig->bytes;
-	row->resp_bytes = flow->proto == HW_PROTO_TCP ? hw_stream_bytes(resp, orig) : resp->bytes;
-	row->conn_state = state_of(flow, row->orig_bytes + row->resp_bytes);
+	row->orig_bytes = hw_flow_bytes(flow, HW_ORIG);
+	row->resp_bytes = hw_flow_bytes(flow, HW_RESP);
+	row->conn_state = hw_flow_state(flow, row->orig_bytes + row->resp_bytes);
 	row->missed_bytes = flow->more[0].missed + flow->more[1].missed;
 	row->orig_pkts = orig->packets;
 	row->orig_ip_bytes = orig->ip_bytes;

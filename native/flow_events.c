@@ -27,7 +27,7 @@ static void tell_interfaces(const struct hw_flows *flows, const struct hw_flow_e
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(event->seen_on) / sizeof(event->seen_on[0]); i++) {
+	for (i = 0; row && i < sizeof(event->seen_on) / sizeof(event->seen_on[0]); i++) {
 		uint32_t interface = flows->interface + event->seen_on[i];
 
 		if (!event->seen_on[i] || interface == row->interface)

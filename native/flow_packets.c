@@ -2,7 +2,6 @@
 /* Packets to flows: which flow a packet is of, and what carries it. */
 #include <string.h>
 
-#include "../bpf/flow_server.h"
 #include "../bpf/flow_uid.h"
 #include "flow_state.h"
 #include "fragments.h"
@@ -17,7 +16,7 @@ void hw_flows_seek(const struct hw_flows *flows, const struct hw_packet *of, con
 
 static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought, int only_carries, uint32_t again)
 {
-	int flip = !only_carries && hw_begins_with_answer(row);
+	int flip = !only_carries && hw_flows_begin_with_answer(flows, row, sought);
 	struct hw_entry *entry;
 	uint32_t flow;
 

@@ -2,6 +2,7 @@
 /* Flows to rows: of flows that end, when they do, of those that go on, and of what is odd in them. */
 #include <string.h>
 
+#include "../bpf/flow_asked.h"
 #include "../bpf/flow_hash.h"
 #include "flow_state.h"
 
@@ -47,22 +48,36 @@ static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *e
 	return row;
 }
 
+/* Whether somebody asks for its row. */
+static int is_asked(struct hw_flows *flows, const struct hw_entry *entry)
+{
+	if (!flows->asked.count)
+		return 1;
+	hw_flow_as_row(&entry->flow, &entry->key, entry->orig, &flows->asking.row);
+	return hw_filter_keeps(&flows->asking, &flows->asked);
+}
+
 struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when)
 {
-	struct hw_conn *row = put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++);
+	struct hw_conn *row;
 
+	if (!is_asked(flows, entry))
+		return NULL;
+	row = put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++);
 	row->progress = when;
 	return row;
 }
 
 struct hw_conn *hw_flows_put_over(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when, enum hw_conn_end why)
 {
-	struct hw_conn *row = put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
-
 	if (entry->tunnel)
 		hw_flows_put_tunnel(flows, entry, when ? when : flows->counts.latest, HW_TUNNEL_ACTION_close);
 	flows->counts.letters_lost += entry->flow.overflows;
-	return row;
+	if (!is_asked(flows, entry)) {
+		flows->counts.unasked++;
+		return NULL;
+	}
+	return put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
 }
 
 void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum hw_conn_end why)
@@ -87,7 +102,8 @@ void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum h
 int hw_flows_is_full(const struct hw_flows *flows)
 {
 	return flows->found->conn_count + SPARE > HW_CONNS_ROOM || flows->found->long_count + SPARE > HW_CONNS_ROOM ||
-	       flows->found->tunnel_count + SPARE > HW_CONNS_ROOM || flows->weirds.made + HW_WEIRD_NAMES + SPARE_WEIRDS > HW_WEIRDS_ROOM;
+	       flows->found->tunnel_count + SPARE > HW_CONNS_ROOM || flows->found->left_count + SPARE > HW_CONNS_ROOM ||
+	       flows->weirds.made + HW_WEIRD_NAMES + SPARE_WEIRDS > HW_WEIRDS_ROOM;
 }
 
 void hw_flows_put_weird(struct hw_flows *flows, const struct hw_entry *entry, int is_orig, const struct hw_packet *row, enum hw_weird name)

@@ -20,10 +20,17 @@ struct hw_sought {
 	int second;
 };
 
+/* Connections of which it is known who began them: hashes, each with which of its key's endpoints did. */
+struct hw_known {
+	uint64_t *hashes; /* NULL: none are */
+	uint32_t mask;
+};
+
 struct hw_flows {
 	struct hw_flow_settings settings;
 	struct hw_flow_table table;
 	struct hw_fragments *fragments;
+	struct hw_known known;
 	struct hw_servers *servers; /* NULL: nobody asks for them */
 	struct hw_prefix *local;
 	size_t local_count;
@@ -39,8 +46,10 @@ struct hw_flows {
 	uint32_t calm;		  /* times told since there was a packet */
 	struct hw_flows_counts counts;
 	struct hw_weird_rows weirds;
-	__u64 salt[8];	/* of the kernel's table, */
-	int tells_left; /* which is to know of flows that are over here */
+	struct hw_filter asked;	 /* flows whose rows are told */
+	struct hw_parser asking; /* one of them as a row */
+	__u64 salt[8];		 /* of the kernel's table, */
+	int tells_left;		 /* which is to know of flows that are over here */
 	struct hw_found *found;
 };
 
@@ -50,6 +59,11 @@ static inline uint64_t hw_flows_deadline(const struct hw_flows *flows, const str
 		return entry->flow.last + flows->settings.tunnel_timeout;
 	return hw_flow_deadline(&entry->flow, entry->key.port[!entry->orig], &flows->settings);
 }
+
+/* -- flow_known.c --------------------------------------------------------------------------------------------------------------- */
+
+/* Whether the first packet of a flow that is seen is an answer. */
+int hw_flows_begin_with_answer(const struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
 
 /* -- flow_packets.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -65,9 +79,9 @@ void hw_flows_take_carrier(struct hw_flows *, const struct hw_packet *row, const
 /* Whether there may be no room for the rows that one packet makes. */
 int hw_flows_is_full(const struct hw_flows *);
 void hw_flows_begin_found(struct hw_flows *, struct hw_found *);
-/* The row of a flow that is over; `when` is 0 at the end of all. */
+/* The row of a flow that is over, or NULL if nobody asks for it; `when` is 0 at the end of all. */
 struct hw_conn *hw_flows_put_over(struct hw_flows *, const struct hw_entry *, uint64_t when, enum hw_conn_end why);
-/* The row of one that goes on, at that time. */
+/* Likewise, of one that goes on, at that time. */
 struct hw_conn *hw_flows_put_going(struct hw_flows *, const struct hw_entry *, uint64_t when);
 void hw_flows_put_tunnel(struct hw_flows *, const struct hw_entry *, uint64_t ts, enum hw_tunnel_action);
 /* This packet shows something odd of a flow: one thing, */

@@ -37,6 +37,7 @@ void hw_flows_free(struct hw_flows *flows)
 	hw_flow_table_clear(&flows->table);
 	hw_fragments_free(flows->fragments);
 	hw_servers_free(flows->servers);
+	free(flows->known.hashes);
 	free(flows->local);
 	free(flows);
 }
@@ -51,6 +52,11 @@ void hw_flows_tell_left(struct hw_flows *flows, const void *salt)
 {
 	memcpy(flows->salt, salt, sizeof(flows->salt));
 	flows->tells_left = 1;
+}
+
+void hw_flows_ask(struct hw_flows *flows, const void *filter)
+{
+	memcpy(&flows->asked, filter, sizeof(flows->asked));
 }
 
 void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *into)
@@ -114,15 +120,17 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 	return i;
 }
 
-void hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
+int hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found)
 {
+	int more;
+
 	hw_flows_begin_found(flows, found);
-	if (!tell_servers(flows, now - HW_SECOND)) /* packets of the last one may be in the rings yet */
-		hw_flows_pass(flows, now);
+	more = tell_servers(flows, now - HW_SECOND) || !hw_flows_pass(flows, now); /* packets of the last second may be in the rings yet */
 	found->weird_count = flows->weirds.made;
+	return more;
 }
 
-void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
+int hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 {
 	hw_flows_begin_found(flows, found);
 	for (; flows->ending < flows->table.places && !hw_flows_is_full(flows); flows->ending++)
@@ -130,9 +138,10 @@ void hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 			hw_flows_finish(flows, flows->ending, 0, HW_CONN_END_stopped);
 	hw_weird_rows_end(&flows->weirds);
 	found->weird_count = flows->weirds.made;
-	if (found->conn_count || found->tunnel_count || found->weird_count)
-		return;
+	if (found->conn_count || found->tunnel_count || found->weird_count || found->left_count)
+		return 1;
 	flows->ending = 0; /* more may begin, and end */
 	if (flows->servers)
 		found->server_count = hw_servers_end(flows->servers, found->servers);
+	return 0;
 }

@@ -95,6 +95,7 @@ struct hw_flows_counts {
 	uint64_t begun;
 	uint64_t ended;
 	uint64_t evicted;	/* of these, for want of room */
+	uint64_t unasked;	/* of these, rows that the filter of flows leaves out; those that the kernel tells of included */
 	uint64_t flows;		/* at present */
 	uint64_t only_carrying; /* addresses between which IP carries IP, at present */
 	uint64_t letters_lost;	/* letters and parts of streams for which a flow had no room */
@@ -109,13 +110,31 @@ void hw_flows_free(struct hw_flows *);
 int hw_flows_tell_servers(struct hw_flows *, uint32_t most);
 /* Before any packet: these flows found no room in the kernel's table, which has that salt. */
 void hw_flows_tell_left(struct hw_flows *, const void *salt);
+/* Connections whose originator is known, each a struct hw_packet that it has sent: what finds it in the kernel's hw_flow_known, whose table
+ * has that salt, and what it finds. */
+void hw_flow_known_of(const void *rows, size_t count, const void *salt, uint64_t *hashes, uint64_t *origs);
+/* Before any packet: these were there before us. -1 without memory. */
+int hw_flows_know(struct hw_flows *, const void *rows, size_t count);
+/* From now on, flows become rows of conn and conn_long if this struct hw_filter keeps them (bpf/flow_asked.h). */
+void hw_flows_ask(struct hw_flows *, const void *filter);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
-/* Ends those whose time has come, a room's worth a call. */
-void hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
-/* Ends all that are left, a room's worth a call; no rows when there are none. */
-void hw_flows_end(struct hw_flows *, struct hw_found *);
+/* Ends those whose time has come, a room's worth a call. Returns 1 if there may be more. */
+int hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
+/* Ends all that are left, likewise. */
+int hw_flows_end(struct hw_flows *, struct hw_found *);
 void hw_flows_counts_of(const struct hw_flows *, struct hw_flows_counts *into);
+
+/* -- seconds.c: what the kernel counts of servers ------------------------------------------------------------------------------ */
+
+struct hw_seconds;
+/* Rows of `most` servers, and one of what all others do. NULL without memory. */
+struct hw_seconds *hw_seconds_new(uint32_t most);
+void hw_seconds_free(struct hw_seconds *);
+/* What one CPU has counted in that many slots, the last of which is of what found no room; they are emptied. */
+void hw_seconds_take(struct hw_seconds *, void *slots, size_t count);
+/* The rows of the second that began at `ts`, struct hw_server; there must be room for `most` + 1. Returns how many. */
+uint32_t hw_seconds_put(struct hw_seconds *, uint64_t ts, void *rows);
 
 /* -- flow_events.c: what the kernel's table of flows tells ------------------------------------------------------------------ */
 

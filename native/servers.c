@@ -9,22 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../bpf/flow_phase.h"
 #include "fragments.h"
 #include "servers.h"
 
 #define LATE (10 * HW_SECOND) /* so much older than the packets before, one counts in their second; beyond that it is of another time */
 #define OTHER 0		      /* the first slot */
-#define MICROSECOND 1000ull
-
-enum phase {
-	NEW,
-	UNANSWERED, /* not TCP, and one side was heard */
-	HALF_OPEN,  /* TCP: a SYN began it, and the handshake goes on */
-	/* what is below is settled */
-	ESTABLISHED,
-	FAILED,
-	UNKNOWN, /* TCP whose begin was not seen */
-};
 
 struct key {
 	hw_addr addr;
@@ -48,7 +38,7 @@ struct of_flow {
 	uint32_t slot;
 	uint32_t generation;
 	uint32_t resent; /* packets sent again that are counted */
-	uint8_t phase;
+	uint8_t phase;	 /* enum hw_phase */
 };
 
 struct hw_servers {
@@ -148,7 +138,7 @@ static void release(struct hw_servers *servers, uint32_t at)
 	servers->free = at;
 }
 
-static void merge(struct hw_server *into, const struct hw_server *from)
+void hw_server_merge(struct hw_server *into, const struct hw_server *from)
 {
 	if (from->handshakes && (!into->handshakes || from->handshake_min < into->handshake_min))
 		into->handshake_min = from->handshake_min;
@@ -172,7 +162,7 @@ static void evict(struct hw_servers *servers)
 		servers->hand = servers->hand % servers->most + 1;
 		slot = &servers->slots[servers->hand];
 	} while (slot->proven);
-	merge(&servers->slots[OTHER].now, &slot->now);
+	hw_server_merge(&servers->slots[OTHER].now, &slot->now);
 	activate(servers, OTHER);
 	release(servers, servers->hand);
 }
@@ -212,16 +202,6 @@ static void prove(struct hw_servers *servers, uint32_t at)
 	servers->unproven--;
 }
 
-/* Whether a flow shows that somebody serves there. */
-static int is_proven(const struct of_flow *mine, const struct hw_entry *entry)
-{
-	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
-
-	if (mine->phase == UNKNOWN)
-		return orig->packets && resp->packets && orig->state != HW_TCP_reset && resp->state != HW_TCP_reset;
-	return mine->phase == ESTABLISHED;
-}
-
 /* Look for the slot of a flow that knows none. */
 static struct slot *find_slot(struct hw_servers *servers, struct hw_entry *entry, int proven)
 {
@@ -239,7 +219,7 @@ static struct slot *find_slot(struct hw_servers *servers, struct hw_entry *entry
 		at = take(servers, &key, proven);
 	if (proven)
 		prove(servers, at);
-	if (mine->phase == HALF_OPEN) {
+	if (mine->phase == HW_PHASE_half_open) {
 		servers->slots[OTHER].now.half_open--;
 		servers->slots[at].now.half_open++;
 	}
@@ -255,7 +235,7 @@ static struct slot *slot_of(struct hw_servers *servers, struct hw_entry *entry)
 	struct slot *slot = &servers->slots[mine->slot];
 
 	if (slot->generation != mine->generation)
-		slot = find_slot(servers, entry, is_proven(mine, entry));
+		slot = find_slot(servers, entry, hw_phase_is_proof(mine->phase, &entry->flow));
 	if (!slot->active)
 		activate(servers, mine->slot);
 	return slot;
@@ -263,76 +243,25 @@ static struct slot *slot_of(struct hw_servers *servers, struct hw_entry *entry)
 
 /* -- flows ------------------------------------------------------------------------------------------------------------------------ */
 
-static void count_handshake(struct hw_server *now, const struct hw_flow *flow)
-{
-	uint64_t time = hw_between(flow->syn, flow->syn_ack) + hw_between(flow->syn_ack, flow->handshaken);
-
-	if (!now->handshakes++ || time < now->handshake_min)
-		now->handshake_min = time;
-	if (time > now->handshake_max)
-		now->handshake_max = time;
-	now->handshake_mean += time;
-	now->handshakes_100us += time <= 100 * MICROSECOND;
-	now->handshakes_300us += time <= 300 * MICROSECOND;
-	now->handshakes_1ms += time <= 1000 * MICROSECOND;
-	now->handshakes_3ms += time <= 3000 * MICROSECOND;
-	now->handshakes_10ms += time <= 10000 * MICROSECOND;
-	now->handshakes_30ms += time <= 30000 * MICROSECOND;
-	now->handshakes_100ms += time <= 100000 * MICROSECOND;
-	now->handshakes_300ms += time <= 300000 * MICROSECOND;
-	now->handshakes_1s += time <= 1000000 * MICROSECOND;
-	now->handshakes_3s += time <= 3000000 * MICROSECOND;
-}
-
-static void establish(struct hw_servers *servers, struct hw_entry *entry)
+/* The news of a flow, and how many are half open. */
+static void count(struct hw_servers *servers, struct hw_entry *entry, uint32_t news)
 {
 	struct of_flow *mine = of_flow(servers, entry);
 	struct hw_server *now;
 
-	if (mine->slot == OTHER)
-		find_slot(servers, entry, 1); /* now it has a right to room */
-	prove(servers, mine->slot);
-	activate(servers, mine->slot);
+	if (news & HW_NEWS_established) {
+		if (mine->slot == OTHER) { /* now it has a right to room */
+			mine->phase = news & HW_NEWS_half_closed ? HW_PHASE_half_open : HW_PHASE_unanswered;
+			find_slot(servers, entry, 1);
+			mine->phase = HW_PHASE_established;
+		}
+		prove(servers, mine->slot);
+		activate(servers, mine->slot);
+	}
 	now = &servers->slots[mine->slot].now;
-	now->established++;
-	if (mine->phase == HALF_OPEN) {
-		now->half_open--;
-		count_handshake(now, &entry->flow);
-	}
-	mine->phase = ESTABLISHED;
-}
-
-static void fail(struct hw_servers *servers, struct hw_entry *entry, int refused)
-{
-	struct of_flow *mine = of_flow(servers, entry);
-	struct slot *slot = slot_of(servers, entry);
-
-	slot->now.half_open -= mine->phase == HALF_OPEN;
-	slot->now.failed++;
-	slot->now.refused += refused;
-	mine->phase = FAILED;
-}
-
-/* What a packet makes of a flow that is not settled yet. */
-static void advance(struct hw_servers *servers, struct hw_entry *entry)
-{
-	const struct hw_side *orig = &entry->flow.sides[HW_ORIG], *resp = &entry->flow.sides[HW_RESP];
-	struct of_flow *mine = of_flow(servers, entry);
-	struct hw_server *now = &servers->slots[mine->slot].now;
-
-	if (mine->phase == NEW) {
-		now->begun++;
-		mine->phase = entry->flow.proto != HW_PROTO_TCP ? UNANSWERED : entry->flow.marks & HW_FLOW_syn ? HALF_OPEN : UNKNOWN;
-		now->half_open += mine->phase == HALF_OPEN;
-	}
-	if (mine->phase == UNANSWERED && orig->packets && resp->packets)
-		establish(servers, entry);
-	if (mine->phase != HALF_OPEN)
-		return;
-	if (entry->flow.marks & HW_FLOW_acked)
-		establish(servers, entry);
-	else if (orig->state == HW_TCP_reset || resp->state == HW_TCP_reset)
-		fail(servers, entry, resp->state == HW_TCP_reset);
+	now->half_open += !!(news & HW_NEWS_half_opened);
+	now->half_open -= !!(news & HW_NEWS_half_closed);
+	hw_count_news(now, &entry->flow, news);
 }
 
 void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int which, const struct hw_packet *row)
@@ -346,17 +275,9 @@ void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int whic
 		again = flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent - mine->resent;
 		mine->resent += again;
 	}
-	if (which == HW_ORIG) {
-		now->orig_pkts++;
-		now->orig_ip_bytes += row->ip_length;
-		now->orig_retransmits += again;
-	} else {
-		now->resp_pkts++;
-		now->resp_ip_bytes += row->ip_length;
-		now->resp_retransmits += again;
-	}
-	if (mine->phase <= HALF_OPEN)
-		advance(servers, entry);
+	hw_count_packet(now, which, row, again);
+	if (mine->phase <= HW_PHASE_half_open)
+		count(servers, entry, hw_phase_advance(flow, &mine->phase));
 }
 
 void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry, const struct hw_packet *row)
@@ -365,10 +286,10 @@ void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry, const s
 	uint64_t packets = orig->packets + resp->packets - 1, octets = orig->ip_bytes + resp->ip_bytes - row->ip_length;
 	struct of_flow *mine = of_flow(servers, entry);
 	struct slot *slot = &servers->slots[mine->slot];
-	int moves = slot->generation == mine->generation && mine->phase == UNKNOWN && entry->flow.first >= servers->begin;
+	int moves = slot->generation == mine->generation && mine->phase == HW_PHASE_unknown && entry->flow.first >= servers->begin;
 	struct hw_server *now = &slot->now;
 
-	if (slot->generation == mine->generation && mine->phase == HALF_OPEN) {
+	if (slot->generation == mine->generation && mine->phase == HW_PHASE_half_open) {
 		now->half_open--;
 		servers->slots[OTHER].now.half_open++;
 	}
@@ -391,23 +312,16 @@ void hw_servers_turn(struct hw_servers *servers, struct hw_entry *entry, const s
 
 void hw_servers_refuse(struct hw_servers *servers, struct hw_entry *entry, const struct hw_packet *error)
 {
-	struct of_flow *mine = of_flow(servers, entry);
-
-	if (error->has & HW_HAS_icmp_mtu)
-		return; /* something smaller is asked for */
-	if (mine->phase == UNANSWERED || mine->phase == HALF_OPEN)
-		fail(servers, entry, 1);
+	slot_of(servers, entry); /* as long as it is what it was */
+	count(servers, entry, hw_phase_refuse(&of_flow(servers, entry)->phase, error));
 }
 
 void hw_servers_finish(struct hw_servers *servers, struct hw_entry *entry, int stopped)
 {
-	struct hw_server *now = &slot_of(servers, entry)->now;
 	struct of_flow *mine = of_flow(servers, entry);
 
-	now->begun += mine->phase == NEW; /* no packet of it was whole */
-	now->ended++;
-	if (mine->phase == HALF_OPEN && !stopped)
-		fail(servers, entry, 0);
+	slot_of(servers, entry);
+	count(servers, entry, hw_phase_finish(mine->phase, stopped));
 	memset(mine, 0, sizeof(*mine)); /* another flow comes to its place */
 }
 

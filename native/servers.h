@@ -4,6 +4,9 @@
 
 #include "flow_table.h"
 
+/* The counts of one second, or of several servers, together. */
+void hw_server_merge(struct hw_server *into, const struct hw_server *from);
+
 /*
  * What the flows of each server do in a second, as rows of struct hw_server. A flow remembers where its server is counted, so that a packet
  * is counted without looking for it.

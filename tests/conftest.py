@@ -1,4 +1,8 @@
-"""Which tests can run here."""
+"""Which tests can run here, and where their runs keep what they leave."""
+
+import os
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 from places import CORPORA
@@ -11,3 +15,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("corpora"):
                 item.add_marker(without)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_directory() -> Iterator[None]:
+    """Runs that a test kills leave it there, and not where this machine's own would."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["STATE_DIRECTORY"] = folder
+        yield
+        del os.environ["STATE_DIRECTORY"]

@@ -22,7 +22,7 @@ import msgspec
 from headwater.analysis.flows import LOCAL_NETS, OF_FLOWS
 from headwater.analysis.weirds import IGNORED
 from headwater.errors import ConfigError, FilterError
-from headwater.filters import Filter
+from headwater.filters import Filter, FlowFilter
 from headwater.interfaces import Detail
 from headwater.outputs.sinks.grafana import GrafanaSettings
 from headwater.records import ENUMS
@@ -34,6 +34,8 @@ Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 EXAMPLES = {
     "interfaces": ["eth0"],
     "filter": "tcp.port == 443 && ip.addr == 10.0.0.0/8",
+    "packet_filter": "udp.port == 53",
+    "flow_filter": "conn.failed || conn.handshake > 200ms",
     "records": ["conn", "packet"],
     "user": "headwater",
     "directory": "rows",
@@ -156,7 +158,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         the time only where the card's clock is this host's UTC.
     promiscuous: ask the card for frames that are addressed to others, as a mirror port needs.
     ring_bytes: room for rows between kernel and user space, for each CPU; a power of two.
-    filter: which packets become rows, as in Wireshark's display filters (docs/filters.md); empty keeps all.
+    filter: which packets are kept, as in Wireshark's display filters (docs/filters.md); empty keeps all.
+    packet_filter: of these, which become rows of the record packet; flows are made of all.
+    flow_filter: which flows become rows of conn and conn_long; of the others there are counts.
     fanout: with hook "af_packet", rings an interface, each of ring_bytes, for some of the CPUs and read by its own thread; 0 takes one for
         each CPU, at most 4. With one, rows are in order of time, with more nearly so (20 ms).
     detail: what leaves the kernel: "flows" that it keeps itself, of which user space learns when they are over; "packets", beside flows if
@@ -183,6 +187,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fanout: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     detail: Detail | Literal["auto"] = "auto"
     filter: str = ""
+    packet_filter: str = ""
+    flow_filter: str = ""
     keep_flows: bool = False
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     records: tuple[RecordName, ...] = ()
@@ -206,14 +212,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         of_flows = OF_FLOWS & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
-        if self.detail == "flows" and "server" in self.records:
-            raise ValueError('detail = "flows" does not count what servers do: leave server out of records, or set detail = "packets"')
         if of_flows and "packet" in self.records and self.sample > 1:
             raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
-        try:
-            self.packets()
-        except FilterError as error:
-            raise ValueError(f"filter is wrong at character {error.at + 1}: {error.problem}") from None
+        if self.packet_filter and self.detail in ("flows", "rates") and "packet" not in self.records:
+            raise ValueError(f'packet_filter is for rows of packets, of which detail = "{self.detail}" leaves none')
+        if self.flow_filter and self.detail == "rates":
+            raise ValueError('flow_filter is for flows, of which detail = "rates" leaves none')
+        for key, understood in (("filter", self.packets), ("packet_filter", self.packet_rows), ("flow_filter", self.flow_rows)):
+            try:
+                understood()
+            except FilterError as error:
+                raise ValueError(f"{key} is wrong at character {error.at + 1}: {error.problem}") from None
 
     def begun(self, now: datetime) -> "Settings":
         """With the name that the output directory has for a run that begins now: one with a time in it is of that run alone."""
@@ -230,19 +239,30 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         records, detail = self.records, self.detail
         if detail == "auto":
             wanted = set(records)
-            of_each = {"packet", "server"} & wanted or ("weird" in wanted and self.sample > 1)
+            of_each = "packet" in wanted or self.packet_filter or ("weird" in wanted and self.sample > 1)
             if whole_packets or self.xdp_metadata or self.grafana or of_each:
                 detail = "packets"
             else:
                 detail = "flows" if not wanted or {"weird", *OF_FLOWS} & wanted else "rates"
         if not records:
             to_stdout = self.output.directory is None and self.output.format is not None
-            records = _OF_DETAIL[detail][: 1 if to_stdout else None]  # which takes rows of one record
+            records = _OF_DETAIL[detail]
+            if self.packet_filter or (self.flow_filter and detail == "packets"):
+                records = (*_OF_DETAIL["packets"], *_OF_DETAIL["flows"])
+            records = records[: 1 if to_stdout else None]  # which takes rows of one record
         return msgspec.structs.replace(self, records=records, detail=detail)
 
     def packets(self) -> Filter | None:
         """The filter, understood; None if it keeps all."""
         return Filter(self.filter) if self.filter.strip() else None
+
+    def packet_rows(self) -> Filter | None:
+        """Likewise, the one that packets become rows by."""
+        return Filter(self.packet_filter) if self.packet_filter.strip() else None
+
+    def flow_rows(self) -> FlowFilter | None:
+        """Likewise, the one that flows do."""
+        return FlowFilter(self.flow_filter) if self.flow_filter.strip() else None
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:

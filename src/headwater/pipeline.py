@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from headwater.errors import HeadwaterError, SinkError
+from headwater.filters import Filter
 from headwater.interfaces import Analysis, Counting, Source
 from headwater.records import FLOW_EVENT, LEDGER, PACKET, Batch
 from headwater.records.rollup import Rollup
@@ -110,7 +111,8 @@ def _together(rates: Sequence[Batch]) -> Batch:
 class Pipeline:
     """Runs `sources` into `outlets` until they end, `seconds` have gone by, or stop().
 
-    `analyses` makes those of the source of a name.
+    `analyses` makes those of the source of a name. Of packets that a source has not chosen by it already (Batch.tracked), those that
+    `packet_filter` keeps go to outlets.
     `once_open` is called when sources and sinks are open, and before any thread of theirs begins: the moment to give privileges away.
     """
 
@@ -123,12 +125,14 @@ class Pipeline:
         *,
         rates: bool = True,
         analyses: Callable[[str], Sequence[Analysis]] = lambda _: (),
+        packet_filter: Filter | None = None,
         once_open: Callable[[], None] | None = None,
     ) -> None:
         self._sources = sources
         self._outlets = outlets
         self._ledger = ledger
         self._watcher = watcher
+        self._packet_filter = packet_filter
         self._once_open = once_open
         self._rollup = Rollup() if rates else None
         self._analyses = [analyses(source.name) for source in sources]
@@ -244,9 +248,16 @@ class Pipeline:
         if self._rollup:
             with self._rollup_lock:
                 self._rollup.add(batch.packets(), rates=not isinstance(source, Counting))
-        self._offer([batch])
+        if len(shown := self._shown(batch)):
+            self._offer([shown])
         for analysis in analyses:
             self._offer(analysis.find(batch if analysis.reads_carriers else batch.packets()))
+
+    def _shown(self, batch: Batch) -> Batch:
+        if not self._packet_filter or batch.tracked:
+            return batch
+        packets = batch.packets()
+        return packets.where(self._packet_filter.mask(packets))
 
     def _offer(self, batches: Iterable[Batch]) -> None:
         for batch in batches:

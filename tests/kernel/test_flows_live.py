@@ -51,10 +51,10 @@ def talk(near: End, far: End) -> tuple[int, int]:
     return tcp, udp
 
 
-@pytest.mark.parametrize("more", [(), ("--detail", "packets"), ("--record", "server")], ids=["flows", "packets", "rows"])
+@pytest.mark.parametrize("more", [(), ("--detail", "packets"), ("--record", "server")], ids=["flows", "packets", "servers"])
 @pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
 def test_conversations_are_flows(veth: Veth, hook: str, more: tuple[str, ...], tmp_path: Path) -> None:
-    """Kept by the kernel, by it with packets beside them, and in user space from rows of packets, which the record server needs."""
+    """Kept by the kernel, by it with packets beside them, by it with what servers do; and in user space from rows of packet sockets."""
     for end, other in ((veth.near, veth.far), (veth.far, veth.near)):  # asking for a neighbour again takes a second
         end.space.ip(f"neighbor replace {other.ip6} lladdr {other.mac} dev {end.interface}")
     ready = threading.Event()
@@ -105,7 +105,7 @@ def test_packets_come_beside_flows_while_they_are_asked_for(silent_veth: Veth, h
     assert f"packets  {near.interface} ({hook}): 10 seen = {fates}" in rows.said
 
 
-@pytest.mark.parametrize("more", [(), ("--record", "server")], ids=["flows", "rows"])
+@pytest.mark.parametrize("more", [(), ("--hook", "af_packet")], ids=["flows", "rows"])
 def test_what_is_silent_ends_by_the_clock(veth: Veth, more: tuple[str, ...], tmp_path: Path) -> None:
     """No packet tells the time, and the run goes on: the row comes all the same."""
     settings = tmp_path / "headwater.toml"

@@ -13,9 +13,10 @@ from headwater._native import ffi, lib
 
 from headwater.analysis.flows import Flows, FlowSettings
 from headwater.errors import SourceError
+from headwater.filters import FlowFilter
 from headwater.kernel import libbpf
 from headwater.kernel.control import Control
-from headwater.records import CONN, DEFERRED, ENUMS, PACKET, TUNNEL, WEIRD, Batch
+from headwater.records import CONN, DEFERRED, ENUMS, PACKET, SERVER, TUNNEL, WEIRD, Batch
 from headwater.sources.capture import Capture
 from headwater.sources.kernel_flows import KernelFlows
 from headwater.sources.tap import RATE_SLOTS
@@ -45,8 +46,10 @@ def build(headers: Path, into: Path) -> Path:
 class Table:
     """The kernel's table of flows, fed by hand, on one CPU."""
 
-    def __init__(self, settings: FlowSettings, octets: int = 32 << 20, ring_bytes: int = 1 << 20) -> None:
-        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes)
+    def __init__(
+        self, settings: FlowSettings, octets: int = 32 << 20, ring_bytes: int = 1 << 20, asked: FlowFilter | None = None, servers: int = 0
+    ) -> None:
+        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes, asked=asked, servers=servers)
         cpus = libbpf.possible_cpus()
         entries = {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS, **self.kernel.entries()}
         self._object = libbpf.Object("tap", ("hw_xdp_flows", *self.kernel.programs), entries)
@@ -106,15 +109,18 @@ class Table:
             found, before = found + 1, ffi.new("__u64 *", key[0])
         return found
 
+    def _found(self, batch: Batch) -> Iterator[Batch]:
+        yield from [batch] if batch.record is SERVER else self._flows.find(batch)
+
     def told(self) -> Iterator[Batch]:
         """What the kernel has told till now."""
         for batch in self.kernel.read(NAMES):
-            yield from self._flows.find(batch)
+            yield from self._found(batch)
 
     def end(self) -> Iterator[Batch]:
         """All that is left; after that, another capture may begin."""
         for batch in self.kernel.end(NAMES):
-            yield from self._flows.find(batch)
+            yield from self._found(batch)
         yield from self._flows.end()
         self.kernel.begin()
         self.now = 0
@@ -163,8 +169,24 @@ def rows_through_native(given: Rows, settings: FlowSettings) -> dict[str, Rows]:
 def _rows(found: list[Batch]) -> dict[str, Rows]:
     return {
         record.name: np.concatenate([np.empty(0, record.dtype), *(b.rows for b in found if b.record is record)], dtype=record.dtype)
-        for record in (CONN, TUNNEL, WEIRD)
+        for record in (CONN, TUNNEL, WEIRD, SERVER)
     }
+
+
+def sums_of_servers(rows: Rows) -> dict[tuple[bytes, ...], dict[str, int]]:
+    """What all seconds of each server come to: counts, the shortest handshake and the longest."""
+    found: dict[tuple[bytes, ...], dict[str, int]] = {}
+    counts = [column.name for column in SERVER.columns if column.name not in {"ts", "addr", "port", "proto", "half_open"}]
+    for row in rows:
+        mine = found.setdefault(tuple(row[name].tobytes() for name in ("addr", "port", "proto")), dict.fromkeys(counts, 0))
+        for name in counts:
+            if name == "handshake_min" and row["handshakes"]:
+                mine[name] = min(mine[name] or 1 << 63, int(row[name]))
+            elif name == "handshake_max":
+                mine[name] = max(mine[name], int(row[name]))
+            elif name not in {"handshake_min", "handshake_mean"}:
+                mine[name] += int(row[name])
+    return {server: counts for server, counts in found.items() if any(counts.values())}
 
 
 def suits(taken: list[Frame]) -> bool:

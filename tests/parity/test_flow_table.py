@@ -1,6 +1,7 @@
 """Flows in the kernel's table are those of the native one, every column: of captures, of made conversations, and where there is no room."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import kernel_flows as kf
@@ -14,6 +15,7 @@ from parity import ROOT, altered
 from places import CORPORA
 
 from headwater.analysis.flows import FlowSettings
+from headwater.filters import FlowFilter
 from headwater.kernel import libbpf
 from headwater.records import PACKET
 
@@ -32,6 +34,8 @@ WRONG = {
     "a state": ("if (peer->state == HW_TCP_syn_sent)\n\t\t\thw_tcp_enter(flow, !*which, HW_TCP_established);", ""),
     "the lowest TTL": ("if (row->ttl < side->ttl", "if (row->ttl > side->ttl"),
 }
+
+FILTERS = ("conn.failed && ip", "tcp && conn.handshake > 1ms", "conn.retransmitted > 1% || conn.bytes > 100000", "conn.state == S0")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,42 @@ def test_rows_of_captures(table: Table, known: list[tuple[Path, kf.Rows, dict[st
     """Of any link layer, cut or not."""
     for path, given_rows, native in known:
         assert differences(kf.rows_through_kernel(table, given_rows), native) == [], path
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("text", FILTERS)
+def test_the_kernel_tells_of_what_is_asked_for(
+    text: str, objects: Path, monkeypatch: pytest.MonkeyPatch, known: list[tuple[Path, kf.Rows, dict[str, kf.Rows]]]
+) -> None:
+    """User space behind it chooses nothing here; of flows that carry others it is told of all."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    asked = replace(SETTINGS, asked=FlowFilter(text))
+    kept = 0
+    with Table(SETTINGS, asked=asked.asked) as table:
+        for path, given_rows, native in known:
+            if not path.is_relative_to(CORPORA / "zeek"):
+                continue
+            kernel = kf.rows_through_kernel(table, given_rows)
+            if not len(native["tunnel"]):
+                assert differences(kernel, kf.rows_through_native(given_rows, asked)) == [], path
+            kept += len(kernel["conn"])
+        totals = table.kernel.totals()
+    assert 0 < kept == totals["ended"] - totals["unasked"] < totals["ended"]
+
+
+@pytest.mark.corpora
+def test_what_servers_do(objects: Path, monkeypatch: pytest.MonkeyPatch, known: list[tuple[Path, kf.Rows, dict[str, kf.Rows]]]) -> None:
+    """All seconds of each come to the same; where one begins is the clock's matter here, and the packets' there."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    counting, compared = replace(SETTINGS, servers=4096), 0
+    with Table(SETTINGS, servers=4096) as table:
+        for path, given_rows, _ in known:
+            if not path.is_relative_to(CORPORA / "zeek"):
+                continue
+            kernel = kf.sums_of_servers(kf.rows_through_kernel(table, given_rows)["server"])
+            assert kernel == kf.sums_of_servers(kf.rows_through_native(given_rows, counting)["server"]), path
+            compared += len(kernel)
+    assert compared > 800
 
 
 @pytest.mark.corpora

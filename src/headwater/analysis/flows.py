@@ -11,7 +11,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.weirds import bits
-from headwater.filters import sample_below
+from headwater.filters import FlowFilter, sample_below
 from headwater.records import CONN, CONN_LONG, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, place_reason
 from headwater.telemetry import Entry, Ledger
@@ -50,7 +50,7 @@ class FlowSettings:
     compare community ids have agreed on. `flow_key` is what keeps flows apart besides endpoints: names of enum hw_flow_apart. Each
     `progress_s` those that go on are rows of `conn_long`; 0 is never. What flows do in each second is told as rows of `server`, for so many
     `servers` of their own; 0 is none. Of weirds, `weirds_a_second` of one name and second have a row each, as in Weirds, but for those
-    called as in `ignored_weirds`; 0 is none.
+    called as in `ignored_weirds`; 0 is none. `asked` says which flows become rows of `conn` and `conn_long`; None is all.
     """
 
     secret: bytes
@@ -64,6 +64,7 @@ class FlowSettings:
     servers: int = 0
     weirds_a_second: int = 0
     ignored_weirds: Sequence[str] = ()
+    asked: FlowFilter | None = None
 
     def row(self) -> np.ndarray[Any, np.dtype[Any]]:
         """A struct hw_flow_settings."""
@@ -100,14 +101,23 @@ class Elsewhere(Protocol):
 
 
 class Flows:
-    """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone.
+    """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone. Of `known` connections,
+    which were there before, each a row of `packet`, the sender is the originator.
 
     Not for several threads at once, but for account(). Raises MemoryError.
     """
 
     reads_carriers = True
 
-    def __init__(self, name: str, settings: FlowSettings, *, live: bool = False, elsewhere: Elsewhere | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: FlowSettings,
+        *,
+        live: bool = False,
+        elsewhere: Elsewhere | None = None,
+        known: np.ndarray[Any, np.dtype[Any]] | None = None,
+    ) -> None:
         flows = lib.hw_flows_new(ffi.from_buffer(settings.row()), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
             raise MemoryError("no memory for flows")
@@ -116,6 +126,10 @@ class Flows:
         self._flows = ffi.gc(flows, lib.hw_flows_free)
         if settings.servers and lib.hw_flows_tell_servers(flows, settings.servers):
             raise MemoryError(f"no memory for {settings.servers} servers")
+        if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
+            raise MemoryError(f"no memory for {len(known)} connections")
+        if settings.asked:
+            lib.hw_flows_ask(flows, ffi.from_buffer(settings.asked.terms()))
         self._elsewhere = elsewhere
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
@@ -163,20 +177,18 @@ class Flows:
 
     def tick(self, now: int) -> Iterator[Batch]:
         """Live, those that have been silent too long at that time (nanoseconds)."""
-        while self._live:
-            lib.hw_flows_expire(self._flows, now, self._found)
-            if not (found := self._batches()):
-                break
-            yield from found
+        more = self._live
+        while more:
+            more = lib.hw_flows_expire(self._flows, now, self._found)
+            yield from self._batches()
         self._counts = self.counts(), self._count
 
     def end(self) -> Iterator[Batch]:
         """All that are left."""
-        while True:
-            lib.hw_flows_end(self._flows, self._found)
-            if not (found := self._batches()):
-                break
-            yield from found
+        more = True
+        while more:
+            more = lib.hw_flows_end(self._flows, self._found)
+            yield from self._batches()
         self._counts = self.counts(), self._count
 
     def account(self, ledger: Ledger) -> None:
@@ -194,6 +206,7 @@ class Flows:
             "begun": counts.begun,
             "ended": counts.ended,
             "evicted": counts.evicted,
+            "unasked": counts.unasked,
             "letters_lost": counts.letters_lost,
         }
         entries = {Entry("flows", self._name, term): count for term, count in terms.items()}

@@ -4,8 +4,10 @@ import hashlib
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Elsewhere, Flows, FlowSettings
 from headwater.analysis.weirds import A_SECOND, Weirds
@@ -21,7 +23,9 @@ def keeps_flows(settings: Settings) -> bool:
     return bool(records & OF_FLOWS) or ("weird" in records and settings.sample == 1)
 
 
-def analyses(settings: Settings, *, live: bool, elsewhere: Elsewhere | None = None) -> Callable[[str], Sequence[Analysis]]:
+def analyses(
+    settings: Settings, *, live: bool, elsewhere: Elsewhere | None = None, known: np.ndarray[Any, np.dtype[Any]] | None = None
+) -> Callable[[str], Sequence[Analysis]]:
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
     records = set(settings.records)
     flows = flow_settings(settings) if keeps_flows(settings) else None
@@ -31,7 +35,7 @@ def analyses(settings: Settings, *, live: bool, elsewhere: Elsewhere | None = No
         if "weird" in records:
             found.append(Weirds(ignored=settings.weirds.ignore))
         if flows:
-            found.append(Flows(name, flows, live=live, elsewhere=elsewhere))
+            found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known))
         return found
 
     return make
@@ -53,6 +57,7 @@ def flow_settings(settings: Settings) -> FlowSettings:
         timeouts_s={name: values[f"{name}_s"] for name in TIMEOUTS_S},
         weirds_a_second=A_SECOND if "weird" in settings.records else 0,
         ignored_weirds=settings.weirds.ignore,
+        asked=settings.flow_rows(),
     )
 
 

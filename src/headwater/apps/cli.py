@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,12 @@ output_option = click.option(
 filter_option = click.option(
     "-f", "--filter", metavar="FILTER", help="Keep the packets for which this holds, for instance 'tcp.port == 443' (docs/filters.md)."
 )
+packet_filter_option = click.option(
+    "--packet-filter", metavar="FILTER", help="Of these, make rows of the packets for which this holds; flows are made of all."
+)
+flow_filter_option = click.option(
+    "--flow-filter", metavar="FILTER", help="Make rows of the flows for which this holds, for instance 'conn.failed' (docs/filters.md)."
+)
 sample_option = click.option("--sample", type=click.IntRange(1, 1_000_000), help="Of these, keep one in so many, at random.")
 packets_option = click.option(
     "-w",
@@ -186,6 +192,8 @@ def cli() -> None:
 @config_option
 @output_option
 @filter_option
+@packet_filter_option
+@flow_filter_option
 @sample_option
 @packets_option
 @cut_option
@@ -226,7 +234,7 @@ def run(
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import live  # noqa: PLC0415
 
-    _check_filter(flags["filter"])
+    _check_filters(flags)
     settings = config.load(_path(config_file), os.environ)
     files = {"directory": output, "format": format_}
     changes = {key: value for key, value in files.items() if value is not None}
@@ -253,6 +261,8 @@ def run(
 @config_option
 @output_option
 @filter_option
+@packet_filter_option
+@flow_filter_option
 @sample_option
 @packets_option
 @cut_option
@@ -285,7 +295,7 @@ def read(
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps import offline  # noqa: PLC0415
 
-    _check_filter(flags["filter"])
+    _check_filters(flags)
     settings = config.load(_path(config_file), {})
     as_table = format_ == "table"
     changes = {"directory": output, "format": None if as_table else format_}
@@ -305,6 +315,7 @@ def read(
 @interface_option
 @config_option
 @filter_option
+@flow_filter_option
 @seconds_option
 @hook_option
 @consume_option
@@ -314,7 +325,7 @@ def flows(files: tuple[str, ...], interfaces: tuple[str, ...], config_file: str 
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps.flows import command  # noqa: PLC0415
 
-    _check_filter(flags["filter"])
+    _check_filters(flags)
     for word in files:
         if not Path(word).exists() and word in (name for _, name in socket.if_nameindex()):
             raise click.UsageError(f"{word} is no capture; an interface is chosen with: -i {word}")
@@ -323,7 +334,9 @@ def flows(files: tuple[str, ...], interfaces: tuple[str, ...], config_file: str 
         given = {"interfaces": interfaces, "seconds": seconds, **flags}
         if wrong := [option for name, option in names.items() if given[name]]:
             raise click.UsageError(f"{wrong[0]} is for live flows, and {files[0]} would be a capture: leave one of the two out")
-        settings = config.override(config.load(_path(config_file), {}), "the command line", filter=flags["filter"])
+        settings = config.override(
+            config.load(_path(config_file), {}), "the command line", filter=flags["filter"], flow_filter=flags["flow_filter"]
+        )
         command.captures(files, settings)
         return
     settings = config.load(_path(config_file), os.environ)
@@ -484,12 +497,13 @@ def _where_to(packets: str | None, cut: str | None) -> "WhereTo | None":
     return None
 
 
-def _check_filter(text: str | None) -> None:
+def _check_filters(flags: Mapping[str, Any]) -> None:
     """Raises FilterError, which shows the place, before a configuration is looked at."""
-    if text:
-        from headwater.filters import Filter  # noqa: PLC0415
+    for name in ("filter", "packet_filter", "flow_filter"):
+        if text := flags.get(name):
+            from headwater.filters import Filter, FlowFilter  # noqa: PLC0415
 
-        Filter(text)
+            (FlowFilter if name == "flow_filter" else Filter)(text)
 
 
 def _path(name: str | None) -> Path | None:

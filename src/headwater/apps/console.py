@@ -77,10 +77,12 @@ def tell_ledger(ledger: telemetry.Ledger, spent: object = "") -> None:
 
 def _of_flows(totals: Mapping[telemetry.Entry, int]) -> Iterator[str]:
     """What of flows was not kept, though each packet is accounted for."""
-    evicted, letters = (
+    evicted, letters, unasked = (
         sum(count for entry, count in totals.items() if (entry.ledger, entry.term) == ("flows", term))
-        for term in ("evicted", "letters_lost")
+        for term in ("evicted", "letters_lost", "unasked")
     )
+    if unasked:
+        yield f"flows    that the flow filter leaves out: {unasked:,}"
     if evicted:
         yield f"flows    evicted for want of room, before they were over: {evicted:,}; a larger most ([flows] in a file for -c) makes room"
     if letters:

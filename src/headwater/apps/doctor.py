@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from headwater.apps.packets import safe
-from headwater.kernel.probe import Finding, exit_code, findings
+from headwater.config import FlowsSettings
+from headwater.kernel.probe import Finding, available, exit_code, findings, keeps_flows
+from headwater.sources.kernel_flows import room_of
 
 _MARGIN = 25
 _STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
@@ -23,11 +25,23 @@ def run(as_json: bool, everything: bool = False) -> int:
     For a person, what is ok of the machine is only named, without `everything`.
     """
     found = findings()
+    found.insert(1 + max(place for place, one in enumerate(found) if one.area == "eBPF"), _table())
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))  # noqa: T201 - the output of the command
     else:
         _show(found if everything else list(_folded(found)))
     return exit_code(found)
+
+
+def _table() -> Finding:
+    """The kernel's table of flows, as large as it is unless the configuration says otherwise."""
+    mib = FlowsSettings().memory_mib
+    if not keeps_flows():
+        return Finding("flows", "table", "warn", "user space keeps flows, from a row of each packet", "kernel 5.12 or newer")
+    room, free = f"{mib} MiB hold {room_of(mib << 20):,} flows", available() >> 20
+    if free < 2 * mib:
+        return Finding("flows", "table", "warn", f"{room}, and {free:,} MiB are free", "a smaller memory_mib ([flows] in a file for -c)")
+    return Finding("flows", "table", "ok", f"{room} (memory_mib in [flows])")
 
 
 def _folded(found: list[Finding]) -> Iterator[Finding]:

@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from headwater.apps import control, view
 from headwater.apps.analyses import analyses, flow_settings, keeps_flows
@@ -21,8 +23,9 @@ from headwater.apps.screen import OnScreen, console
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.interfaces import Detail
-from headwater.kernel import probe
+from headwater.kernel import probe, sockets
 from headwater.kernel.interfaces import choose
+from headwater.kernel.tail import Tail
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline, Watcher
 from headwater.records import CONN, PACKET
@@ -96,7 +99,9 @@ def run(
     on_screen = watcher if isinstance(watcher, OnScreen) else None
     notes.on_screen = on_screen is not None
     analysed = _shown(settings) if isinstance(watcher, FlowView) else settings
-    source = make_source(analysed, ledger, notes.say, file)
+    known = sockets.begun() if keeps_flows(analysed) else None
+    source = make_source(analysed, ledger, notes.say, file, known)
+    source.tail = Tail()
     spent = Spent(source)
     server = control.Server(source, settings.filter, settings.detail, _refused(settings, watcher, file))
     down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
@@ -119,7 +124,8 @@ def run(
         outputs,
         ledger,
         watcher,
-        analyses=analyses(analysed, live=True, elsewhere=source.flows if isinstance(source, Tap) else None),
+        analyses=analyses(analysed, live=True, elsewhere=source.flows if isinstance(source, Tap) else None, known=known),
+        packet_filter=settings.packet_rows(),
         once_open=once_open,
     )
     try:
@@ -178,8 +184,16 @@ def _tell_loss(ledger: Ledger, ring_bytes: int) -> None:
         tell(f"{part} were lost ({number}): the ring to user space was full; {larger}")
 
 
-def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None], packets: PacketFile | None = None) -> Tap | AfPacket:
-    """The rung that the settings force, or the best one that this kernel has. Only one gives whole `packets`. Raises ConfigError."""
+def make_source(
+    settings: Settings,
+    ledger: Ledger,
+    report: Callable[[str], None],
+    packets: PacketFile | None = None,
+    known: np.ndarray[Any, np.dtype[Any]] | None = None,
+) -> Tap | AfPacket:
+    """The rung that the settings force, or the best one that this kernel has. Only one gives whole `packets`. Of `known` connections it is
+    known who began them (sockets.begun). Raises ConfigError.
+    """
     hook, detail = settings.hook, settings.detail
     assert detail != "auto"  # noqa: S101 - settings are settled()
     if packets:
@@ -206,12 +220,16 @@ def make_source(settings: Settings, ledger: Ledger, report: Callable[[str], None
             report=report,
         )
     flows = None
-    if of_flows and "server" not in settings.records and not settings.xdp_metadata and probe.keeps_flows():
+    if of_flows and not settings.xdp_metadata and probe.keeps_flows():
         flows = KernelFlows(
             flow_settings(settings).row(),
             hook,
             octets=settings.flows.memory_mib << 20,
             ring_bytes=max(settings.ring_bytes // 2, 1 << 16),
+            asked=settings.flow_rows(),
+            packet_filter=settings.packet_rows(),
+            known=known,
+            servers=settings.flows.servers if "server" in settings.records else 0,
             keep=settings.keep_flows,
             report=report,
         )

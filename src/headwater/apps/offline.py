@@ -201,7 +201,15 @@ def read(
         later = () if records else LOGS[1:]
         made += outlets(settings, ledger, tell, live=False, to_stdout=output.directory is None, extra=extra, later=later)
     watcher = _Bar(source) if sys.stderr.isatty() and (output.directory or file or not sys.stdout.isatty()) else None
-    pipeline = Pipeline([source], made, ledger, watcher, rates=False, analyses=analyses(settings, live=False))
+    pipeline = Pipeline(
+        [source],
+        made,
+        ledger,
+        watcher,
+        rates=False,
+        analyses=analyses(settings, live=False),
+        packet_filter=settings.packet_rows(),
+    )
     with told(ledger), until_signal(pipeline.stop):
         pipeline.run()
 

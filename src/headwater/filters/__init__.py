@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from headwater.filters.comparisons import Both, Either, Interface, Meaning, Neither, meaning
+from headwater.filters.fields import FIELDS, FLOW_FIELDS
 from headwater.filters.grammar import parse
 from headwater.filters.mask import Mask, mask
 from headwater.filters.terms import compile_terms
 from headwater.records import Batch
 
-__all__ = ["Filter", "sample_below"]
+__all__ = ["Filter", "FlowFilter", "sample_below"]
 
 
 class Filter:
@@ -19,7 +20,7 @@ class Filter:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._meaning = meaning(parse(text), text)
+        self._meaning = meaning(parse(text), text, FIELDS)
 
     def __repr__(self) -> str:
         return f"Filter({self.text!r})"
@@ -36,6 +37,21 @@ class Filter:
     def mask(self, batch: Batch) -> Mask:
         """A bool for each row of a batch of packets: whether it is kept."""
         return mask(self._meaning, batch)
+
+
+class FlowFilter:
+    """A filter of flows, understood: which become rows of `conn` when they are over. Raises FilterError with the place of a mistake."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._terms = compile_terms(meaning(parse(text), text, FLOW_FIELDS), {}, text)
+
+    def __repr__(self) -> str:
+        return f"FlowFilter({self.text!r})"
+
+    def terms(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """As one struct hw_filter."""
+        return self._terms
 
 
 def _names_interfaces(meaning: Meaning) -> Iterator[str]:

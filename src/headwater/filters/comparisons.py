@@ -2,13 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias
 
 from headwater.errors import FilterError
-from headwater.filters.fields import FIELDS, OF_SEVERAL, Field, Place
+from headwater.filters.fields import FIELDS, FLOW_FIELDS, OF_SEVERAL, UNITS, Field, Place
 from headwater.filters.grammar import And, Node, Not, Or, Test, Value
 from headwater.records.layouts import ENUMS
 
@@ -60,24 +60,25 @@ class Either:
 Meaning: TypeAlias = Comparison | Interface | Neither | Both | Either
 
 
-def meaning(node: Node, text: str) -> Meaning:
-    """What a filter's tree says of a row. Raises FilterError for a field or a value that is none."""
+def meaning(node: Node, text: str, fields: Mapping[str, Field]) -> Meaning:
+    """What a filter's tree says of a row that has those fields. Raises FilterError for a field or a value that is none."""
     match node:
         case And(parts=parts):
-            return Both(tuple(meaning(part, text) for part in parts))
+            return Both(tuple(meaning(part, text, fields) for part in parts))
         case Or(parts=parts):
-            return Either(tuple(meaning(part, text) for part in parts))
+            return Either(tuple(meaning(part, text, fields) for part in parts))
         case Not(part=part):
-            return Neither(meaning(part, text))
-    return _Reader(node, text).read()
+            return Neither(meaning(part, text, fields))
+    return _Reader(node, text, fields).read()
 
 
 class _Reader:
     """Reads one test."""
 
-    def __init__(self, test: Test, text: str) -> None:
+    def __init__(self, test: Test, text: str, fields: Mapping[str, Field]) -> None:
         self._test = test
         self._text = text
+        self._fields = fields
         self._field = self._find()
 
     def _fail(self, problem: str, at: int) -> FilterError:
@@ -85,9 +86,13 @@ class _Reader:
 
     def _find(self) -> Field:
         name = self._test.field
+        if name in self._fields:
+            return self._fields[name]
         if name in FIELDS:
-            return FIELDS[name]
-        near = difflib.get_close_matches(name, FIELDS, 1)
+            raise self._fail(f"`{name}` is of packets, and no flow has it", self._test.at)
+        if name in FLOW_FIELDS:
+            raise self._fail(f"`{name}` is of flows: it is for --flow-filter", self._test.at)
+        near = difflib.get_close_matches(name, self._fields, 1)
         known = f"; did you mean {near[0]}?" if near else "; docs/filters.md lists them"
         raise self._fail(f"there is no field `{name[:40]}`{known}", self._test.at)
 
@@ -118,6 +123,8 @@ class _Reader:
                 return Comparison(field.places, field.bits, field.bits)
             case "tunnel" | "weird" | "direction":
                 return Comparison(field.places, 0xFF, 1, 0xFE)
+            case "conn_state":
+                raise self._fail(f"`{self._test.field}` is compared with a name, for instance S0", self._test.at)
         return self._there()
 
     def _there(self) -> Meaning:
@@ -131,7 +138,7 @@ class _Reader:
 
     def _compare(self, operator: str, first: Value, last: Value) -> Meaning:
         field = self._field
-        if field.kind in ("number", "flag"):
+        if field.kind in ("number", "flag") or field.kind in UNITS:
             return self._numbers(operator, first, last)
         if operator not in ("==", "in") or first is not last:
             raise self._fail(f"`{self._test.field}` is no number: it can be compared by == and !=, or with `in`", self._test.at)
@@ -177,6 +184,8 @@ class _Reader:
         return self._span(low, high)
 
     def _number(self, value: Value) -> int:
+        if self._field.kind in UNITS:
+            return self._measured(value, UNITS[self._field.kind])
         named = {"true": 1, "false": 0}
         if value.text.lower() in named and self._field.kind == "flag":
             return named[value.text.lower()]
@@ -187,8 +196,18 @@ class _Reader:
             return number
         raise self._fail(f"`{self._test.field}` is compared with a number, for instance 80 or 0x50", value.at)
 
+    def _measured(self, value: Value, units: Mapping[str, int]) -> int:
+        """A number with a unit, in the row's own."""
+        found = re.fullmatch(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?([a-z%]{1,3})", value.text)
+        if not found or value.quoted or found[3] not in units:
+            known = ", ".join(f"20{unit}" for unit in units)
+            raise self._fail(f"`{self._test.field}` is compared with a number and its unit: {known}", value.at)
+        whole, part = int(found[1]), found[2] or ""
+        unit = units[found[3]]
+        return min(whole * unit + int(part or "0") * unit // int("1" + "0" * len(part)), self._field.most)
+
     def _never(self, value: Value) -> FilterError:
-        return self._fail(f"no packet has that: `{self._test.field}` is a number from 0 to {self._field.most}", value.at)
+        return self._fail(f"nothing has that: `{self._test.field}` is a number from 0 to {self._field.most}", value.at)
 
     # -- other values ----------------------------------------------------------------------------------------------------------
 
@@ -209,7 +228,7 @@ class _Reader:
         return int.from_bytes(bytes.fromhex(re.sub("[:-]", "", value.text)), "little")
 
     def _name(self, value: Value) -> int:
-        numbers = {name: number for number, name in ENUMS[f"hw_{self._field.kind}"].items() if number}
+        numbers = {name: number for number, name in ENUMS[f"hw_{self._field.kind}"].items() if number or self._field.kind == "conn_state"}
         if self._field.kind == "weird" and value.text in OF_SEVERAL:
             raise self._fail(f"several packets show `{value.text}`, and none has it: it is in the record weird (--record weird)", value.at)
         if value.text in numbers:

@@ -18,12 +18,26 @@ tests/filters/test_targets.py holds all others to what tshark keeps. A new field
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from headwater.records.layouts import ENUMS, HAS, PACKET
+from headwater.records.layouts import ASKED, ENUMS, HAS, PACKET
 
-Kind: TypeAlias = Literal["number", "flag", "ipv4", "ipv6", "mac", "interface", "direction", "tunnel", "weird", "protocol"]
+Kind: TypeAlias = Literal[
+    "number", "flag", "ipv4", "ipv6", "mac", "interface", "direction", "tunnel", "weird", "protocol", "interval", "share", "conn_state"
+]
+
+UNITS: Mapping[str, Mapping[str, int]] = {"interval": {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}, "share": {"%": 10_000}}
+"""What numbers of a kind are written with, in what a row has: nanoseconds, millionths."""
+
+
+def place_of(column: str) -> tuple[int, int]:
+    """Where a column lies in a row, and its octets: of a packet, or with "asked." before it of a flow as a row (bpf/flow_asked.h)."""
+    of_flow = column.startswith("asked.")
+    fields = (ASKED if of_flow else PACKET.dtype).fields
+    assert fields is not None  # noqa: S101 - both are structured
+    kind, offset = fields[column.removeprefix("asked.")][:2]
+    return offset + (PACKET.dtype.fields["ip_length"][1] if of_flow and PACKET.dtype.fields else 0), kind.itemsize
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class Field:
     @property
     def most(self) -> int:
         """The largest number that it can be."""
-        return (1 << (self.width or 8 * PACKET.dtype[self.places[0].columns[0]].itemsize)) - 1
+        return (1 << (self.width or 8 * place_of(self.places[0].columns[0])[1])) - 1
 
 
 def _has(*layers: str) -> int:
@@ -196,3 +210,23 @@ FIELDS: dict[str, Field] = {
         for name, (kind, width) in _IDS.items()
     },
 }
+
+_OF_FLOWS = "ip ip.addr ip.src ip.dst ipv6 ipv6.addr ipv6.src ipv6.dst ip.proto tcp udp sctp icmp icmpv6 port vlan vlan.id".split()
+_OF_FLOWS += [f"{name}.{end}" for name in ("tcp", "udp", "sctp") for end in _PORTS]
+
+
+def _asked(kind: Kind, column: str, says: str, bits: int = 0, about: str = "") -> Field:
+    return Field(kind, (Place((f"asked.{column}",), about=about and f"asked.{about}", number=bool(about)),), says, bits)
+
+
+FLOW_FIELDS: dict[str, Field] = {
+    **{name: replace(FIELDS[name], places=FIELDS[name].places[: 2 if name == "vlan.id" else 1]) for name in _OF_FLOWS},
+    "conn.failed": _asked("flag", "failed", "TCP: a RST, or a SYN that nothing answered", 1),
+    "conn.state": _asked("conn_state", "state", "conn_state"),
+    "conn.handshake": _asked("interval", "handshake", "TCP: from the first SYN to the acknowledgement of the SYN-ACK", about="handshaken"),
+    "conn.duration": _asked("interval", "duration", "duration"),
+    "conn.bytes": _asked("number", "bytes", "payload of both sides, octets"),
+    "conn.packets": _asked("number", "packets", "packets of both sides"),
+    "conn.retransmitted": _asked("share", "retransmitted", "TCP: the part of its packets that were sent again"),
+}
+"""Those of a flow. Of its endpoints, `src` is the originator."""

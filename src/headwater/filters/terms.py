@@ -8,8 +8,8 @@ import numpy as np
 
 from headwater.errors import FilterError
 from headwater.filters.comparisons import WORD, Both, Comparison, Either, Interface, Meaning, Neither
-from headwater.filters.fields import FIELDS, Place
-from headwater.records.layouts import FILTER, HAS, PACKET
+from headwater.filters.fields import FIELDS, Place, place_of
+from headwater.records.layouts import FILTER, HAS
 
 KEEP, REFUSE = 254, 255  # HW_FILTER_KEEP, HW_FILTER_REFUSE
 MOST = 32  # HW_MAX_TERMS
@@ -90,7 +90,7 @@ def _apart(comparison: Comparison, place: Place) -> Meaning:
     there = replace(comparison, places=(replace(place, about="", number=0, bits=0),))
     if not place.about:
         return there
-    bits = place.bits or (1 << 8 * PACKET.dtype[place.about].itemsize) - 1
+    bits = place.bits or (1 << 8 * place_of(place.about)[1]) - 1
     about = Comparison((Place((place.about,), place.needs),), bits, place.number)
     return Both((about, there)) if comparison.mask else about
 
@@ -113,6 +113,4 @@ def _write(slot: Any, comparison: Comparison) -> None:
 
 
 def _offset(column: str) -> int:
-    fields = PACKET.dtype.fields
-    assert fields is not None  # noqa: S101 - a record's dtype is structured
-    return int(fields[column][1])
+    return place_of(column)[0]

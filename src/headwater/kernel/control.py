@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headwater.kernel.libbpf import shared
-from headwater.records.layouts import CONTROL
+from headwater.records.layouts import CONTROL, FilterOf
 
 REST_S = 0.02
 """After which no program that began before can still be reading: the filter that is not in force may be written."""
@@ -37,13 +37,13 @@ class Control:
         """Nanoseconds, one element, to be written to."""
         return self._shared["utc_offset"]
 
-    def set_filter(self, terms: np.ndarray[Any, np.dtype[Any]]) -> None:
+    def set_filter(self, terms: np.ndarray[Any, np.dtype[Any]], of: FilterOf = FilterOf["packets"]) -> None:
         """Put a filter (Filter.terms) in force. A program that runs just now ends with the one it began with."""
         with self._lock:
             time.sleep(max(0.0, self._changed_at + REST_S - time.monotonic()))
-            other = 1 - int(self._shared["filter"][0])
-            self._shared["filters"][0, other] = terms[0]
-            self._shared["filter"] = other
+            in_force = int(self._shared["filter"][0])
+            self._shared["filters"][0, of, ~in_force >> of & 1] = terms[0]
+            self._shared["filter"] = in_force ^ 1 << of
             self._changed_at = time.monotonic()
 
     def beat(self) -> None:
@@ -70,13 +70,25 @@ class Control:
         """See sample_below()."""
         self._shared["sample_below"] = below
 
-    def keep_flows(self, salt: bytes, buckets: int, settings: np.ndarray[Any, np.dtype[Any]]) -> None:
+    def keep_flows(self, salt: bytes, buckets: int, settings: np.ndarray[Any, np.dtype[Any]], *, known: bool) -> None:
         """How flows are kept, once they are (choose()): in so many buckets, as a struct hw_flow_settings says."""
         flows = self._shared["flows"]
         flows["salt"] = np.frombuffer(salt, "<u8")
         flows["settings"] = settings
         flows["weirds"] = settings["weirds_a_second"] > 0
+        flows["known"] = known
         flows["buckets"] = buckets
+
+    def count_servers(self, slots: int) -> None:
+        """What they do in a second, in so many slots a CPU."""
+        self._shared["flows"]["servers"] = slots
+
+    def next_half(self, now: int) -> int:
+        """As next_second(), of these; the other half begins after that time."""
+        half = int(self._shared["flows"]["half"][0])
+        self._shared["flows"]["half_at"] = now + 1
+        self._shared["flows"]["half"] = 1 - half
+        return half
 
     def overlap(self) -> None:
         """From now on a packet may be seen at several places."""

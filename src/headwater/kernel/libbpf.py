@@ -227,8 +227,15 @@ def remove(map_fd: int, key: int) -> None:
     lib.bpf_map_delete_elem(map_fd, ffi.new("__u32 *", key))
 
 
+def put_word(map_fd: int, key: int, value: int) -> None:
+    """As put(), where keys and values have 64 bits."""
+    failed = lib.bpf_map_update_elem(map_fd, ffi.new("__u64 *", key), ffi.new("__u64 *", value), 0)
+    if failed:
+        raise KernelError(f"a BPF map took no further entry ({os.strerror(-failed)})")
+
+
 def remove_word(map_fd: int, key: int) -> None:
-    """The same of a map with 64-bit keys."""
+    """As remove(), likewise."""
     lib.bpf_map_delete_elem(map_fd, ffi.new("__u64 *", key))
 
 

@@ -1,4 +1,4 @@
-"""A little rtnetlink: dumps, requests and attributes (rtnetlink(7), linux/netlink.h). It sees the thread's own network namespace."""
+"""A little netlink: dumps, requests and attributes (rtnetlink(7), sock_diag(7)). It sees the thread's own network namespace."""
 
 import os
 import socket
@@ -22,9 +22,13 @@ _RECEIVE = 1 << 16  # the kernel's dumps come in pieces of 32 KiB at most
 _TRIES = 10
 
 
-def dump(request: int, body: bytes) -> list[tuple[int, bytes]]:
+SOCK_DIAG = 4
+"""The protocol of sock_diag(7), linux/netlink.h."""
+
+
+def dump(request: int, body: bytes, protocol: int = socket.NETLINK_ROUTE) -> list[tuple[int, bytes]]:
     """(type, body) of each message of a dump. Begun again where the kernel says that it changed meanwhile. Raises OSError."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as sock:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol) as sock:
         for sequence in range(1, _TRIES + 1):
             sock.send(_HEADER.pack(_HEADER.size + len(body), request, _NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0) + body)
             found, consistent = _collect(sock, sequence)
@@ -59,7 +63,7 @@ def _collect(sock: socket.socket, sequence: int) -> tuple[list[tuple[int, bytes]
                 return found, consistent
             if kind == _NLMSG_ERROR:
                 failed = -int(struct.unpack_from("=i", body)[0])
-                raise OSError(failed, "rtnetlink dump")
+                raise OSError(failed, "netlink dump")
             found.append((kind, body))
 
 

@@ -257,6 +257,11 @@ def keeps_flows() -> bool:
     return _release() >= (5, 12)
 
 
+def available() -> int:
+    """Octets of memory that can be had without swapping."""
+    return next((int(line.split()[1]) << 10 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable:")), 0)
+
+
 def _release() -> tuple[int, int]:
     words = platform.release().split(".")
     return int(words[0]), int("".join(itertools.takewhile(str.isdigit, words[1])) or 0)

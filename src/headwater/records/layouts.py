@@ -85,6 +85,8 @@ COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])
 RATE_SLOT: np.dtype[Any] = dtype(SCHEMA.structs["hw_rate_slot"])
 FILTER: np.dtype[Any] = dtype(SCHEMA.structs["hw_filter"])
+ASKED: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_asked"])
+"""What a filter may ask of a flow. It lies in a packet's row from `ip_length` on."""
 
 # The one record that no C makes: a count of one term in one interval (design: the two ledgers).
 LEDGER = Record(
@@ -122,6 +124,9 @@ COST = Record(
 
 Drop = IntEnum("Drop", {name: value for value, name in ENUMS["hw_drop"].items() if name != "MAX"})  # type: ignore[misc]  # made from BTF
 """Place and reason of a loss: Drop.ringbuf__full. `place_reason` splits it."""
+
+FilterOf = IntEnum("FilterOf", {name: value for value, name in ENUMS["hw_filter_of"].items() if name != "MAX"})  # type: ignore[misc]  # likewise
+"""What a filter is for: FilterOf["packets"]."""
 
 
 def place_reason(drop: int) -> tuple[str, str]:

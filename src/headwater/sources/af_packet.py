@@ -18,8 +18,9 @@ from headwater.filters import Filter, sample_below
 from headwater.interfaces import Detail, PacketWriter
 from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.spare import SpareSockets
-from headwater.records import PACKET, RATE, Batch
-from headwater.records.layouts import FILTER
+from headwater.kernel.tail import Tail, collect
+from headwater.records import PACKET, RATE, Batch, Drop
+from headwater.records.layouts import FILTER, place_reason
 from headwater.records.rollup import Rollup
 from headwater.sources.packet_rings import PacketRings, unread
 from headwater.telemetry import FATES, Entry, Ledger
@@ -92,6 +93,9 @@ class AfPacket:
         self._stopping = threading.Event()
         self._missed: Counter[str] = Counter()  # by interface: what it carried before it was listened on
         self._known: set[int] = set()  # interfaces that were there at the last look
+        self.tail: Tail | None = None
+        """As Tap.tail."""
+        self._crashed: Counter[str] = Counter()
         self._watcher = Watcher(routes=not names)
         self._spare = SpareSockets()
 
@@ -113,6 +117,9 @@ class AfPacket:
             for interface in choose(self._names):
                 self._begin(interface)
             self._spare.open()
+            if self.tail:
+                self._crashed = collect(self._report)
+                self.tail.open(-1, self._crashed)
         except BaseException:
             self.close()
             raise
@@ -125,6 +132,8 @@ class AfPacket:
         for index in list(self._rings):
             self._end(index)
         self._spare.close()
+        if self.tail:
+            self.tail.close()
 
     def stop(self) -> None:
         """Make read() hand out what the rings still hold, and end."""
@@ -365,11 +374,12 @@ class AfPacket:
             for ring in self._rings.values():
                 counts.update({(ring.interface.name, term): count for term, count in ring.count().items()})
         totals = {}
-        for name in {name for name, _ in counts}:
+        for name in {name for name, _ in counts} | self._crashed.keys():
             full, cut = counts[name, "ring_full"], counts[name, "cut"]
-            missed = self._missed[name]
-            totals[Entry("packets", name, "seen")] = sum(counts[name, term] for term in FATES) + full + cut + missed
+            missed, crashed = self._missed[name], self._crashed[name]
+            totals[Entry("packets", name, "seen")] = sum(counts[name, term] for term in FATES) + full + cut + missed + crashed
             totals[Entry("packets", name, "dropped", "nic", "not_attached")] = missed
+            totals[Entry("packets", name, "dropped", *place_reason(Drop["crash_tail__killed"]))] = crashed
             for term in FATES:
                 totals[Entry("packets", name, term)] = counts[name, term]
             totals[Entry("packets", name, "octets")] = counts[name, "octets"]
@@ -377,6 +387,8 @@ class AfPacket:
             totals[Entry("packets", name, "dropped", "af_packet", "ring_full")] = full
             totals[Entry("packets", name, "dropped", "af_packet", "cut")] = cut
         self._ledger.replace(totals)
+        if self.tail:
+            self.tail.tell({}, 0)
 
 
 def _summed(each: list[np.ndarray[Any, np.dtype[Any]]]) -> np.ndarray[Any, np.dtype[Any]]:

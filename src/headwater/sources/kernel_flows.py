@@ -10,17 +10,19 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.errors import KernelError
-from headwater.kernel import libbpf
+from headwater.filters import Filter, FlowFilter
+from headwater.kernel import libbpf, sockets
 from headwater.kernel.control import Control, Job
 from headwater.kernel.pins import SECRET_OCTETS, Pins, layout
 from headwater.kernel.ringbuf import Ring
 from headwater.records import DEFERRED, FLOW_EVENT, PACKET, Batch, Drop, btf
-from headwater.records.layouts import ENUMS, OBJECTS, dtype, place_reason
+from headwater.records.layouts import ENUMS, OBJECTS, FilterOf, dtype, place_reason
+from headwater.sources.seconds import Seconds
 from headwater.telemetry import Entry
 
 TABLE = ("hw_flow_buckets", "hw_flow_entries")
 WAYS = 32  # HW_WAYS
-SWEEP = 256  # buckets that a run of the job looks at, HW_SWEEP at most: 4 ms where all flows are over
+SWEEP = 128  # buckets that a run of the job looks at, HW_SWEEP at most: 3 ms where all flows are told of
 LAG_NS = 100_000_000  # by which the clock is late, so that it overtakes no packet on its way to its flow
 LEAST_RING, FEWER = 1 << 16, 8  # octets of a ring for what is deferred, and by how much it is smaller than the other
 DATAGRAMS = 4096  # in pieces, at a time
@@ -39,11 +41,22 @@ FURTHER = {
 }
 
 
+def _buckets(octets: int) -> int:
+    structs = btf.read(OBJECTS / "tap.bpf.o").structs
+    return max(1, octets // (structs["hw_flow_bucket"].size + WAYS * structs["hw_flow_entry"].size))
+
+
+def room_of(octets: int) -> int:
+    """Flows that a table of so much memory has room for."""
+    return _buckets(octets) * WAYS
+
+
 class KernelFlows:
     """The kernel's table of flows, beside the tap whose programs fill it.
 
     `settings` is a struct hw_flow_settings; the table takes about `octets` of memory, and there are rings of `ring_bytes` for each CPU.
-    With `keep`, flows outlive the process: the next one goes on with them. `report` is told of that.
+    Of flows that `asked` does not keep, nothing is told; `known` connections were there before (sockets.begun). What so many `servers` do
+    in each second is told. With `keep`, flows outlive the process: the next one goes on with them. `report` is told of that.
     """
 
     job = "hw_flows"
@@ -56,17 +69,26 @@ class KernelFlows:
         *,
         octets: int,
         ring_bytes: int,
+        asked: FlowFilter | None = None,
+        packet_filter: Filter | None = None,
+        known: np.ndarray[Any, np.dtype[Any]] | None = None,
+        servers: int = 0,
         keep: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         structs = btf.read(OBJECTS / "tap.bpf.o").structs
-        self.buckets = max(1, octets // (structs["hw_flow_bucket"].size + WAYS * structs["hw_flow_entry"].size))
+        self.buckets = _buckets(octets)
         self._row_at = next(member.offset for member in structs["hw_parser"].members if member.name == "row")
         self._ways = dtype(structs["hw_flow_way"])
         self.salt = secrets.token_bytes(SECRET_OCTETS)
         layouts = [structs["hw_flow_bucket"], structs["hw_flow_entry"]]
         self._pins = Pins(TABLE, layout(layouts, WAYS, self.buckets), report) if keep else None
         self._settings = settings
+        self._asked = asked
+        self.packet_filter = packet_filter
+        """Packets that become rows beside flows; None is all."""
+        self._known = known
+        self._seconds = Seconds(servers) if servers else None
         self._ring_bytes = ring_bytes
         self._further, self._keepers = FURTHER[hook]
         self.programs = (*self._keepers, self.job)
@@ -91,12 +113,19 @@ class KernelFlows:
         """Flows that there is room for."""
         return self.buckets * WAYS
 
+    @property
+    def outlive_us(self) -> bool:
+        """Whether flows are kept for the next run."""
+        return self._pins is not None
+
     def entries(self) -> Mapping[str, int]:
         """How large the maps are."""
         cpus = libbpf.possible_cpus()
         return {
             **dict(zip(TABLE, (self.buckets, self.buckets * WAYS), strict=True)),
             "hw_flow_elsewhere": ELSEWHERE,
+            "hw_flow_known": sockets.MOST,
+            **({Seconds.maps: self._seconds.entries()} if self._seconds else {}),
             "hw_flow_rings": cpus,
             "hw_deferred_rings": cpus,
         }
@@ -133,12 +162,28 @@ class KernelFlows:
         if self._pins:
             self._pins.keep({name: loaded.map(name) for name in TABLE}, self.salt)
         self._control, self._now = control, now
-        control.keep_flows(self.salt, self.buckets, self._settings)
+        if self._seconds:
+            self._seconds.open(loaded.map(Seconds.maps), control)
+        if self._asked:
+            control.set_filter(self._asked.terms(), FilterOf["flows"])
+        control.keep_flows(self.salt, self.buckets, self._settings, known=self._know(loaded.map("hw_flow_known")))
         return memory
+
+    def _know(self, known_fd: int) -> bool:
+        if self._known is None or not len(self._known):
+            return False
+        hashes, origs = np.empty((2, len(self._known)), np.uint64)
+        into = [ffi.cast("uint64_t *", array.ctypes.data) for array in (hashes, origs)]
+        lib.hw_flow_known_of(ffi.from_buffer(self._known), len(self._known), ffi.from_buffer(self.salt), *into)
+        for one, orig in zip(hashes.tolist(), origs.tolist(), strict=True):
+            libbpf.put_word(known_fd, one, orig)
+        return True
 
     def read(self, interfaces: Mapping[int, str]) -> Iterator[Batch]:
         """What has come since the last call, and once a second what the clock brings; batches are good until the next is asked for."""
         yield from self._read(interfaces)
+        if self._seconds and (told := self._seconds.read(self._now(), interfaces)):
+            yield told
         now = self._now() - LAG_NS
         if now < self._next:
             return
@@ -161,6 +206,8 @@ class KernelFlows:
             if self.heard == self.totals()["told"]:
                 break
             yield from self._read(interfaces)
+        if self._seconds:
+            yield from self._seconds.end(interfaces)
 
     def forget(self, hashes: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
         """Flows that found no room here are over elsewhere."""
@@ -188,7 +235,7 @@ class KernelFlows:
             "deferred": totals["refused"] + totals["postponed"],
         }
         drops = {Drop["flows__contended"]: totals["contended"], Drop["flows__ring_full"]: totals["ring_full"]}
-        told = {**terms, "begun": totals["begun"], "ended": totals["ended"], "evicted": totals["evicted"]}
+        told = {**terms, **{name: totals[name] for name in ("begun", "ended", "evicted", "unasked")}}
         return {
             **{Entry("flows", name, term): count for term, count in told.items()},
             **{Entry("flows", name, "dropped", *place_reason(drop)): count for drop, count in drops.items()},

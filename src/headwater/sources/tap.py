@@ -21,13 +21,14 @@ from headwater.kernel.clock import WallClock
 from headwater.kernel.control import REST_S, Control
 from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.ringbuf import Ring, merge
+from headwater.kernel.tail import Tail, collect
 from headwater.records import PACKET, Batch
-from headwater.records.layouts import FILTER, RATE_SLOT
+from headwater.records.layouts import FILTER, RATE_SLOT, FilterOf
 from headwater.records.rollup import Rollup
 from headwater.sources.accounts import Accounts
 from headwater.sources.attaching import Attached, Attacher
 from headwater.sources.kernel_flows import KernelFlows
-from headwater.telemetry import Ledger
+from headwater.telemetry import Entry, Ledger
 
 PROGRAMS = {
     "tcx": ("hw_tcx_in", "hw_tcx_out"),
@@ -79,11 +80,13 @@ class Tap:
         self._names = tuple(names)
         self.hook = hook
         self._ring_bytes = ring_bytes
-        self._filter = filter
+        self._filters = {FilterOf["packets"]: filter, FilterOf["rows"]: flows.packet_filter if flows else None}
         self._sample = sample
         self._detail = detail
         self._carriers = carriers
         self.flows = flows
+        self.tail: Tail | None = None
+        """What is left if this process is killed; set before open()."""
         self._rollup = Rollup()
         self._slots = np.empty((2, 0), RATE_SLOT)  # what the programs count rates in: two halves, a row for each CPU
         self._report = report
@@ -138,13 +141,16 @@ class Tap:
     def _load(self) -> None:
         self._object.open(self.flows.left() if self.flows else {})
         self._accounts.open(self._object.map("hw_counts"))
+        if self.tail:
+            self._accounts.crashed(owed := collect(self._report))
+            self.tail.open(self._object.map("hw_counts"), owed)
         self._control = Control(self._object.map(".bss"))
         self._control.beat()
         self._control.begin(libbpf.possible_cpus(), carriers=self._carriers or self.flows is not None)
         self._slots = libbpf.shared(self._object.map("hw_rates"), RATE_SLOT, 2 * libbpf.possible_cpus() * RATE_SLOTS).reshape(2, -1)
         self.set_detail(self._detail)
         self._control.set_sampling(sample_below(self._sample))
-        self.set_filter(self._filter)
+        self._renew_filters(anew=True)
         self._clock = WallClock(self._control.utc_offset)
         self._clock.open()
         rings = self._object.map("hw_packet_rings")
@@ -175,6 +181,8 @@ class Tap:
         self._object.close()
         if self.flows:
             self.flows.close()
+        if self.tail:
+            self.tail.close()
 
     def _beat(self) -> None:
         """Tell the programs each second that somebody is there."""
@@ -197,11 +205,11 @@ class Tap:
         """Make read() detach, hand out what the rings still hold, and end."""
         self._stopping.set()
 
-    def set_filter(self, filter: Filter | None) -> None:
+    def set_filter(self, filter: Filter | None, of: FilterOf = FilterOf["packets"]) -> None:
         """From the next packet on, keep what it keeps. Raises FilterError, and leaves all as it was, if it is too long."""
         assert self._control is not None  # noqa: S101 - open() came before
-        self._control.set_filter(filter.terms(self._interfaces) if filter else np.zeros(1, FILTER))
-        self._filter = filter
+        self._control.set_filter(filter.terms(self._interfaces) if filter else np.zeros(1, FILTER), of)
+        self._filters[of] = filter
 
     def set_detail(self, detail: Detail) -> None:
         """From the next packet on, that leaves the kernel."""
@@ -302,6 +310,8 @@ class Tap:
         self._accounts.prepare(interface.index, starts_with_ip=not interface.starts_with_ethernet)
         self._attached[interface.index] = self.attacher.attach(interface)
         self._accounts.begin(interface.index, interface.name)
+        if self.tail:
+            self.tail.note(interface.index, interface.name)
         if len(self._attached) > 1 and self._control:
             self._control.overlap()
         self._name(interface.index, interface.name)
@@ -309,12 +319,13 @@ class Tap:
     def _name(self, index: int, name: str) -> None:
         self._ledger.note(name, self.hook)
         self._interfaces[index] = name
-        self._renew_filter()
+        self._renew_filters()
 
-    def _renew_filter(self) -> None:
-        """One that names interfaces holds for the numbers that they have now."""
-        if self._filter and self._filter.names_interfaces:
-            self.set_filter(self._filter)
+    def _renew_filters(self, *, anew: bool = False) -> None:
+        """Those that name interfaces hold for the numbers that they have now; `anew`, put all in force."""
+        for of, filter in self._filters.items():
+            if filter and (anew or filter.names_interfaces):
+                self.set_filter(filter, of)
 
     def _follow(self) -> None:
         """Bring what is attached to what is there: new ones, renamed ones, and those that are gone."""
@@ -369,6 +380,10 @@ class Tap:
         """Counts by interface name, for the ledger. See Accounts.entries()."""
         with self._lock:
             entries = self._accounts.entries(self.name, self._rows_read, ended=self._stopping.is_set())
+            marks = self._accounts.marks
         if self.flows:
             entries |= self.flows.entries_of("kernel")
         self._ledger.replace(entries)
+        if self.tail:
+            begun, ended = (entries.get(Entry("flows", "kernel", term), 0) for term in ("begun", "ended"))
+            self.tail.tell(marks, 0 if self.flows and self.flows.outlive_us else begun - ended)

@@ -1,0 +1,145 @@
+"""A run that is killed under load: nothing of it stays attached, the next one listens soon, and tells what the last one could not."""
+
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from netns import End, FrameSender, Veth
+from test_tap import attached, ethernet, ipv4, udp
+
+from headwater.kernel import tail
+
+pytestmark = pytest.mark.kernel
+
+ROUNDS = 20
+SOON_S = 5.0
+FRAME = ethernet(ipv4(udp(1000, 2000)))
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of states. Not every machine has the BPF file system mounted."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    mounted = tail.PINS.parent.is_mount()
+    if not mounted:
+        subprocess.run(["mount", "-t", "bpf", "bpf", str(tail.PINS.parent)], check=True)
+    before = set(tail.PINS.glob("run-*"))
+    yield tmp_path / "state/runs"
+    for left in set(tail.PINS.glob("run-*")) - before:
+        shutil.rmtree(left)
+    if not mounted:
+        subprocess.run(["umount", str(tail.PINS.parent)], check=True)
+
+
+def begin(end: End, into: Path, *more: str) -> "subprocess.Popen[str]":
+    """In the network namespace alone: `ip netns exec` would hide the BPF file system."""
+    words = ["run", "-i", end.interface, "-o", str(into), *more]
+    enter = ["nsenter", f"--net=/run/netns/{end.space.name}"]
+    begun = time.monotonic()
+    run = subprocess.Popen([*enter, sys.executable, "-m", "headwater", *words], stderr=subprocess.PIPE, text=True)
+    while not (into / "ledger.jsonl").exists() and time.monotonic() < begun + 30:
+        assert run.poll() is None, run.communicate()[1]
+        time.sleep(0.02)
+    assert time.monotonic() < begun + SOON_S
+    return run
+
+
+class Load:
+    """Frames without a pause, in a thread."""
+
+    def __init__(self, end: End) -> None:
+        self.sender = FrameSender(end)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
+
+    def _send(self) -> None:
+        while not self._stopping.is_set():
+            self.sender.send([FRAME] * 50)
+            time.sleep(0.001)
+
+    def stop(self) -> int:
+        self._stopping.set()
+        self._thread.join()
+        self.sender.close()
+        return self.sender.sent
+
+
+def told_before(state: Path) -> int:
+    """What the killed run's ledger knew of."""
+    [one] = state.glob("*/state.json")
+    return sum(told for _, _, told in json.loads(one.read_text())["marks"])
+
+
+def tail_told(said: str) -> int:
+    """What the run after it tells for it."""
+    found = re.search("the run before was killed after .*: ([0-9,]+) packets that it saw are told of here, as crash_tail", said)
+    assert found, said
+    return int(found[1].replace(",", ""))
+
+
+def wait_for_nothing_attached(end: End) -> None:
+    deadline = time.monotonic() + 5
+    while attached(end) and time.monotonic() < deadline:
+        time.sleep(0.02)  # the kernel releases links in its own time
+    assert attached(end) == 0
+
+
+@pytest.mark.parametrize(("hook", "rounds"), [("tcx", ROUNDS), ("xdp", 2)])
+def test_killed_again_and_again(silent_veth: Veth, hook: str, rounds: int, state: Path, tmp_path: Path) -> None:
+    """Each time somewhere in its second: what it told, and what the next one tells for it, are all packets that it saw."""
+    near, chance = silent_veth.near, random.Random(6)
+    told = least = most = 0
+    for number in range(rounds + 1):
+        is_last = number == rounds
+        run = begin(near, tmp_path / str(number), "--hook", hook)
+        load = Load(silent_veth.far)
+        time.sleep(0.1 if is_last else chance.uniform(0.1, 1.3))
+        if number % 2:  # all that was sent has been seen
+            load.stop()
+        before = load.sender.sent
+        run.send_signal(signal.SIGINT if is_last else signal.SIGKILL)
+        said = run.communicate(timeout=30)[1]
+        sent = load.stop()
+        if number:
+            assert least <= told + tail_told(said) <= most
+        if is_last:
+            break
+        wait_for_nothing_attached(near)
+        told, least, most = told_before(state), before, sent
+    assert "adds up exactly" in said
+    assert f"{least:,}" != "0"
+    assert list(state.glob("*/*")) == []
+    assert "dropped (crash tail: killed)" in said
+
+
+def test_where_nothing_was_pinned_it_is_told_as_unknown(silent_veth: Veth, state: Path, tmp_path: Path) -> None:
+    near = silent_veth.near
+    for hook, by in (("af_packet", signal.SIGKILL), ("tcx", signal.SIGINT)):
+        run = begin(near, tmp_path / hook, "--hook", hook)
+        run.send_signal(by)
+        said = run.communicate(timeout=30)[1]
+    assert re.search("the run before was killed after [-0-9: ]+ UTC: what it lost since then is not known", said)
+    assert "adds up exactly" in said
+    assert list(state.glob("*/*")) == []
+
+
+def test_of_a_run_that_is_still_there_nothing_is_told(silent_veth: Veth, state: Path, tmp_path: Path) -> None:
+    near = silent_veth.near
+    runs = [begin(near, tmp_path / name) for name in ("one", "two")]
+    assert len(list(state.glob("*/state.json"))) == 2
+    for run in runs[::-1]:
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=30)[1]
+        assert "the run before" not in said
+        assert "adds up exactly" in said
+    assert list(state.glob("*/*")) == []
