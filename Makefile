@@ -25,10 +25,11 @@ tools:
 peers:
 	@./setup-machine.sh bench "$(PYTHON)" $(VENV)
 
-# Without root, what needs the kernel is left out, and said.
+# What only computes, two at a time, and then what looks at the clock. Without root, what needs the kernel is left out, and said.
 test: tools
-	@if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest; \
-	else echo "headwater: not root: tests that attach to the kernel are left out (sudo make test runs them)"; $(BIN)/pytest -m "not kernel"; fi
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not kernel and not alone"
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest -m "kernel or alone"; \
+	else echo "headwater: not root: tests that attach to the kernel are left out (sudo make test runs them)"; $(BIN)/pytest -m "alone and not kernel"; fi
 
 check: tools
 	@$(BIN)/ruff format --check $(PYTHONS)
@@ -53,6 +54,7 @@ soak: tools
 	@$(BIN)/python tests/parity/soak.py | tee docs/soak.txt
 	@$(BIN)/python tests/parity/soak.py --numbers | tee -a docs/soak.txt
 	@$(BIN)/python tests/fuzz/soak.py | tee -a docs/soak.txt
+	@PYTHONPATH=tests:. $(BIN)/python tests/kernel/soak.py | tee -a docs/soak.txt
 	@$(BIN)/python -m bench.load | tee -a docs/soak.txt; measured=$$?; $(BIN)/python docs/make.py && exit $$measured
 
 # Debian's kernels in qemu; ONLY="6.1 devices" runs a part.

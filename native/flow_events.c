@@ -27,19 +27,9 @@ static void tell_interfaces(const struct hw_flows *flows, const struct hw_flow_e
 {
 	size_t i;
 
-	for (i = 0; row && i < sizeof(event->seen_on) / sizeof(event->seen_on[0]); i++) {
-		uint32_t interface = flows->interface + event->seen_on[i];
-
-		if (!event->seen_on[i] || interface == row->interface)
-			continue;
-		if (!(row->has & HW_CONN_HAS_interface_2)) {
-			row->has |= HW_CONN_HAS_interface_2;
-			row->interface_2 = interface;
-		} else if (interface != row->interface_2 && !(row->has & HW_CONN_HAS_interface_3)) {
-			row->has |= HW_CONN_HAS_interface_3;
-			row->interface_3 = interface;
-		}
-	}
+	for (i = 0; row && i < sizeof(event->seen_on) / sizeof(event->seen_on[0]); i++)
+		if (event->seen_on[i])
+			hw_conn_seen_on(row, flows->interface + event->seen_on[i]);
 }
 
 static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event, struct hw_entry *entry)

@@ -32,6 +32,7 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 	entry->again = again;
 	hw_uid_of(&sought->key, row->ts, again, flows->settings.secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
+	hw_flows_own_nothing(flows, flow);
 	flows->counts.begun += !only_carries;
 	flows->counts.only_carrying += only_carries;
 	return flow;
@@ -110,6 +111,11 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 		return HW_NOBODY;
 	}
 	flow = hw_flow_find(&flows->table, &sought->key, sought->hash);
+	if (flow != HW_NOBODY && !hw_flows_counts_here(flows, flow, sought->second, row)) {
+		flows->is_duplicate = 1;
+		flows->counts.duplicate_hook++;
+		return flow;
+	}
 	if (flow != HW_NOBODY) {
 		entry = hw_flow_at(&flows->table, flow);
 		if (hw_flow_is_reused(&entry->flow, sought->second ^ entry->orig, row)) {
@@ -120,8 +126,11 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 			flow = HW_NOBODY;
 		}
 	}
-	if (flow == HW_NOBODY)
+	if (flow == HW_NOBODY) {
 		flow = begin(flows, row, sought, 0, again);
+		if (flow != HW_NOBODY)
+			hw_flows_counts_here(flows, flow, sought->second, row); /* from now on */
+	}
 	if (flow == HW_NOBODY) {
 		flows->counts.no_memory++;
 		return flow;
@@ -183,6 +192,7 @@ static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const 
 	struct hw_packet whole;
 	struct hw_sought anew;
 
+	flows->is_duplicate = 0;
 	if (hw_is_fragment(row)) {
 		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole)
 						 : row->fragment_offset) {
@@ -216,7 +226,7 @@ void hw_flows_take_carrier(struct hw_flows *flows, const struct hw_packet *row, 
 		flow = carry_ip(flows, row);
 	if (flow == HW_NOBODY || flows->carrier_count == HW_MAX_TUNNELS)
 		return;
-	if (by_flow && flows->carrier_count)
+	if (by_flow && flows->carrier_count && !flows->is_duplicate)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
 	carrier = &flows->carriers[flows->carrier_count++];
 	carrier->flow = flow;
@@ -240,7 +250,7 @@ void hw_flows_take_packet(struct hw_flows *flows, const struct hw_packet *row, c
 
 	if (!flows->carrier_count && is_further(flows, row))
 		flows->carrier_count = flows->carried_by;
-	if (flow != HW_NOBODY && flows->carrier_count && row->ts == flows->carrier_ts)
+	if (flow != HW_NOBODY && !flows->is_duplicate && flows->carrier_count && row->ts == flows->carrier_ts)
 		carry(flows, hw_flow_at(&flows->table, flow), row);
 	flows->carried_by = flows->carrier_count;
 	flows->carrier_count = 0;

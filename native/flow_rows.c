@@ -45,6 +45,7 @@ static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *e
 		row->local_orig = is_local(flows, row->id_orig_h);
 		row->local_resp = is_local(flows, row->id_resp_h);
 	}
+	hw_flows_tell_places(flows, entry, row);
 	return row;
 }
 

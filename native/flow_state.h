@@ -31,7 +31,9 @@ struct hw_flows {
 	struct hw_flow_table table;
 	struct hw_fragments *fragments;
 	struct hw_known known;
-	struct hw_servers *servers; /* NULL: nobody asks for them */
+	struct hw_flow_owners *owners; /* of each flow by its number; NULL: no packet is seen at several places */
+	int is_duplicate;	       /* the packet that a flow was just found for is another place's */
+	struct hw_servers *servers;    /* NULL: nobody asks for them */
 	struct hw_prefix *local;
 	size_t local_count;
 	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
@@ -64,6 +66,15 @@ static inline uint64_t hw_flows_deadline(const struct hw_flows *flows, const str
 
 /* Whether the first packet of a flow that is seen is an answer. */
 int hw_flows_begin_with_answer(const struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
+
+/* -- flow_places.c -------------------------------------------------------------------------------------------------------------- */
+
+/* A flow begins in its place. */
+void hw_flows_own_nothing(struct hw_flows *, uint32_t flow);
+/* Whether a packet of the key's first or `second` endpoint is not one that another place has seen. */
+int hw_flows_counts_here(struct hw_flows *, uint32_t flow, int second, const struct hw_packet *row);
+/* The interfaces that saw it besides its own, as far as there is room. */
+void hw_flows_tell_places(const struct hw_flows *, const struct hw_entry *, struct hw_conn *row);
 
 /* -- flow_packets.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -38,6 +38,7 @@ void hw_flows_free(struct hw_flows *flows)
 	hw_fragments_free(flows->fragments);
 	hw_servers_free(flows->servers);
 	free(flows->known.hashes);
+	free(flows->owners);
 	free(flows->local);
 	free(flows);
 }

@@ -87,6 +87,7 @@ struct hw_flows_counts {
 	uint64_t fragments; /* of a datagram that is not whole with it */
 	uint64_t damaged;   /* a wrong checksum: a letter of its flow's history, and nothing else */
 	uint64_t sampled_out;
+	uint64_t duplicate_hook; /* its flow has it from another place */
 	uint64_t no_memory;
 	/* of fragments, those of datagrams that are not whole: */
 	uint64_t fragments_waiting;
@@ -115,6 +116,8 @@ void hw_flows_tell_left(struct hw_flows *, const void *salt);
 void hw_flow_known_of(const void *rows, size_t count, const void *salt, uint64_t *hashes, uint64_t *origs);
 /* Before any packet: these were there before us. -1 without memory. */
 int hw_flows_know(struct hw_flows *, const void *rows, size_t count);
+/* From now on a packet may be seen at several places, and counts at one. -1 without memory. */
+int hw_flows_overlap(struct hw_flows *);
 /* From now on, flows become rows of conn and conn_long if this struct hw_filter keeps them (bpf/flow_asked.h). */
 void hw_flows_ask(struct hw_flows *, const void *filter);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */

@@ -18,6 +18,8 @@ from netns import Veth, veth_pair
 from places import CORPORA
 from shell import Shell
 
+pytestmark = pytest.mark.alone
+
 HEADWATER = Path(sys.executable).parent / "headwater"
 TAKEN, GIVEN_BACK = r"\x1b\[\?1049h", r"\x1b\[\?25h\x1b\[\?1049l"
 FLOWS = 50

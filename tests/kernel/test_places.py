@@ -16,7 +16,7 @@ from watched import watching
 pytestmark = pytest.mark.kernel
 
 
-@pytest.mark.parametrize("hook", ["tcx", "clsact"])
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
 def test_a_bridge_and_its_port_count_once(veth: Veth, hook: str, tmp_path: Path) -> None:
     """A conversation through both, with segments that the card would cut."""
     near, bridge = veth.near, unique("hwbr")
@@ -46,7 +46,7 @@ def test_a_bridge_and_its_port_count_once(veth: Veth, hook: str, tmp_path: Path)
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     counted = Counter[str]()
     for one in ledger:
-        if (one["ledger"], one["subject"]) == ("flows", "kernel"):
+        if (one["ledger"], one["subject"]) == ("flows", "af_packet" if hook == "af_packet" else "kernel"):
             counted[one["term"]] += one["count"]
     assert counted["in_flow"] == sum(row["orig_pkts"] + row["resp_pkts"] for row in rows)
     assert counted["duplicate_hook"] >= row["orig_pkts"] / 2  # frames there, of several segments each

@@ -25,6 +25,8 @@ from headwater.outputs.sinks.grafana import Grafana, GrafanaSettings
 from headwater.records import PACKET
 from headwater.telemetry import Entry, Ledger, imbalances
 
+pytestmark = pytest.mark.alone
+
 BATCHES, ROWS = 40, 50
 
 

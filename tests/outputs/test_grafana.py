@@ -27,6 +27,8 @@ from headwater.records import PACKET, Batch
 from headwater.records.layouts import HAS
 from headwater.telemetry import Entry, Ledger, imbalances
 
+pytestmark = pytest.mark.alone
+
 RECIPE = "source_mac destination_mac source_ip destination_ip protocol length ttl version source_port destination_port".split()
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.alone
+
 PYTHON = "/usr/bin/python3"
 
 

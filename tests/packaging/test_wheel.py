@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 HIDDEN = "/usr/lib/*/libbpf* /usr/lib/*/libelf* /usr/lib64/libbpf* /usr/lib64/libelf* /usr/bin/*clang* /usr/bin/*gcc* /usr/bin/cc"
 
 

@@ -166,6 +166,8 @@ class Flows:
         if self._elsewhere and batch.deferred == "flow":
             lib.hw_flows_tell_left(self._flows, self._elsewhere.salt)
         self._learn(batch.interfaces)
+        if self._live and len(self._interfaces) > 1 and lib.hw_flows_overlap(self._flows):
+            raise MemoryError("no memory for the places where flows are seen")
         take = lib.hw_flows_hear if batch.record is FLOW_EVENT else lib.hw_flows_add
         rows, at = batch.rows, 0
         while at < len(rows):
@@ -203,6 +205,7 @@ class Flows:
             "fragment": counts.fragments,
             "damaged": counts.damaged,
             "sampled_out": counts.sampled_out,
+            "duplicate_hook": counts.duplicate_hook,
             "begun": counts.begun,
             "ended": counts.ended,
             "evicted": counts.evicted,
