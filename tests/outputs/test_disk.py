@@ -248,8 +248,6 @@ from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.sinks import FORMATS, form_of
 from headwater.telemetry import Ledger, imbalances
-
-pytestmark = pytest.mark.alone
 ledger = Ledger()
 form = form_of({suffix!r})
 form.group_rows = min(form.group_rows, 1000)
