@@ -119,7 +119,6 @@ def ourselves(veth: Veth) -> Iterator[Watched]:
             if PORT <= row["id.resp_p"] < PORT + PORTS or row["id.resp_p"] == 8080:
                 watched.flows += 1
                 watched.packets += row["orig_pkts"]
-    return
 
 
 def meter(*words: str, into: str = "") -> Callable[[Veth], "contextlib.AbstractContextManager[Watched]"]:

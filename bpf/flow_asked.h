@@ -95,11 +95,6 @@ HW_INLINE __u64 hw_flow_bytes(const struct hw_flow *flow, int which)
 	return flow->proto == HW_PROTO_TCP ? hw_stream_bytes(side, peer) : side->bytes;
 }
 
-HW_INLINE __u64 hw_flow_packets(const struct hw_flow *flow)
-{
-	return flow->sides[HW_ORIG].packets + flow->sides[HW_RESP].packets;
-}
-
 /* TCP: a RST, or a SYN that nothing answered. */
 HW_INLINE int hw_flow_has_failed(const struct hw_flow *flow)
 {
@@ -113,7 +108,7 @@ HW_INLINE int hw_flow_has_failed(const struct hw_flow *flow)
 HW_INLINE void hw_flow_as_row(const struct hw_flow *flow, const struct hw_flow_key *key, __u32 orig, struct hw_packet *row)
 {
 	struct hw_flow_asked *asked = (struct hw_flow_asked *)((__u8 *)row + HW_ASKED_AT);
-	__u64 packets = hw_flow_packets(flow), resent = flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent;
+	__u64 packets = hw_flow_packets(flow), resent = hw_flow_resent(flow);
 	__u64 bytes = hw_flow_bytes(flow, HW_ORIG) + hw_flow_bytes(flow, HW_RESP);
 
 	row->has = flow->has & HW_HAS_OF_FLOWS;
@@ -125,7 +120,7 @@ HW_INLINE void hw_flow_as_row(const struct hw_flow *flow, const struct hw_flow_k
 	row->sport = orig & 1 ? key->port[1] : key->port[0];
 	row->dport = orig & 1 ? key->port[0] : key->port[1];
 	asked->handshaken = !!(flow->marks & HW_FLOW_acked);
-	asked->handshake = hw_between(flow->syn, flow->syn_ack) + hw_between(flow->syn_ack, flow->handshaken);
+	asked->handshake = hw_flow_handshake(flow);
 	asked->duration = hw_between(flow->first, flow->last);
 	asked->bytes = bytes;
 	asked->packets = packets < 0xffffffff ? packets : 0xffffffff;

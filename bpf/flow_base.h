@@ -233,6 +233,23 @@ HW_INLINE __u64 hw_between(hw_ktime begin, hw_ktime end)
 	return end > begin ? end - begin : 0;
 }
 
+/* What both sides come to. */
+HW_INLINE __u64 hw_flow_packets(const struct hw_flow *flow)
+{
+	return flow->sides[HW_ORIG].packets + flow->sides[HW_RESP].packets;
+}
+
+HW_INLINE __u32 hw_flow_resent(const struct hw_flow *flow)
+{
+	return flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent;
+}
+
+/* From the first SYN to the acknowledgement of the SYN-ACK. */
+HW_INLINE __u64 hw_flow_handshake(const struct hw_flow *flow)
+{
+	return hw_between(flow->syn, flow->syn_ack) + hw_between(flow->syn_ack, flow->handshaken);
+}
+
 /* -- history ---------------------------------------------------------------------------------------------------------------- */
 
 HW_INLINE void hw_history(struct hw_flow *flow, int side, char letter)

@@ -25,7 +25,7 @@ struct {
 /* Whether the job is to tell of this flow. Locked or, for a first look, not. */
 HW_INLINE int hw_flow_concerns(const struct hw_flow_entry *entry, __u32 job, hw_ktime now)
 {
-	__u32 packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
+	__u32 packets = hw_flow_packets(&entry->flow);
 
 	if (!entry->tag)
 		return 0;
@@ -73,7 +73,7 @@ HW_STEP int hw_flow_visit(struct hw_flow_way *at, __u32 at_bucket, __u32 way)
 		if (job == HW_FLOW_JOB_report) {
 			if (is_there)
 				event->kind = HW_FLOW_EVENT_going;
-			entry->told = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
+			entry->told = hw_flow_packets(&entry->flow);
 		} else {
 			hw_flow_is_over(entry, job == HW_FLOW_JOB_end);
 			at->totals.ended += !entry->only_carries;

@@ -73,29 +73,26 @@ struct {
 	__type(value, struct hw_flow_entry);
 } hw_flow_entries SEC(".maps");
 
-/*
- * Hashes of keys whose flows found no room: user space keeps these, from their first packet to their end, when it takes the hash out. So a
- * flow does not come to lie in two places.
- */
-struct {
+/* By the hash of a key. */
+struct hw_flow_words {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, __u64);
 	__type(value, __u64);
-} hw_flow_elsewhere SEC(".maps");
+};
+
+/*
+ * Hashes of keys whose flows found no room: user space keeps these, from their first packet to their end, when it takes the hash out. So a
+ * flow does not come to lie in two places.
+ */
+struct hw_flow_words hw_flow_elsewhere SEC(".maps");
 
 /*
  * Connections that were there before, by the hash of their key (without `apart`): which of its endpoints is the originator. User space
  * fills it in from the kernel's own sockets.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, __u64);
-} hw_flow_known SEC(".maps");
+struct hw_flow_words hw_flow_known SEC(".maps");
 
 HW_INLINE int hw_flow_key_is(const struct hw_flow_key *one, const struct hw_flow_key *other)
 {

@@ -84,7 +84,7 @@ HW_INLINE int hw_phase_is_proof(__u32 phase, const struct hw_flow *flow)
 
 HW_INLINE void hw_count_handshake(struct hw_server *now, const struct hw_flow *flow)
 {
-	__u64 time = hw_between(flow->syn, flow->syn_ack) + hw_between(flow->syn_ack, flow->handshaken), us = 1000;
+	__u64 time = hw_flow_handshake(flow), us = 1000;
 
 	if (!now->handshakes || time < now->handshake_min)
 		now->handshake_min = time;

@@ -84,7 +84,7 @@ HW_STEP int hw_second_count(struct hw_flow_entry *entry, const struct hw_packet 
 
 	if (!entry || !hw_control.flows.servers)
 		return 0;
-	resent = entry->flow.more[HW_ORIG].resent + entry->flow.more[HW_RESP].resent;
+	resent = hw_flow_resent(&entry->flow);
 	again = resent - entry->resent;
 	entry->resent = resent;
 	if (row && entry->phase <= HW_PHASE_half_open)
@@ -120,7 +120,7 @@ HW_STEP int hw_second_turn(struct hw_flow_entry *entry, const struct hw_packet *
 
 	if (!entry || !row)
 		return 0;
-	packets = entry->flow.sides[HW_ORIG].packets + entry->flow.sides[HW_RESP].packets - 1;
+	packets = hw_flow_packets(&entry->flow) - 1;
 	octets = entry->flow.sides[HW_ORIG].ip_bytes + entry->flow.sides[HW_RESP].ip_bytes - row->ip_length;
 	moves = entry->phase == HW_PHASE_unknown && entry->flow.first >= hw_control.flows.half_at;
 	place = hw_second_place(entry, !(entry->orig & 1));

@@ -157,7 +157,7 @@ static int report(struct hw_flows *flows, uint64_t now)
 
 	for (; flows->reporting < flows->table.places; flows->reporting++) {
 		struct hw_entry *entry = hw_flow_at(&flows->table, flows->reporting);
-		uint32_t packets = entry->flow.sides[0].packets + entry->flow.sides[1].packets;
+		uint32_t packets = hw_flow_packets(&entry->flow);
 
 		if (!entry->due || entry->only_carries || packets == entry->told || entry->flow.first + every > flows->report_at)
 			continue;

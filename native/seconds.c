@@ -132,16 +132,8 @@ static int put_row(struct place *place, int is_other, uint64_t ts, struct hw_ser
 		return 0;
 	*row = *now;
 	row->ts = ts;
-	row->has = 0;
 	row->half_open = place->half_open > 0 ? place->half_open : 0;
-	if (row->handshakes) {
-		row->has |= HW_SERVER_HAS_handshakes;
-		row->handshake_mean /= row->handshakes;
-	}
-	if (!is_other)
-		row->has |= HW_SERVER_HAS_server;
-	if (!is_other && (row->proto == HW_PROTO_TCP || row->proto == HW_PROTO_UDP))
-		row->has |= HW_SERVER_HAS_ports;
+	hw_server_finish(row, is_other);
 	memcpy(fresh.addr, now->addr, sizeof(fresh.addr));
 	*now = fresh;
 	return 1;

@@ -153,6 +153,17 @@ void hw_server_merge(struct hw_server *into, const struct hw_server *from)
 		*(uint32_t *)((char *)into + at) += *(const uint32_t *)((const char *)from + at);
 }
 
+void hw_server_finish(struct hw_server *row, int is_other)
+{
+	int has_ports = row->proto == HW_PROTO_TCP || row->proto == HW_PROTO_UDP;
+
+	row->has = is_other ? 0 : HW_SERVER_HAS_server | (has_ports ? HW_SERVER_HAS_ports : 0);
+	if (!row->handshakes)
+		return;
+	row->has |= HW_SERVER_HAS_handshakes;
+	row->handshake_mean /= row->handshakes;
+}
+
 /* All are taken: the next one whose server has not established anything goes. There is one. */
 static void evict(struct hw_servers *servers)
 {
@@ -247,21 +258,17 @@ static struct slot *slot_of(struct hw_servers *servers, struct hw_entry *entry)
 static void count(struct hw_servers *servers, struct hw_entry *entry, uint32_t news)
 {
 	struct of_flow *mine = of_flow(servers, entry);
-	struct hw_server *now;
+	struct hw_server *half_open = &servers->slots[mine->slot].now; /* of those before, if it gets a slot */
 
 	if (news & HW_NEWS_established) {
-		if (mine->slot == OTHER) { /* now it has a right to room */
-			mine->phase = news & HW_NEWS_half_closed ? HW_PHASE_half_open : HW_PHASE_unanswered;
-			find_slot(servers, entry, 1);
-			mine->phase = HW_PHASE_established;
-		}
+		if (mine->slot == OTHER)
+			find_slot(servers, entry, 1); /* now it has a right to room */
 		prove(servers, mine->slot);
 		activate(servers, mine->slot);
 	}
-	now = &servers->slots[mine->slot].now;
-	now->half_open += !!(news & HW_NEWS_half_opened);
-	now->half_open -= !!(news & HW_NEWS_half_closed);
-	hw_count_news(now, &entry->flow, news);
+	half_open->half_open += !!(news & HW_NEWS_half_opened);
+	half_open->half_open -= !!(news & HW_NEWS_half_closed);
+	hw_count_news(&servers->slots[mine->slot].now, &entry->flow, news);
 }
 
 void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int which, const struct hw_packet *row)
@@ -272,7 +279,7 @@ void hw_servers_add(struct hw_servers *servers, struct hw_entry *entry, int whic
 	uint32_t again = 0;
 
 	if (flow->sides[which].marks & HW_SIDE_again) { /* else this packet was not sent again, and `more` need not be touched */
-		again = flow->more[HW_ORIG].resent + flow->more[HW_RESP].resent - mine->resent;
+		again = hw_flow_resent(flow) - mine->resent;
 		mine->resent += again;
 	}
 	hw_count_packet(now, which, row, again);
@@ -334,19 +341,12 @@ static void put_row(struct hw_servers *servers, uint32_t at, struct hw_server *r
 
 	*row = slot->now;
 	row->ts = servers->begin;
-	if (row->handshakes) {
-		row->has |= HW_SERVER_HAS_handshakes;
-		row->handshake_mean /= row->handshakes;
-	}
 	if (at != OTHER) {
-		row->has |= HW_SERVER_HAS_server;
 		memcpy(row->addr, slot->key.addr, sizeof(row->addr));
 		row->proto = slot->key.proto;
-		if (row->proto == HW_PROTO_TCP || row->proto == HW_PROTO_UDP) {
-			row->has |= HW_SERVER_HAS_ports;
-			row->port = slot->key.port;
-		}
+		row->port = slot->key.port;
 	}
+	hw_server_finish(row, at == OTHER);
 	memset(&slot->now, 0, sizeof(slot->now));
 	slot->now.half_open = half_open;
 }

@@ -6,6 +6,8 @@
 
 /* The counts of one second, or of several servers, together. */
 void hw_server_merge(struct hw_server *into, const struct hw_server *from);
+/* From counts to a row: what it has, and the mean; `is_other`: of servers that found no room. */
+void hw_server_finish(struct hw_server *row, int is_other);
 
 /*
  * What the flows of each server do in a second, as rows of struct hw_server. A flow remembers where its server is counted, so that a packet

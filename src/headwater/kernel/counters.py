@@ -12,6 +12,11 @@ PLACES, PROBES = 1024, 4  # HW_PLACES, HW_PROBES
 TERMS = [name for name in COUNTERS.names or () if name not in ("ifindex", "starts_with_ip")]
 
 
+def _places(ifindex: int) -> list[int]:
+    """Where the programs look for an interface's (hw_counters_of)."""
+    return [1 + (ifindex + probe) % (PLACES - 1) for probe in range(PROBES)]
+
+
 class Counters:
     """By the map's file descriptor."""
 
@@ -22,7 +27,7 @@ class Counters:
     def open(self, ifindex: int, *, starts_with_ip: bool) -> bool:
         """Take a place for an interface, before its first packet; what it has counted before stays. False if there is none left."""
         taken = set(self._places.values())
-        free = [place for place in (1 + (ifindex + probe) % (PLACES - 1) for probe in range(PROBES)) if place not in taken]
+        free = [place for place in _places(ifindex) if place not in taken]
         if ifindex in self._places or not free:
             return ifindex in self._places
         self._places[ifindex] = free[0]
@@ -51,7 +56,7 @@ def seen_of(map_fd: int, ifindex: int) -> int:
     """Packets of an interface that programs have counted into a map which nobody has open but us."""
     total = 0
     each = np.zeros(libbpf.possible_cpus(), COUNTERS)
-    for place in [OTHER] if ifindex == OTHER else [1 + (ifindex + probe) % (PLACES - 1) for probe in range(PROBES)]:
+    for place in [OTHER] if ifindex == OTHER else _places(ifindex):
         if libbpf.get(map_fd, place, each) and (ifindex == OTHER or each["ifindex"][0] == ifindex):
             total += int(each["seen"].sum())
     return total

@@ -212,9 +212,7 @@ def create_ring(name: str, octets: int) -> int:
 
 def put(map_fd: int, key: int, value: bytes) -> None:
     """Set one element of a map with 32-bit keys. Raises KernelError."""
-    failed = lib.bpf_map_update_elem(map_fd, ffi.new("__u32 *", key), ffi.from_buffer(value), 0)
-    if failed:
-        raise KernelError(f"a BPF map took no further entry ({os.strerror(-failed)})")
+    _put(map_fd, ffi.new("__u32 *", key), ffi.from_buffer(value))
 
 
 def get(map_fd: int, key: int, into: np.ndarray[Any, np.dtype[Any]]) -> bool:
@@ -229,7 +227,11 @@ def remove(map_fd: int, key: int) -> None:
 
 def put_word(map_fd: int, key: int, value: int) -> None:
     """As put(), where keys and values have 64 bits."""
-    failed = lib.bpf_map_update_elem(map_fd, ffi.new("__u64 *", key), ffi.new("__u64 *", value), 0)
+    _put(map_fd, ffi.new("__u64 *", key), ffi.new("__u64 *", value))
+
+
+def _put(map_fd: int, key: Any, value: Any) -> None:
+    failed = lib.bpf_map_update_elem(map_fd, key, value, 0)
     if failed:
         raise KernelError(f"a BPF map took no further entry ({os.strerror(-failed)})")
 

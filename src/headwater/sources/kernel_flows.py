@@ -41,14 +41,17 @@ FURTHER = {
 }
 
 
-def _buckets(octets: int) -> int:
-    structs = btf.read(OBJECTS / "tap.bpf.o").structs
+def _structs() -> Mapping[str, btf.Struct]:
+    return btf.read(OBJECTS / "tap.bpf.o").structs
+
+
+def _buckets(octets: int, structs: Mapping[str, btf.Struct]) -> int:
     return max(1, octets // (structs["hw_flow_bucket"].size + WAYS * structs["hw_flow_entry"].size))
 
 
 def room_of(octets: int) -> int:
     """Flows that a table of so much memory has room for."""
-    return _buckets(octets) * WAYS
+    return _buckets(octets, _structs()) * WAYS
 
 
 class KernelFlows:
@@ -76,8 +79,8 @@ class KernelFlows:
         keep: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        structs = btf.read(OBJECTS / "tap.bpf.o").structs
-        self.buckets = _buckets(octets)
+        structs = _structs()
+        self.buckets = _buckets(octets, structs)
         self._row_at = next(member.offset for member in structs["hw_parser"].members if member.name == "row")
         self._ways = dtype(structs["hw_flow_way"])
         self.salt = secrets.token_bytes(SECRET_OCTETS)
