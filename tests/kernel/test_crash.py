@@ -1,6 +1,8 @@
 """A run that is killed under load: nothing of it stays attached, the next one listens soon, and tells what the last one could not."""
 
+import contextlib
 import json
+import os
 import random
 import re
 import shutil
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from netns import End, FrameSender, Veth
@@ -25,19 +28,27 @@ SOON_S = 5.0
 FRAME = ethernet(ipv4(udp(1000, 2000)))
 
 
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of states. Not every machine has the BPF file system mounted."""
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+@contextlib.contextmanager
+def remembering(folder: Path) -> Iterator[Path]:
+    """What runs leave behind lies below `folder`; the folder of states. Not every machine has the BPF file system mounted."""
     mounted = tail.PINS.parent.is_mount()
     if not mounted:
         subprocess.run(["mount", "-t", "bpf", "bpf", str(tail.PINS.parent)], check=True)
     before = set(tail.PINS.glob("run-*"))
-    yield tmp_path / "state/runs"
-    for left in set(tail.PINS.glob("run-*")) - before:
-        shutil.rmtree(left)
-    if not mounted:
-        subprocess.run(["umount", str(tail.PINS.parent)], check=True)
+    try:
+        with mock.patch.dict(os.environ, STATE_DIRECTORY=str(folder / "state")):
+            yield folder / "state/runs"
+    finally:
+        for left in set(tail.PINS.glob("run-*")) - before:
+            shutil.rmtree(left)
+        if not mounted:
+            subprocess.run(["umount", str(tail.PINS.parent)], check=True)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    with remembering(tmp_path) as states:
+        yield states
 
 
 def begin(end: End, into: Path, *more: str) -> "subprocess.Popen[str]":
