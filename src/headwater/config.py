@@ -26,6 +26,7 @@ from headwater.filters import Filter, FlowFilter
 from headwater.interfaces import Detail
 from headwater.outputs.sinks.grafana import GrafanaSettings
 from headwater.records import ENUMS
+from headwater.store.settings import StoreSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
 RecordName = Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"]
@@ -198,6 +199,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weirds: WeirdsSettings = WeirdsSettings()
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
+    store: StoreSettings | None = None
 
     def __post_init__(self) -> None:
         """Checks that types cannot express. Each message begins with the key that is wrong."""
@@ -252,6 +254,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             records = records[: 1 if to_stdout else None]  # which takes rows of one record
         return msgspec.structs.replace(self, records=records, detail=detail)
 
+    def kept(self) -> StoreSettings:
+        """Of the store, whether or not this run keeps anything there."""
+        return self.store or StoreSettings()
+
     def packets(self) -> Filter | None:
         """The filter, understood; None if it keeps all."""
         return Filter(self.filter) if self.filter.strip() else None
@@ -293,6 +299,11 @@ def override(settings: Settings, where: str, **changes: object) -> Settings:
     raw = msgspec.to_builtins(settings)
     raw.update({key: value for key, value in changes.items() if value is not None})
     return _checked(raw, lambda _: where)
+
+
+def builtins_of(table: msgspec.Struct) -> dict[str, Any]:
+    """A table's keys and values, as override() takes them."""
+    return {name: getattr(table, name) for name in table.__struct_fields__}
 
 
 def show(settings: Settings) -> str:

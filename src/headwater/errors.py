@@ -95,6 +95,16 @@ class SinkError(HeadwaterError):
         self.after_s = after_s
 
 
+class StoreError(HeadwaterError):
+    """The store cannot be opened, cannot take something, or will not answer."""
+
+    exit_code = 7
+
+
+class QueryRefused(StoreError):
+    """A question that the store does not let through to its engine."""
+
+
 class OutputClosed(SinkError):
     """Whoever read our output has gone (`| head`): the end of the run, and no error. The commands print nothing and leave with 0."""
 

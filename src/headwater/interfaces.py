@@ -99,11 +99,16 @@ class Sent:
 
     Rows of a send() that are in neither are still on the way (a file's, before its fsync); a later send() or flush() tells of them.
     `problem`, if rows were lost for a reason that lasts, is what the user should know and do.
+
+    A sink that keeps rows safe until the other side has them tells how many more (or, below 0, fewer) are `spooled`: they outlive the
+    run, and are lost with it no more. `found` are those that runs before have left there, for which this one answers from now on.
     """
 
     acked: int = 0
     dropped: Mapping[Drop, int] = field(default_factory=dict)
     problem: str = ""
+    spooled: int = 0
+    found: int = 0
 
 
 class Sink(Resource, Protocol):

@@ -1,20 +1,40 @@
 """The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
 
 import os
-import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from headwater import __version__
 from headwater.apps import console
-from headwater.errors import NO_ROOM, ConfigError, HeadwaterError, OutputClosed, SinkError
+from headwater.apps.cli_store import query, store
+from headwater.apps.options import (
+    Commands,
+    Duration,
+    Named,
+    config_option,
+    consume_option,
+    cut_option,
+    example,
+    filter_option,
+    flow_filter_option,
+    hook_option,
+    interface_option,
+    keeping,
+    output_option,
+    packet_filter_option,
+    packets_option,
+    promiscuous_option,
+    sample_option,
+    seconds_option,
+    store_option,
+)
+from headwater.errors import ConfigError, HeadwaterError, OutputClosed, SinkError
 
 if TYPE_CHECKING:
     from headwater.apps.outlets import WhereTo
@@ -23,157 +43,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for matrices, of which we have none
 DETAILS = ["flows", "packets", "rates"]
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
-_UNITS = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
-
-
-class Duration(click.ParamType[float]):
-    """A time such as 10s, 5m, 1h30m, 500ms or 10."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        part = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
-        if not re.fullmatch(rf"(?:{part})+|\d+(?:\.\d+)?", text):
-            self.fail(f"{value!r} is not a time; write 10s, 5m or 1h30m", param, ctx)
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(part, text) or [(text, "s")])
-        if not seconds:
-            self.fail("that is no time at all; leave it out to go on until Ctrl-C", param, ctx)
-        return seconds
-
-
-class _Named(click.Path):
-    """A path, with a name. Whether it can be read is told by who opens it, in one line and with an exit code of its own."""
-
-    def __init__(self) -> None:
-        super().__init__(readable=False)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path as it was given. Fails for an empty one: of an unset variable, most likely."""
-        if not value:
-            self.fail("it is empty; name one, or leave it out", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-def _example(text: str) -> Callable[[click.Command], click.Command]:
-    """Put an example under a command's help."""
-
-    def add(command: click.Command) -> click.Command:
-        command.epilog = "\b\n" + text
-        return command
-
-    return add
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Raises OutputClosed or SinkError for what becomes of standard output. click would end a closed pipe with 1 by itself."""
-    if sys.stdout is None:
-        raise SinkError("standard output is closed: send it to a file or to /dev/null", retryable=False)
-    try:
-        yield
-    except BrokenPipeError:
-        raise OutputClosed from None
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise SinkError(f"standard output: no room left ({error.strerror}): free some, or choose another place", retryable=False) from None
-
-
-class _Command(click.Command):
-    """A command whose every mistake is told with the command, and with what may be chosen."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options: of one that lacks its value click tells neither."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.BadOptionUsage as error:
-            kind = next((param.type for param in self.params if error.option_name in param.opts), None)
-            which = f": {' or '.join(kind.choices)}" if isinstance(kind, click.Choice) else ""
-            raise click.BadOptionUsage(error.option_name, error.message.rstrip(".") + which, ctx) from None
-
-
-class _Commands(click.Group):
-    """A group whose commands write to standard output, where anything may happen."""
-
-    command_class = _Command
-    group_class = type
-
-    def make_context(self, *words: Any, **more: Any) -> click.Context:
-        """Read the command line; --help and --version are written here."""
-        with _writing():
-            return super().make_context(*words, **more)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        with _writing():
-            return super().invoke(ctx)
-
-
-def _interfaces(_context: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
-    names = [*sorted(name for _, name in socket.if_nameindex()), "any"]
-    return [CompletionItem(name) for name in names if name.startswith(begun)]
-
-
-def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Names with commas between them are several, as in INTERFACE_NAME."""
-    names = [name.replace(",", " ").split() for name in given]
-    if not all(names):
-        raise click.BadParameter("it is empty; name an interface, or leave it out", ctx, param)
-    return tuple(name for each in names for name in each)
-
-
-interface_option = click.option(
-    "-i",
-    "--interface",
-    "interfaces",
-    multiple=True,
-    metavar="IF",
-    callback=_split,
-    shell_complete=_interfaces,
-    help='Listen here; several with commas between them; "any" for all.',
-)
-seconds_option = click.option("--for", "seconds", type=Duration(), help="Stop after this time, for instance 10s.")
-hook_option = click.option(
-    "--hook", type=click.Choice(["auto", "tcx", "clsact", "xdp", "af_packet"]), help="Where to see packets (default: auto)."
-)
-consume_option = click.option("--consume", is_flag=True, default=None, help="With --hook xdp: drop what was seen (mirror ports).")
-promiscuous_option = click.option("--promiscuous", is_flag=True, default=None, help="See frames addressed to others (mirror ports).")
-output_option = click.option(
-    "-o",
-    "--output",
-    type=_Named(),
-    metavar="DIR",
-    help="Write one file a record into DIR, in place of those of the same name; "
-    "a name with a time in it (%Y%m%dT%H%M%S) is of this run alone.",
-)
-filter_option = click.option(
-    "-f", "--filter", metavar="FILTER", help="Keep the packets for which this holds, for instance 'tcp.port == 443' (docs/filters.md)."
-)
-packet_filter_option = click.option(
-    "--packet-filter", metavar="FILTER", help="Of these, make rows of the packets for which this holds; flows are made of all."
-)
-flow_filter_option = click.option(
-    "--flow-filter", metavar="FILTER", help="Make rows of the flows for which this holds, for instance 'conn.failed' (docs/filters.md)."
-)
-sample_option = click.option("--sample", type=click.IntRange(1, 1_000_000), help="Of these, keep one in so many, at random.")
-packets_option = click.option(
-    "-w",
-    "--write-packets",
-    "packets",
-    metavar="FILE",
-    type=_Named(),
-    help='Write the packets that are kept to FILE, as pcapng; "-" is standard output.',
-)
-cut_option = click.option("--cut", type=click.Choice(["headers"]), help="With -w: cut packets behind their headers.")
-config_option = click.option("-c", "--config", "config_file", type=_Named(), metavar="FILE", help="A TOML file with settings.")
 
 
 @click.group(
-    cls=_Commands,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nExamples:\n  sudo headwater run\n  headwater read trace.pcap",
 )
@@ -182,7 +55,7 @@ def cli() -> None:
     """Show what happens on this host's network, from the first packet header."""
 
 
-@_example(
+@example(
     "Examples:\n  sudo headwater run\n  sudo headwater run -i eth0 -o rows --format parquet --for 10s\n"
     "  sudo headwater run -w trace.pcapng -f 'udp.port == 53'"
 )
@@ -210,6 +83,7 @@ def cli() -> None:
     help="What to write (default: conn and weird; packet with --detail packets).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
+@store_option
 @seconds_option
 @hook_option
 @consume_option
@@ -224,6 +98,7 @@ def run(
     seconds: float | None,
     packets: str | None,
     cut: str | None,
+    keep: bool,
     **flags: Any,
 ) -> None:
     """Watch this host's network: its flows, or each packet (--detail packets)."""
@@ -243,7 +118,8 @@ def run(
         "the command line",
         interfaces=list(interfaces) or None,
         records=list(flags.pop("records")) or None,
-        output={**_builtins(settings.output), **changes} if changes else None,
+        output={**config.builtins_of(settings.output), **changes} if changes else None,
+        **keeping(settings, keep),
         **flags,
     )
     lonely = os.environ.get("GRAFANA_TOKEN") and not settings.grafana
@@ -252,12 +128,12 @@ def run(
         live.run(settings, seconds, *said, packets=_where_to(packets, cut))
 
 
-@_example(
+@example(
     "Examples:\n  headwater read trace.pcap\n  headwater read *.pcapng.gz -o rows --format parquet\n  tcpdump -U -w - | headwater read -\n"
     "  headwater read *.pcap -w all.pcapng --cut headers"
 )
 @cli.command()
-@click.argument("files", nargs=-1, required=True, type=_Named(), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=Named(), metavar="FILE...")
 @config_option
 @output_option
 @filter_option
@@ -275,6 +151,7 @@ def run(
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
 @click.option("--checksums", is_flag=True, help="Verify checksums: a packet whose checksum is wrong is a weird, and of no flow a part.")
+@store_option
 @click.option("--extra", is_flag=True, help="With --format zeek or zeek-json: our columns too, behind Zeek's fields.")
 def read(
     files: tuple[str, ...],
@@ -286,6 +163,7 @@ def read(
     checksums: bool,
     packets: str | None,
     cut: str | None,
+    keep: bool,
     **flags: Any,
 ) -> None:
     """Read captures (pcap, pcapng, also .gz and .zst; "-" is standard input): the flows in them, or the packets (--record packet).
@@ -300,18 +178,24 @@ def read(
     as_table = format_ == "table"
     changes = {"directory": output, "format": None if as_table else format_}
     given = {key: value for key, value in changes.items() if value is not None}
-    settings = config.override(settings, "the command line", output={**_builtins(settings.output), **given} if given else None, **flags)
+    settings = config.override(
+        settings,
+        "the command line",
+        output={**config.builtins_of(settings.output), **given} if given else None,
+        **keeping(settings, keep),
+        **flags,
+    )
     if extra and not (settings.output.format or "").startswith("zeek"):
         raise ConfigError("--extra", "goes with --format zeek or zeek-json: other formats have all columns")
     offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra, checksums=checksums)
 
 
-@_example(
+@example(
     "Examples:\n  sudo headwater flows\n  sudo headwater flows -i eth0 -f 'tcp.port == 443'\n  headwater flows trace.pcap\n"
     "  tcpdump -U -w - | headwater flows -"
 )
 @cli.command()
-@click.argument("files", nargs=-1, type=_Named(), metavar="[CAPTURE...]")
+@click.argument("files", nargs=-1, type=Named(), metavar="[CAPTURE...]")
 @interface_option
 @config_option
 @filter_option
@@ -345,7 +229,7 @@ def flows(files: tuple[str, ...], interfaces: tuple[str, ...], config_file: str 
         command.live(settings, seconds)
 
 
-@_example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
+@example("Examples:\n  headwater doctor\n  headwater doctor --json | jq '.[] | select(.state != \"ok\")'")
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--all", "everything", is_flag=True, help="Tell also what is fine, each by itself.")
@@ -356,7 +240,7 @@ def doctor(as_json: bool, everything: bool) -> None:
     sys.exit(checks.run(as_json, everything))
 
 
-@_example("Example:\n  sudo headwater demo --for 20s")
+@example("Example:\n  sudo headwater demo --for 20s")
 @cli.command()
 @click.option("--for", "seconds", type=Duration(), help="Stop after this time.")
 def demo(seconds: float | None) -> None:
@@ -372,14 +256,18 @@ def demo(seconds: float | None) -> None:
     sys.exit(show.run(watch, seconds))
 
 
+cli.add_command(query)
+cli.add_command(store)
+
+
 @cli.group("config")
 def config_group() -> None:
     """Check or show the configuration."""
 
 
-@_example("Example:\n  headwater config check headwater.toml")
+@example("Example:\n  headwater config check headwater.toml")
 @config_group.command("check")
-@click.argument("file", type=_Named())
+@click.argument("file", type=Named())
 def config_check(file: str) -> None:
     """Check a configuration file; nothing is started."""
     from headwater import config  # noqa: PLC0415
@@ -388,7 +276,7 @@ def config_check(file: str) -> None:
     click.echo(f"{file}: ok")
 
 
-@_example("Example:\n  headwater config show -c headwater.toml")
+@example("Example:\n  headwater config show -c headwater.toml")
 @config_group.command("show")
 @config_option
 def config_show(config_file: str | None) -> None:
@@ -398,7 +286,7 @@ def config_show(config_file: str | None) -> None:
     click.echo(config.show(config.load(_path(config_file), os.environ)), nl=False)
 
 
-@_example('Example:\n  eval "$(headwater completion bash)"')
+@example('Example:\n  eval "$(headwater completion bash)"')
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
@@ -418,7 +306,7 @@ def filter_group() -> None:
 pid_option = click.option("--pid", type=int, help="Which one, if several run.")
 
 
-@_example("Example:\n  sudo headwater filter set 'ip.addr == 10.0.0.0/8 && !(tcp.port == 22)'")
+@example("Example:\n  sudo headwater filter set 'ip.addr == 10.0.0.0/8 && !(tcp.port == 22)'")
 @filter_group.command("set")
 @click.argument("text", metavar="FILTER")
 @pid_option
@@ -429,7 +317,7 @@ def filter_set(text: str, pid: int | None) -> None:
     control.ask(pid, filter=text)
 
 
-@_example("Example:\n  sudo headwater filter show")
+@example("Example:\n  sudo headwater filter show")
 @filter_group.command("show")
 @pid_option
 def filter_show(pid: int | None) -> None:
@@ -439,7 +327,7 @@ def filter_show(pid: int | None) -> None:
     click.echo(control.ask(pid)["filter"] or "(none: all packets are kept)")
 
 
-@_example("Example:\n  sudo headwater filter clear")
+@example("Example:\n  sudo headwater filter clear")
 @filter_group.command("clear")
 @pid_option
 def filter_clear(pid: int | None) -> None:
@@ -454,7 +342,7 @@ def detail_group() -> None:
     """See or change what leaves the kernel of a Headwater that runs: flows, packets, or rates alone."""
 
 
-@_example("Example:\n  sudo headwater detail set packets")
+@example("Example:\n  sudo headwater detail set packets")
 @detail_group.command("set")
 @click.argument("detail", type=click.Choice(DETAILS))
 @pid_option
@@ -465,7 +353,7 @@ def detail_set(detail: "Detail", pid: int | None) -> None:
     control.ask(pid, detail=detail)
 
 
-@_example("Example:\n  sudo headwater detail show")
+@example("Example:\n  sudo headwater detail show")
 @detail_group.command("show")
 @pid_option
 def detail_show(pid: int | None) -> None:
@@ -508,10 +396,6 @@ def _check_filters(flags: Mapping[str, Any]) -> None:
 
 def _path(name: str | None) -> Path | None:
     return Path(name) if name else None
-
-
-def _builtins(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
 def _tell(message: str) -> None:

@@ -20,6 +20,7 @@ from headwater.apps.lines import Lines
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.privileges import Privileges
 from headwater.apps.screen import OnScreen, console
+from headwater.apps.storing import Beside
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.interfaces import Detail
@@ -39,6 +40,7 @@ LOST = ("disk_full", "rejected", "unreachable")  # what a run should not end wel
 _HOOKS = {"xdp": "xdp, arriving packets only"}
 MOST_RINGS = 4  # of an interface, unless more are asked for: memory is locked for each
 PROGRESS_S = 0.5  # between two reports of a flow that is shown, from which its rates are
+STORE_S = 2.0  # for the store to take the last rows, before the ledger is told
 NOTE_S = 10.0  # how long the live view shows what was said
 
 
@@ -113,12 +115,15 @@ def run(
     def once_open() -> None:
         """Nothing is opened from here on that takes a privilege."""
         privileges.give_away()
+        beside.begin(notes.say)
         spent.begin()
         server.start()
         if not watcher and (file or settings.output.directory):  # whoever waits for what comes in files sees where it comes from
             notes.say(f"listening on {describe()}")
 
-    outputs: list[Output] = [*([file] if file else []), *outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout)]
+    beside = Beside(settings.kept(), settings.user, STORE_S)
+    written = outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout, patience_s=beside.patience_s)
+    outputs: list[Output] = [*([file] if file else []), *written]
     pipeline = Pipeline(
         [source, *cost],
         outputs,
@@ -130,8 +135,11 @@ def run(
     )
     try:
         with until_signal(stop, on_screen.give_back if on_screen else lambda: None), server:
+            if settings.store:
+                beside.open()
             pipeline.run(seconds)
     finally:
+        beside.close()
         privileges.close()
         notes.on_screen = False
         notes.tell()

@@ -15,9 +15,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from headwater.apps.analyses import analyses, keeps_flows
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
+from headwater.apps.storing import Beside
 from headwater.apps.table import TABLES, Table
 from headwater.config import OutputSettings, Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError
+from headwater.outputs.outlet import NEVER
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline
 from headwater.records import PACKET, Batch
@@ -191,6 +193,7 @@ def read(
         if output.format and not output.directory:
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
+    beside = Beside(settings.kept(), settings.user, NEVER)
     source = in_turn(
         files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings), lends=PACKET.name not in wanted
     )
@@ -199,7 +202,8 @@ def read(
         made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))
     elif not file or output.directory or output.format:
         later = () if records else LOGS[1:]
-        made += outlets(settings, ledger, tell, live=False, to_stdout=output.directory is None, extra=extra, later=later)
+        to_stdout = output.directory is None and (settings.store is None or output.format is not None)
+        made += outlets(settings, ledger, tell, live=False, to_stdout=to_stdout, extra=extra, later=later, patience_s=beside.patience_s)
     watcher = _Bar(source) if sys.stderr.isatty() and (output.directory or file or not sys.stdout.isatty()) else None
     pipeline = Pipeline(
         [source],
@@ -211,7 +215,13 @@ def read(
         packet_filter=settings.packet_rows(),
     )
     with told(ledger), until_signal(pipeline.stop):
-        pipeline.run()
+        if settings.store:
+            beside.open()
+            beside.begin(tell)
+        try:
+            pipeline.run()
+        finally:
+            beside.close()
 
 
 def in_turn(

@@ -16,6 +16,7 @@ from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
+from headwater.outputs.spool import Spool
 from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
 from headwater.telemetry import Ledger
 
@@ -64,6 +65,7 @@ def outlets(
     to_stdout: bool,
     extra: bool = False,
     later: Sequence[str] = (),
+    patience_s: Callable[[], float] = lambda: 0.0,
 ) -> list[Outlet]:
     """Files or standard output, and Grafana. Live, a slow one loses its own rows; a capture waits for it, and ends where it fails.
 
@@ -89,9 +91,18 @@ def outlets(
             extra=extra,
         )
         made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
+    if settings.store:
+        made.append(Outlet(_spool(settings, patience_s), ledger, report, on_full="drop_oldest" if live else "wait"))
     if live and settings.grafana:
         made.append(Outlet(Grafana(settings.grafana), ledger, report))
     return made
+
+
+def _spool(settings: Settings, patience_s: Callable[[], float]) -> Spool:
+    """What becomes files for the store, which has `patience_s` at the end."""
+    store = settings.kept()
+    records = frozenset([*(store.records or settings.records), LEDGER.name])
+    return Spool(store.place().spool, store.spool_mib << 20, records, taken_within_s=patience_s)
 
 
 def _writes(form: type[Format], record: Record) -> bool:

@@ -39,6 +39,7 @@ class Privileges:
             return
         become = account(self._settings.user)
         folder = self._settings.output.directory
+        spool = [self._settings.kept().place().spool] if self._settings.store else []
         tail = self._source.tail.folders(become.pw_uid if become else None) if self._source.tail else []
         if keep := self._needed():
             descriptors = self._source.attacher.descriptors() if isinstance(self._source, Tap) and CAP_NET_ADMIN in keep else []
@@ -51,7 +52,7 @@ class Privileges:
         if self._source.programs() and probe.map_calls_need_a_capability():
             left = frozenset([CAP_BPF])
             self._report("before kernel 5.19 the maps of eBPF programs need CAP_BPF: the sensor keeps that, and nothing else")
-        confined = confine(become, [*([Path(folder)] if folder else []), *tail], keep=left)
+        confined = confine(become, [*([Path(folder)] if folder else []), *spool, *tail], keep=left)
         if confined.missing:
             self._report(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
 

@@ -49,27 +49,35 @@ def account(name: str | None) -> pwd.struct_passwd | None:
     raise ConfigError("user", f"there is no account {wanted}: make one (useradd --system headwater), or name another")
 
 
-def confine(become: pwd.struct_passwd | None, writable: Sequence[Path] = (), *, keep: frozenset[int] = frozenset()) -> Confined:
+def confine(
+    become: pwd.struct_passwd | None,
+    writable: Sequence[Path] = (),
+    *,
+    readable: Sequence[str] = (),
+    keep: frozenset[int] = frozenset(),
+    engine: bool = False,
+) -> Confined:
     """Keep what is open and, of what is held now, the capabilities in `keep`. Raises KernelError.
 
     Call it before there are threads, which would hold capabilities of their own.
 
-    Below the folders in `writable` files can still be made and written, as far as the account may.
+    Below the folders in `writable` files can still be made and written, as far as the account may; `readable` are read
+    beside what all need. An `engine` may make folders too, and call what it likes: which system calls a database needs nobody has listed.
     """
     missing = []
     kept = sum(1 << capability for capability in keep & held())
     imports = Imports()
     loads = CAP_PERFMON in keep  # and libbpf opens "/" where it shares maps
-    with _opened(_paths()) as readable, _opened([*map(str, writable), *_WRITABLE]) as written, _opened(["/"] * loads) as listed:
+    with _opened([*_paths(), *readable]) as read, _opened([*map(str, writable), *_WRITABLE]) as written, _opened(["/"] * loads) as listed:
         _must(lib.hw_no_new_privileges(), "PR_SET_NO_NEW_PRIVS")
         lib.hw_bound_capabilities(kept)  # refused to who is not root: what is not held cannot be gained again anyway
         if become is not None:
             _must(lib.hw_become(become.pw_uid, become.pw_gid, kept != 0), f"becoming {become.pw_name}")
         _must(lib.hw_drop_capabilities(kept), "giving capabilities away")
-        if lib.hw_landlock(readable.numbers, len(readable.numbers), written.numbers, len(written.numbers), *(listed.numbers or [-1])):
+        if lib.hw_landlock(read.numbers, len(read.numbers), written.numbers, len(written.numbers), *(listed.numbers or [-1]), engine):
             missing.append("Landlock")
     imports.mend()
-    if lib.hw_seccomp(lib.HW_ALLOW_BPF_STATS * (CAP_SYS_ADMIN in keep) | lib.HW_ALLOW_BPF * loads):
+    if not engine and lib.hw_seccomp(lib.HW_ALLOW_BPF_STATS * (CAP_SYS_ADMIN in keep) | lib.HW_ALLOW_BPF * loads):
         missing.append("seccomp")
     return Confined(pwd.getpwuid(os.geteuid()).pw_name if become or _named(os.geteuid()) else str(os.geteuid()), tuple(missing))
 

@@ -66,6 +66,7 @@ class Outlet:
         self._queued = 0  # rows in it
         self._open = 0  # rows that the sink has and has not told of
         self._made = self._acked = 0
+        self._spooled = 0  # of the open ones, those that are safe where they wait
         self._dropped: dict[Drop, int] = {}
         self._problem: str | None = None
         self._problem_at = (0.0, 0)  # when it began, and what had been lost before
@@ -172,16 +173,18 @@ class Outlet:
 
     def _settle(self, sent: Sent) -> None:
         if not self._abandoned:
+            self._made += sent.found
             self._acked += sent.acked
-            self._open -= sent.acked + sum(sent.dropped.values())
+            self._spooled += sent.spooled
+            self._open += sent.found - sent.acked - sum(sent.dropped.values())
             for reason, count in sent.dropped.items():
                 self._drop(reason, count)
             self._publish()
 
     def _lose_the_rest(self) -> None:
-        self._drop(self._reason, self._queued + self._open)
+        self._drop(self._reason, self._queued + self._open - self._spooled)
         self._queue.clear()
-        self._queued = self._open = 0
+        self._queued, self._open = 0, self._spooled
         self._publish()
         self._changed.notify_all()
 
@@ -190,7 +193,8 @@ class Outlet:
         totals = {Entry("records", name, "dropped", *place_reason(reason)): count for reason, count in self._dropped.items()}
         totals[Entry("records", name, "made")] = self._made
         totals[Entry("records", name, "acked")] = self._acked
-        totals[Entry("records", name, "queued")] = self._made - self._acked - sum(self._dropped.values())
+        totals[Entry("records", name, "spooled")] = self._spooled
+        totals[Entry("records", name, "queued")] = self._made - self._acked - self._spooled - sum(self._dropped.values())
         self._ledger.replace(totals)
 
     def _lost(self) -> int:

@@ -1,0 +1,62 @@
+"""The commands of the store."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headwater.apps.options import Command, Commands, Named, config_option, example
+
+if TYPE_CHECKING:
+    from headwater.store.settings import StoreSettings
+
+path_option = click.option("--path", type=Named(), metavar="DIR", help="The store's folder (default: [store] path, see docs/store.md).")
+
+
+def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "tuple[StoreSettings, str | None]":
+    """The store's settings, of the file and the command line, and whom its process becomes. Raises ConfigError."""
+    from headwater import config  # noqa: PLC0415 - start-up matters
+
+    settings = config.load(Path(config_file) if config_file else None, os.environ)
+    given = {key: value for key, value in {"path": path, **changes}.items() if value is not None}
+    settings = config.override(settings, "the command line", store={**config.builtins_of(settings.kept()), **given})
+    return settings.kept(), settings.user
+
+
+@example("Examples:\n  headwater store\n  headwater store status")
+@click.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+@config_option
+@path_option
+@click.option("--listen", metavar="ADDRESS:PORT", help="Where to answer questions, besides the socket in the folder; empty for nowhere.")
+@click.option("--once", is_flag=True, help="End when nothing waits in the spool.")
+@click.option("--user", hidden=True)
+@click.option("--while-asked", is_flag=True, hidden=True, help="End when standard input does.")
+def store(
+    ctx: click.Context, config_file: str | None, path: str | None, listen: str | None, once: bool, user: str | None, while_asked: bool
+) -> None:
+    """Keep the rows that wait in the spool, and answer questions; `headwater run --store` starts it by itself."""
+    settings, configured = settings_of(config_file, path, listen=listen)
+    ctx.obj = settings
+    if ctx.invoked_subcommand is None:
+        from headwater.apps import storing  # noqa: PLC0415 - likewise
+
+        storing.serve(settings, user or configured, once=once, while_asked=while_asked)
+
+
+@example(
+    "Examples:\n  headwater query 'SELECT proto, count() FROM conn GROUP BY proto'\n"
+    "  headwater query 'SELECT * FROM conn ORDER BY ts DESC LIMIT 10' --format csv"
+)
+@click.command(cls=Command)
+@click.argument("sql", required=False, metavar="[SQL]")
+@config_option
+@path_option
+@click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv", "parquet", "arrow"]), help="table on a terminal, else jsonl.")
+def query(sql: str | None, config_file: str | None, path: str | None, form: str | None) -> None:
+    """Ask the store, in ClickHouse's SQL; without SQL, what there is to ask."""
+    from headwater.apps import storing  # noqa: PLC0415 - likewise
+
+    storing.query(settings_of(config_file, path)[0], sql or sys.stdin.read(), form)

@@ -1,0 +1,123 @@
+"""`headwater store` and `headwater query`."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from headwater.apps.console import tell
+from headwater.errors import ConfigError, HeadwaterError, OutputClosed, StoreError
+from headwater.kernel.confine import account, confine
+from headwater.store.client import Client, answers, start
+from headwater.store.engine import load
+from headwater.store.process import Store
+from headwater.store.settings import Place, StoreSettings
+
+FORMATS = {"table": "PrettyCompactMonoBlock", "jsonl": "JSONEachRow", "csv": "CSVWithNames", "parquet": "Parquet", "arrow": "Arrow"}
+"""What --format is called, and what ClickHouse calls it."""
+_BINARY = {"parquet", "arrow"}
+
+
+def serve(settings: StoreSettings, user: str | None, *, once: bool = False, while_asked: bool = False) -> None:
+    """Be the store's process until a signal comes; or until nothing waits, or standard input ends."""
+    store = Store(settings, tell)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None if while_asked else store.stop())  # Ctrl-C is for whoever asks: their end is ours
+    code = 0
+    try:
+        made(settings.place(), user)
+        load()  # which asks for more than what is left then
+        if user != "root":
+            confine(account(user), [settings.place().folder], readable=["/sys/fs/cgroup"], engine=True)
+        store.open()
+        if while_asked:
+            threading.Thread(target=_until_eof, args=(store,), daemon=True).start()
+        store.run(once=once)
+    except HeadwaterError as error:
+        tell(str(error))
+        code = error.exit_code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        store.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # the engine's threads cannot be stopped
+
+
+def made(place: Place, user: str | None) -> None:
+    """The folder of a store, of the account that its process becomes. Raises HeadwaterError."""
+    become = account(user) if user != "root" else None
+    try:
+        place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.spool.mkdir(mode=0o700, exist_ok=True)
+        if become and place.folder.stat().st_uid != become.pw_uid:
+            for path in [place.folder, *place.folder.rglob("*")]:
+                os.chown(path, become.pw_uid, become.pw_gid, follow_symlinks=False)
+    except OSError as error:
+        raise StoreError(f"the store {place.folder}: {error.strerror}; give another path, or use sudo") from None
+
+
+def _until_eof(store: Store) -> None:
+    sys.stdin.buffer.read()
+    store.stop()
+
+
+class Beside:
+    """The store's process beside a run, which it outlives only to take what waits."""
+
+    def __init__(self, settings: StoreSettings, user: str | None, patience_s: float) -> None:
+        self._settings = settings
+        self._user = user
+        self._patience_s = patience_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Start it, unless another has that store: that one takes what we keep."""
+        made(self._settings.place(), self._user)
+        if not answers(self._settings.place()):
+            self._process = start(
+                self._settings.place(), "--listen", self._settings.listen, *(["--user", self._user] if self._user else [])
+            )
+
+    def begin(self, report: Callable[[str], None]) -> None:
+        """Hear what it says, in a thread."""
+        if self._process:
+            self._said = threading.Thread(target=self._hear, args=(report,), name="store", daemon=True)
+            self._said.start()
+
+    def patience_s(self) -> float:
+        """How long it is worth waiting for it to take what it has been given."""
+        return self._patience_s if self._process is None or self._process.poll() is None else 0.0
+
+    def close(self) -> None:
+        """Let it take what waits, and end."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            self._process.wait()
+        if self._said:
+            self._said.join()
+
+    def _hear(self, report: Callable[[str], None]) -> None:
+        assert self._process and self._process.stderr  # noqa: S101 - start() gives it one
+        for line in self._process.stderr:
+            report(line.decode(errors="replace").strip().removeprefix("headwater: "))
+
+
+def query(settings: StoreSettings, sql: str, form: str | None) -> None:
+    """Print the answer."""
+    chosen = form or ("table" if sys.stdout.isatty() else "jsonl")
+    if chosen in _BINARY and sys.stdout.isatty():
+        raise ConfigError(f"--format {chosen}", "is not for a terminal: send standard output to a file")
+    with Client(settings.place()) as client:
+        for piece in client.ask(sql, FORMATS[chosen]):
+            try:
+                sys.stdout.buffer.write(piece)
+            except BrokenPipeError:
+                raise OutputClosed from None
+        sys.stdout.buffer.flush()

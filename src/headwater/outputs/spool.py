@@ -1,0 +1,300 @@
+"""What waits for the store, in files: each is written whole, fsynced and then given its name, so that what has a name is there.
+
+A writer has a folder of its own below the spool, locked while it lives; the store takes files out of all of them, oldest first, and removes
+those that it has. A file's name says what is in it, and has the checksum of its octets, because Arrow's format has none.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from headwater.errors import NO_ROOM, SinkError
+from headwater.interfaces import Sent
+from headwater.outputs.files import explain
+from headwater.records import Batch, Drop
+from headwater.records.stored import days, to_stored
+
+FREE_PART = 0.05  # of the disk is left to others
+_NAME = re.compile(r"(\d{12})\.(\d+)\.(-?\d+)\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,100})\.(arrow|refused)")
+_NEW = "new"
+_FULL, _DAMAGED, _DISK_FULL = Drop["spool__full"], Drop["spool__damaged"], Drop["sink__disk_full"]
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True, order=True)
+class Spooled:
+    """A file of the spool, as its name tells: rows of the record `record`, all of one day."""
+
+    number: int
+    writer: Path
+    rows: int
+    day: int
+    checksum: int
+    record: str
+    refused: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        end = "refused" if self.refused else "arrow"
+        return self.writer / f"{self.number:012d}.{self.rows}.{self.day}.{self.checksum:08x}.{self.record}.{end}"
+
+    @property
+    def token(self) -> str:
+        """What tells its rows from those of every other file, whenever it is offered again."""
+        return f"{self.writer.name}-{self.number}"
+
+    def table(self) -> pa.Table:
+        """Its rows. Raises ValueError where the disk gives back other octets than were written; OSError."""
+        octets = self.path.read_bytes()
+        if zlib.crc32(octets) != self.checksum:
+            raise ValueError("its checksum differs")
+        table = pa.ipc.open_file(pa.py_buffer(octets)).read_all()
+        if len(table) != self.rows:
+            raise ValueError(f"it has {len(table):,} rows, and should have {self.rows:,}")
+        return table
+
+    def refuse(self) -> None:
+        """Put it aside, where nobody offers it again; its writer counts its rows as lost."""
+        self.path.rename(Spooled(self.number, self.writer, self.rows, self.day, self.checksum, self.record, refused=True).path)
+
+
+def waiting(writer: Path) -> list[Spooled]:
+    """The files of a writer, oldest first."""
+    found = []
+    for path in writer.iterdir():
+        if match := _NAME.fullmatch(path.name):
+            number, rows, day, checksum, record, end = match.groups()
+            found.append(Spooled(int(number), writer, int(rows), int(day), int(checksum, 16), record, end == "refused"))
+    return sorted(found)
+
+
+def writers(spool: Path) -> list[Path]:
+    """Their folders, those that began first in front."""
+    return sorted(path for path in spool.iterdir() if path.is_dir()) if spool.is_dir() else []
+
+
+def unlocked(writer: Path) -> bool:
+    """Whether whoever wrote there has gone."""
+    fd = os.open(writer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+class Spool:
+    """A sink whose rows become files below `folder`, `most_octets` of them together; the oldest make room for new ones.
+
+    `records` are those that it takes, None for all. `columns` gives further columns of a batch, names of its addresses for one. At the
+    end the store is given `taken_within_s` more to take what waits.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        most_octets: int,
+        records: frozenset[str] | None = None,
+        columns: Callable[[Batch], Sequence[tuple[pa.Field, pa.Array]]] = lambda _: (),
+        taken_within_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.name = "store"
+        self.linger_s = 1.0
+        self.records = records
+        self.sample: Mapping[str, int] = {}
+        self._spool = folder
+        self._most = most_octets
+        self._columns = columns
+        self._taken_within_s = taken_within_s
+        self._writer = folder / f"{time.time_ns():020d}-{os.getpid()}"
+        self._fd = self._owner = -1
+        self._number = 0
+        self._pending: list[tuple[str, int, pa.RecordBatch]] = []
+        self._there: dict[Spooled, int] = {}  # files that nobody has taken yet, and their octets
+        self._lost: dict[Drop, int] = {}
+        self._found = 0  # rows of writers that have gone, not told of yet
+        self._taken = 0  # likewise, that the store has
+
+    @property
+    def folder(self) -> Path:
+        """Where this writer's files are made."""
+        return self._writer
+
+    def open(self) -> None:
+        """Make our folder, and take over what writers that have gone have left. Raises SinkError."""
+        try:
+            self._writer.mkdir(mode=0o700, parents=True)
+            self._owner = self._spool.stat().st_uid if os.geteuid() == 0 else -1  # whose store it is
+            os.chown(self._writer, self._owner, -1)
+            self._fd = os.open(self._writer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for other in writers(self._spool):
+                if other != self._writer and unlocked(other):
+                    self._take_over(other)
+        except OSError as error:
+            raise SinkError(f"the spool {self._spool}: {explain(error)}", retryable=False) from error
+
+    def _take_over(self, other: Path) -> None:
+        """What it has left is ours to count; its files stay where they are, under the names by which the store knows them."""
+        for file in waiting(other):
+            if not file.refused:
+                self._there[file] = file.path.stat().st_size
+                self._found += file.rows
+
+    def send(self, batches: Sequence[Batch]) -> Sent:
+        """Make them files. What was written before an error is not written again. Raises SinkError."""
+        if not self._pending:
+            for batch in batches:
+                self.encode(batch.record.name, self._widened(batch))
+        return self.write()
+
+    def encode(self, record: str, rows: pa.RecordBatch) -> None:
+        """Take rows of any record, which write() makes files of."""
+        self._pending += [(record, day, part) for day, part in days(rows)]
+
+    def write(self) -> Sent:
+        """Make files of all that was taken. Raises SinkError, after which it may be called again."""
+        spooled = 0
+        try:
+            for record, day, rows in self._joined():
+                spooled += self._write(record, day, rows)
+        except OSError as error:
+            raise SinkError(f"the spool {self._spool}: {explain(error)}", retryable=True) from error
+        lost, self._lost = self._lost, {}
+        return Sent(dropped=lost, spooled=spooled - sum(lost.values()))
+
+    def _joined(self) -> Iterator[tuple[str, int, pa.RecordBatch]]:
+        """What is pending, a record and day at a time; it is not pending any more once the next one is asked for."""
+        while self._pending:
+            record, day, first = self._pending[0]
+            same = [one[:2] == (record, day) and one[2].schema.equals(first.schema, check_metadata=True) for one in self._pending]
+            rows = [one[2] for one, is_same in zip(self._pending, same, strict=True) if is_same]
+            yield record, day, pa.concat_batches(rows) if len(rows) > 1 else first
+            self._pending = [one for one, is_same in zip(self._pending, same, strict=True) if not is_same]
+
+    def _write(self, record: str, day: int, rows: pa.RecordBatch) -> int:
+        """A file of them. Returns how many they are. Raises OSError, and then there is none."""
+        octets = _encoded(rows)
+        self._make_room(len(octets))
+        file = Spooled(self._number, self._writer, len(rows), day, zlib.crc32(octets), record)
+        new = self._writer / _NEW
+        while True:
+            try:
+                _write_whole(new, octets, self._owner)
+                break
+            except OSError as error:
+                new.unlink(missing_ok=True)
+                if error.errno not in NO_ROOM or not self._drop_oldest():
+                    raise
+        new.rename(file.path)
+        self._number += 1
+        self._there[file] = len(octets)
+        os.fsync(self._fd)
+        return len(rows)
+
+    def _make_room(self, octets: int) -> None:
+        """The spool's own limit, and the disk's: the oldest rows go, those here last."""
+        while sum(self._there.values()) + octets > self._most and self._drop_oldest():
+            pass
+        disk = os.fstatvfs(self._fd)
+        least = int(disk.f_blocks * disk.f_frsize * FREE_PART)
+        while disk.f_bavail * disk.f_frsize < least + octets and self._drop_oldest():
+            disk = os.fstatvfs(self._fd)
+
+    def _drop_oldest(self) -> bool:
+        """Whether there was any."""
+        for file in sorted(self._there, key=lambda one: (one.writer, one)):
+            del self._there[file]
+            try:
+                file.path.unlink()
+            except FileNotFoundError:
+                self._taken += file.rows - self._was_refused(file)
+                continue
+            self._lost[_FULL] = self._lost.get(_FULL, 0) + file.rows
+            return True
+        return False
+
+    def flush(self, last: bool) -> Sent:
+        """What the store has taken since. What is left at the last call waits for it as long as it takes."""
+        begun = time.monotonic()
+        self._look()
+        while last and self._there and time.monotonic() < begun + self._taken_within_s():
+            time.sleep(0.02)
+            self._look()
+        found, self._found = self._found, 0
+        taken, self._taken = self._taken, 0
+        lost, self._lost = self._lost, {}
+        return Sent(taken, lost, spooled=found - taken - sum(lost.values()), found=found)
+
+    def _look(self) -> None:
+        """Which files have gone."""
+        names: dict[Path, set[str]] = {}
+        for file in list(self._there):
+            if file.writer not in names:
+                names[file.writer] = {path.name for path in file.writer.iterdir()} if file.writer.is_dir() else set()
+            if file.path.name not in names[file.writer]:
+                del self._there[file]
+                self._taken += file.rows - self._was_refused(file)
+
+    def _was_refused(self, file: Spooled) -> int:
+        """Its rows, if the store has put it aside."""
+        aside = Spooled(file.number, file.writer, file.rows, file.day, file.checksum, file.record, refused=True)
+        if not aside.path.exists():
+            return 0
+        self._lost[_DAMAGED] = self._lost.get(_DAMAGED, 0) + file.rows
+        return file.rows
+
+    def _widened(self, batch: Batch) -> pa.RecordBatch:
+        rows = to_stored(batch)
+        for field, values in self._columns(batch):
+            rows = rows.append_column(field, values)
+        return rows
+
+    def close(self) -> None:
+        """Let the folder go. One with nothing in it is removed."""
+        if self._fd < 0:
+            return
+        os.close(self._fd)
+        self._fd = -1
+        with contextlib.suppress(OSError):
+            self._writer.rmdir()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _encoded(rows: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, rows.schema, options=_OPTIONS) as writer:
+        writer.write_batch(rows)
+    return bytes(sink.getvalue())
+
+
+def _write_whole(path: Path, octets: bytes, owner: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(fd, owner, -1)
+        view = memoryview(octets)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,78 @@
+"""From rows to the Arrow columns that are kept: as small as can be, and as they are typed; text only where there is nothing else.
+
+Each field says by its metadata what its values are (`kind`), so that whoever makes a table of them needs to know no record. Imported logs
+have the same kinds.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.records.batch import Batch, present
+from headwater.records.columns import arrow_type, to_arrow
+from headwater.records.schema import Column, Kind, Record
+
+ADDRESS = pa.binary(16)
+"""An address, IPv4 as ::ffff:a.b.c.d."""
+NAME = pa.dictionary(pa.int32(), pa.string())
+"""One of few words."""
+DAY_NS = 86_400 * 10**9
+
+_WORDS = {Kind.NAME, Kind.INTERFACE, Kind.MAC, Kind.LETTERS, Kind.TEXT}
+_MAY_BE_ABSENT = {Kind.NAME, Kind.INTERFACE, Kind.TEXT, Kind.LETTERS, Kind.UID, Kind.UIDS, Kind.COMMUNITY_ID}
+
+
+def stored_type(record: Record, column: Column) -> pa.DataType:
+    """The type that `column` is kept as."""
+    if column.kind is Kind.ADDRESS:
+        return ADDRESS
+    return NAME if column.kind in _WORDS else arrow_type(record, column)
+
+
+def stored_schema(record: Record) -> pa.Schema:
+    """The columns of `record` as they are kept."""
+    return pa.schema([_field(record, column) for column in record.columns])
+
+
+def to_stored(batch: Batch) -> pa.RecordBatch:
+    """The rows of `batch` in stored_schema()."""
+    as_text = to_arrow(batch.where(np.arange(0)) if not len(batch) else batch)
+    arrays = [_stored(batch, column, as_text.column(place)) for place, column in enumerate(batch.record.columns)]
+    return pa.RecordBatch.from_arrays(arrays, schema=stored_schema(batch.record))
+
+
+def _field(record: Record, column: Column) -> pa.Field:
+    absent = bool(column.needs) or column.zero_is_absent or column.kind in _MAY_BE_ABSENT
+    nullable = absent and not (column.name == "ts" and column.kind is Kind.TIME)
+    return pa.field(column.name, stored_type(record, column), nullable=nullable, metadata={b"kind": column.kind.value.encode()})
+
+
+def _stored(batch: Batch, column: Column, as_text: pa.Array) -> pa.Array:
+    if column.kind is Kind.ADDRESS:
+        values = np.ascontiguousarray(batch.rows[column.name])
+        there = present(column, values.view(np.uint64)[::2] | values.view(np.uint64)[1::2], batch.rows["has"] if column.needs else None)
+        return addresses(values, there)
+    if column.kind in _WORDS:
+        return as_text.dictionary_encode()
+    return as_text
+
+
+def addresses(values: "np.ndarray[Any, np.dtype[Any]]", there: "np.ndarray[Any, np.dtype[np.bool_]]") -> pa.Array:
+    """An array of ADDRESS of 16 octets each, null where they are not `there`."""
+    validity = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
+    return pa.Array.from_buffers(ADDRESS, len(values), [validity, pa.py_buffer(values)])
+
+
+def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
+    """The rows by the day (UTC, since 1970) of their `ts`, which the store keeps apart; those without any are of day 0."""
+    if "ts" not in batch.schema.names or not len(batch):
+        return [(0, batch)] if len(batch) else []
+    ts = batch.column(batch.schema.get_field_index("ts"))
+    if ts.null_count:
+        ts = ts.fill_null(pa.scalar(0, ts.type))
+    of = np.floor_divide(ts.cast(pa.int64()).to_numpy(zero_copy_only=False), DAY_NS)
+    first, last = int(of.min()), int(of.max())
+    if first == last:
+        return [(first, batch)]
+    return [(int(day), batch.take(pa.array(np.flatnonzero(of == day)))) for day in np.unique(of)]

@@ -1,0 +1,115 @@
+"""Asking a store: the embedded one of this machine over its socket, or any ClickHouse by URL. One protocol for both."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from headwater.errors import StoreError
+from headwater.store.settings import Place
+
+BEGIN_S = 30.0
+_TIMEOUT = httpx2.Timeout(10.0, read=None)
+
+
+class Client:
+    """Asks the store in the folder of `place`, which is started for as long as we ask if nobody has it; or the ClickHouse at `url`."""
+
+    def __init__(self, place: Place | None, url: str = "", token: str = "") -> None:
+        self._place = place
+        self._url = url or "http://store"
+        self._token = token
+        self._http: httpx2.Client
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def open(self) -> None:
+        """Raises StoreError."""
+        transport = None
+        if self._place:
+            if not self._place.folder.is_dir():
+                raise StoreError(
+                    f"there is no store in {self._place.folder}: `headwater run --store` or `headwater read FILE --store` makes one"
+                )
+            if not answers(self._place):
+                self._process = begin(self._place)
+            try:
+                self._token = self._place.token.read_text().strip()
+            except OSError as error:
+                raise StoreError(f"{self._place.token}: {error.strerror}; use sudo, if the store is root's") from None
+            transport = httpx2.HTTPTransport(uds=str(self._place.socket))
+        self._http = httpx2.Client(
+            base_url=self._url, transport=transport, timeout=_TIMEOUT, headers={"X-ClickHouse-Key": self._token}, trust_env=False
+        )
+
+    def ask(self, sql: str, form: str = "ArrowStream", parameters: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """The answer in pieces, in a format of ClickHouse's. Raises StoreError."""
+        given = {f"param_{name}": value for name, value in (parameters or {}).items()} | {"default_format": form}
+        try:
+            with self._http.stream("POST", "/", params=given, content=sql.encode()) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise StoreError(_said(answer.text))
+                yield from answer.iter_bytes()
+        except httpx2.HTTPError as error:
+            raise StoreError(
+                f"the store did not answer to the end ({type(error).__name__}: {error}): see its log, or ask for less"
+            ) from None
+
+    def table(self, sql: str, parameters: Mapping[str, str] | None = None) -> Any:
+        """The answer as a pyarrow.Table. Raises StoreError."""
+        import pyarrow as pa  # noqa: PLC0415 - 0.1 s, which other formats need not
+
+        octets = b"".join(self.ask(sql, "ArrowStream", parameters))
+        return pa.ipc.open_stream(octets).read_all() if octets else pa.table({})
+
+    def close(self) -> None:
+        """End what open() has started."""
+        with contextlib.suppress(AttributeError):
+            self._http.close()
+        if self._process:
+            self._process.communicate()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def answers(place: Place) -> bool:
+    """Whether a process has that store, and is ready."""
+    with contextlib.suppress(httpx2.HTTPError), httpx2.Client(transport=httpx2.HTTPTransport(uds=str(place.socket)), timeout=5.0) as http:
+        return http.get("http://store/ping").status_code == 200
+    return False
+
+
+def begin(place: Place, *more: str) -> "subprocess.Popen[bytes]":
+    """A process for that store, once it answers; it ends when its standard input does. Raises StoreError with what it said."""
+    process = start(place, *more)
+    deadline = time.monotonic() + BEGIN_S
+    while not answers(place):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            said = process.communicate()[1].decode(errors="replace").strip().splitlines()
+            raise StoreError((said[-1] if said else "the store does not begin").removeprefix("headwater: "))
+        time.sleep(0.02)
+    return process
+
+
+def start(place: Place, *more: str) -> "subprocess.Popen[bytes]":
+    """Likewise, without waiting."""
+    command = [sys.executable, "-m", "headwater", "store", "--path", str(place.folder), "--while-asked", *more]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _said(text: str) -> str:
+    """ClickHouse's words, without what is of no use to who asked."""
+    line = text.strip().splitlines()[0] if text.strip() else "the store gives no reason"
+    return line.partition("DB::Exception: ")[2].removeprefix("default: ") or line

@@ -1,0 +1,257 @@
+"""The one door to the store: ClickHouse's HTTP protocol, for questions alone (clickhouse.com/docs/interfaces/http).
+
+What comes in is read by the wall first. Answers go out in pieces, as the engine makes them. Whoever asks must know the store's token, as
+password, key or bearer.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hmac
+import os
+import queue
+import socket
+import threading
+import uuid
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+
+from headwater.errors import QueryRefused, StoreError
+from headwater.store.engine import Connection, EngineError
+from headwater.store.wall import checked
+
+READERS = 4
+MOST_OCTETS = 1 << 20  # of a question
+WAIT_S = 10.0  # for one of the readers
+_WRONG_TOKEN_S = 0.5  # each wrong one costs that much time
+_STATUS = {47: 404, 60: 404, 62: 400, 81: 404, 159: 504, 241: 507, 456: 400, 497: 403, 516: 401}  # of ClickHouse's codes; else 500
+_ACCESS_DENIED, _AUTHENTICATION_FAILED, _TOO_MANY = 497, 516, 202
+_TYPES = {
+    "JSON": "application/json",
+    "CSV": "text/csv",
+    "XML": "application/xml",
+    "Ma": "text/markdown",
+    "Pretty": "text/plain",
+    "Tab": "text/tab-separated-values",
+}
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class _Asked(Exception):
+    """What is wrong with a question, with ClickHouse's code for it."""
+
+    def __init__(self, code: int, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status or _STATUS.get(code, 500)
+
+
+class Door:
+    """Answers who knows `token`, each question on one of a few connections that `connect` makes."""
+
+    def __init__(self, connect: Callable[[], Connection], token: str, report: Callable[[str], None]) -> None:
+        self._connect = connect
+        self._token = token.encode()
+        self._report = report
+        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._made = 0
+        self._making = threading.Lock()
+        self._pool = ThreadPoolExecutor(2 * READERS, "reader")
+        self._servers: list[uvicorn.Server] = []
+        self._threads: list[threading.Thread] = []
+        self.address = ""
+
+    def open(self, path: Path, listen: str) -> None:
+        """Listen at the socket `path`, and at `listen` (address and port) if it is free. Raises StoreError."""
+        self._serve(_unix(path))
+        if listen:
+            try:
+                with_port = _tcp(listen)
+            except OSError as error:
+                self._report(
+                    f"store: cannot listen at {listen} ({error.strerror}): questions are answered at {path} alone; [store] listen says where else"
+                )
+            else:
+                self.address = "{}:{}".format(*with_port.getsockname()[:2])
+                self._serve(with_port)
+
+    def _serve(self, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            self,
+            log_level="critical",
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            ws="none",
+            h11_max_incomplete_event_size=MOST_OCTETS,
+        )
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # they are the process's own
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="door", daemon=True)
+        thread.start()
+        self._servers.append(server)
+        self._threads.append(thread)
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        for server in self._servers:
+            server.should_exit = True
+        for thread in self._threads:
+            thread.join(5)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request (ASGI)."""
+        if scope["type"] != "http":
+            return None
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=1000))
+        try:
+            if scope["path"] == "/ping":
+                return await _answer(send, 200, b"Ok.\n", {})
+            if scope["path"] not in ("/", "/query") or scope["method"] not in ("GET", "POST", "HEAD"):
+                raise _Asked(_ACCESS_DENIED, "there is nothing here but /, for questions, and /ping", 404)
+            await self._let_in(headers, given)
+            await self._ask(await _text(headers, given, receive), headers, given, send)
+        except _Asked as wrong:
+            await _answer(
+                send,
+                wrong.status,
+                f"Code: {wrong.code}. DB::Exception: {wrong}\n".encode(),
+                {"X-ClickHouse-Exception-Code": str(wrong.code)},
+            )
+
+    async def _let_in(self, headers: Mapping[str, str], given: Mapping[str, str]) -> None:
+        offered = [headers.get("x-clickhouse-key", ""), given.get("password", "")]
+        kind, _, value = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            offered.append(value.strip())
+        elif kind.lower() == "basic":
+            with contextlib.suppress(binascii.Error):
+                offered.append(base64.b64decode(value).decode("latin-1").partition(":")[2])
+        if not any([hmac.compare_digest(one.encode("utf-8", "replace"), self._token) for one in offered]):  # noqa: C419 - all are compared
+            await asyncio.sleep(_WRONG_TOKEN_S)
+            raise _Asked(_AUTHENTICATION_FAILED, "the store's token is needed, as password: it is in the file `token` of its folder")
+
+    async def _ask(self, text: str, headers: Mapping[str, str], given: Mapping[str, str], send: Send) -> None:
+        try:
+            question = checked(text)
+        except QueryRefused as refused:
+            raise _Asked(_ACCESS_DENIED, str(refused)) from None
+        form = question.format or headers.get("x-clickhouse-format") or given.get("default_format") or "TabSeparated"
+        if not form.isalnum():
+            raise _Asked(73, f"unknown format {form[:40]!r}", 400)
+        parameters = {name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")}
+        loop = asyncio.get_running_loop()
+        try:
+            connection = await loop.run_in_executor(self._pool, self._reader)
+        except queue.Empty:
+            raise _Asked(_TOO_MANY, f"{READERS} questions are being answered: ask again", 503) from None
+        pieces = connection.stream(question.text, form, parameters)
+        begun = False
+        try:
+            first = await loop.run_in_executor(self._pool, next, pieces, b"")
+            packed = (
+                zlib.compressobj(1, wbits=31)
+                if "gzip" in headers.get("accept-encoding", "") and given.get("enable_http_compression") == "1"
+                else None
+            )
+            begun = True
+            await send(_start(200, {
+                "Content-Type": next((kind for name, kind in _TYPES.items() if form.startswith(name)), "application/octet-stream"),
+                "X-ClickHouse-Format": form, "X-ClickHouse-Timezone": "UTC", "X-ClickHouse-Query-Id": given.get("query_id") or str(uuid.uuid4()),
+                "X-ClickHouse-Summary": '{"read_rows":"0","read_bytes":"0"}',
+                **({"Content-Encoding": "gzip"} if packed else {}),
+            }))  # fmt: skip
+            piece = first
+            while piece:
+                await send({"type": "http.response.body", "body": packed.compress(piece) if packed else piece, "more_body": True})
+                piece = await loop.run_in_executor(self._pool, next, pieces, b"")
+            await send({"type": "http.response.body", "body": packed.flush() if packed else b"", "more_body": False})
+        except EngineError as error:
+            if begun:  # what was sent is not all, and whoever reads must see that: the connection ends without the last piece
+                raise
+            raise _Asked(error.code, error.text.partition("DB::Exception: ")[2] or error.text) from None
+        finally:
+            await loop.run_in_executor(self._pool, pieces.close)
+            self._idle.put(connection)
+
+    def _reader(self) -> Connection:
+        """One that nobody uses. Raises queue.Empty."""
+        with contextlib.suppress(queue.Empty):
+            return self._idle.get_nowait()
+        with self._making:
+            if self._made < READERS:
+                self._made += 1
+                return self._connect()
+        return self._idle.get(timeout=WAIT_S)
+
+
+async def _text(headers: Mapping[str, str], given: Mapping[str, str], receive: Receive) -> str:
+    """The question: of the address, then of the body, which may be packed."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Asked(210, "gone", 400)
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MOST_OCTETS:
+            raise _Asked(_ACCESS_DENIED, f"a question has {MOST_OCTETS:,} octets at most", 413)
+    try:
+        octets = bytes(body)
+        if headers.get("content-encoding", "") == "gzip":
+            unpacker = zlib.decompressobj(wbits=31)
+            octets = unpacker.decompress(octets, MOST_OCTETS)
+            if unpacker.unconsumed_tail:
+                raise _Asked(_ACCESS_DENIED, f"a question has {MOST_OCTETS:,} octets at most", 413)
+        elif headers.get("content-encoding"):
+            raise _Asked(_ACCESS_DENIED, "a question may be packed with gzip, not otherwise", 415)
+        parts = [given.get("query", ""), octets.decode()]
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise _Asked(_ACCESS_DENIED, f"the question cannot be read: {error}", 400) from None
+    return "\n".join(part for part in parts if part.strip())
+
+
+def _start(status: int, headers: Mapping[str, str]) -> Message:
+    return {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()],
+    }
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    await send(_start(status, {"Content-Type": "text/plain; charset=UTF-8", **headers}))
+    await send({"type": "http.response.body", "body": body})
+
+
+def _unix(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise StoreError(f"cannot listen at {path}: {error.strerror}; give the store a shorter path") from None
+    return listener
+
+
+def _tcp(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    return socket.create_server((host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -1,0 +1,127 @@
+"""The embedded engine, chDB: one per process and per folder. What writes goes through one connection, what asks through another each.
+
+Not for a process that forks (chdb#355), and one that has had it ends with os._exit: its threads cannot be stopped (chdb-core#177).
+"""
+
+import re
+import threading
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from headwater.errors import StoreError
+
+DATABASE = "headwater"
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
+_WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 1, "join_use_nulls": 1}
+
+
+class EngineError(StoreError):
+    """What the engine says: `code` is ClickHouse's own (src/Common/ErrorCodes.cpp), 0 where it gave none."""
+
+    def __init__(self, error: Exception) -> None:
+        text = str(error).removeprefix("Streaming query failed: ")
+        found = _CODE.search(text)
+        self.code = int(found[1]) if found else 0
+        self.text = text
+        super().__init__((found[2] if found else text).splitlines()[0][:500] if text else type(error).__name__)
+
+
+class Connection:
+    """One way to the engine, with settings of its own; for one thread at a time."""
+
+    def __init__(self, session: Any, settings: Mapping[str, object]) -> None:
+        self._session = session
+        self.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        self.run(f"USE {DATABASE}")
+        for name, value in settings.items():
+            self.run(f"SET {name} = {value}")
+
+    def run(self, sql: str, form: str = "TabSeparated") -> bytes:
+        """All of the answer. Raises EngineError."""
+        try:
+            return bytes(self._session.query(sql, form).bytes())
+        except RuntimeError as error:
+            raise EngineError(error) from None
+
+    def rows(self, sql: str) -> list[list[str]]:
+        """The answer's rows, as text."""
+        return [line.split("\t") for line in self.run(sql).decode().splitlines()]
+
+    def value(self, sql: str) -> int:
+        """The answer, where it is one whole number."""
+        return int(self.run(sql).strip() or 0)
+
+    def stream(self, sql: str, form: str, parameters: Mapping[str, str]) -> Generator[bytes, None, None]:
+        """The answer in pieces, so that nobody need have it whole. Ends early if it is closed. Raises EngineError."""
+        try:
+            found = self._session.send_query(sql, form, params=dict(parameters) or None)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise EngineError(error) from None
+        done = False
+        try:
+            for piece in found:
+                yield bytes(piece.bytes())
+            done = True
+        except RuntimeError as error:
+            done = True
+            raise EngineError(error) from None
+        finally:
+            if not done:
+                found.cancel()
+
+    def close(self) -> None:
+        """Give it back."""
+        self._session.close()
+
+
+class Engine:
+    """The engine with its files in `folder`, and at most `memory` octets for all that it does."""
+
+    def __init__(self, folder: Path, memory: int) -> None:
+        self._folder = folder
+        self._memory = memory
+        self._lock = threading.Lock()
+        self.writer: Connection
+
+    def open(self) -> None:
+        """Open it, and the connection that writes. Raises StoreError."""
+        load()
+        self.writer = self.connect(_WRITER)
+
+    def connect(self, settings: Mapping[str, object]) -> Connection:
+        """One more. Raises StoreError."""
+        from chdb.session import Session  # noqa: PLC0415 - as above
+
+        make: Any = Session  # it has no types
+
+        caches = "&".join(
+            f"{name}={self._memory // 16}" for name in ("mark_cache_size", "primary_index_cache_size", "index_mark_cache_size")
+        )
+        with self._lock:
+            try:
+                session = make(f"{self._folder}?max_server_memory_usage={self._memory}&{caches}")
+            except RuntimeError as error:
+                raise EngineError(error) from None
+        return Connection(session, settings)
+
+
+def load() -> None:
+    """Load the engine's library, which nothing else does. Raises StoreError where it is not installed."""
+    try:
+        import chdb.session  # noqa: F401, PLC0415 - a second, and of an extra
+    except ImportError as error:
+        raise StoreError(f"the store needs chDB ({error}): pip install 'headwater[store]'") from None
+
+
+def reading(memory: int, time_s: float) -> dict[str, object]:
+    """The settings of a connection that asks: `memory` octets and `time_s` seconds for one question."""
+    return {
+        "join_use_nulls": 1,  # else LEFT JOIN ... IS NULL finds nothing, and does not say so
+        "max_memory_usage": memory,
+        "max_bytes_before_external_group_by": memory // 4,
+        "max_bytes_before_external_sort": memory // 4,
+        "max_execution_time": time_s,
+        "timeout_overflow_mode": "'throw'",
+        "readonly": 2,  # last: nothing else can be set after it but in a question, which the wall reads
+    }

@@ -1,0 +1,88 @@
+"""What can be set of the store."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+DEFAULT_LISTEN = "127.0.0.1:8123"
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows that are kept and can be asked for. Needs `pip install 'headwater[store]'`.
+
+    path: the folder of tables, spool and token; unset, /var/lib/headwater/store for root, and ~/.local/share/headwater/store for others.
+    listen: where questions are answered besides the socket in that folder, an address of this host and a port; empty for nowhere.
+    records: what is kept, beside the ledger; empty takes what the run has.
+    retention_days: how long, counted from when a row was stored.
+    size_gib: octets of disk for tables; the partition whose rows were stored first makes room.
+    free_part: part of the disk that is left free, likewise.
+    spool_mib: octets of disk for rows on their way to the store; the oldest make room, and are counted as lost.
+    memory_part: part of the machine's memory that the store's process may use.
+    query_memory_part: part of that for one question.
+    query_time_s: after which a question is refused further work.
+    """
+
+    path: str | None = None
+    listen: str = DEFAULT_LISTEN
+    records: tuple[str, ...] = ()
+    retention_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
+    size_gib: Annotated[float, msgspec.Meta(gt=0, le=1 << 20)] = 50.0
+    free_part: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.1
+    spool_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1024
+    memory_part: Annotated[float, msgspec.Meta(gt=0, le=0.9)] = 0.3
+    query_memory_part: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    query_time_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+
+    def __post_init__(self) -> None:
+        """Checks that types cannot express."""
+        if self.path == "":
+            raise ValueError("path is empty: name a folder, or leave it out")
+        if self.listen and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}", self.listen):
+            raise ValueError(f'listen must be an address and a port, for instance "{DEFAULT_LISTEN}"')
+
+    def place(self) -> "Place":
+        """Where it is."""
+        if self.path:
+            return Place(Path(self.path).absolute())
+        if os.geteuid() == 0:
+            return Place(Path("/var/lib/headwater/store"))
+        return Place(Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "headwater/store")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The folder of a store, and what is where in it."""
+
+    folder: Path
+
+    @property
+    def engine(self) -> Path:
+        """The engine's own files."""
+        return self.folder / "engine"
+
+    @property
+    def spool(self) -> Path:
+        """Rows on their way."""
+        return self.folder / "spool"
+
+    @property
+    def socket(self) -> Path:
+        """Where questions are answered."""
+        return self.folder / "http.sock"
+
+    @property
+    def token(self) -> Path:
+        """What who asks must know."""
+        return self.folder / "token"
+
+    @property
+    def about(self) -> Path:
+        """Of which version it is, and when it was last looked after."""
+        return self.folder / "store.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that has it."""
+        return self.folder / "lock"

@@ -1,0 +1,140 @@
+"""Tables, made of the columns of the first rows of their kind, and widened when a record gains one. Nobody lists columns twice.
+
+A table has one partition a day of its rows' own time. What it is sorted by is the hour and who began, so that the rows of one address lie
+together; storage.md of the design has what was measured. Rows are told apart by the token of the file that they came in, so that a file
+which is offered again changes nothing (non_replicated_deduplication_window).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from headwater.errors import StoreError
+from headwater.store.engine import DATABASE
+
+INGESTED = "ingested"
+"""When a row was stored, by which retention counts."""
+
+_SETTINGS = (
+    "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, non_replicated_deduplication_window = 10000, "
+    "allow_nullable_key = 1"
+)
+_REPLICATED = "replicated_deduplication_window = 10000"
+_INTEGERS = {
+    pa.uint8(): "UInt8",
+    pa.uint16(): "UInt16",
+    pa.uint32(): "UInt32",
+    pa.uint64(): "UInt64",
+    pa.int8(): "Int8",
+    pa.int16(): "Int16",
+    pa.int32(): "Int32",
+    pa.int64(): "Int64",
+}
+_SMALL = {"UInt8", "Int8", "Bool"}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where tables are not of one server: each is replicated on the hosts of this cluster, and one more of its name spreads over them."""
+
+    name: str
+
+
+def named(name: str) -> str:
+    """A column's or table's name as SQL has it. Raises StoreError for one that no log should have."""
+    if not _NAME.fullmatch(name):
+        shown = "".join(one if one.isprintable() else "?" for one in name[:60])
+        raise StoreError(f"{shown!r} is no name for a table or column: letters, digits, dots, dashes and underscores make one")
+    return f"`{name}`"
+
+
+def kind_of(field: pa.Field) -> str:
+    """What the values of a stored column are: the `kind` in its metadata."""
+    return str((field.metadata or {}).get(b"kind", b""), "utf-8")
+
+
+def type_of(field: pa.Field) -> str:
+    """The ClickHouse type of a stored column (records/stored.py). Raises StoreError where there is none."""
+    plain = _plain(field.type, kind_of(field))
+    if plain is None:
+        raise StoreError(f"column {field.name!r} is of the type {field.type}, which the store does not keep: please report this")
+    if plain.startswith("Array") or not field.nullable:
+        return plain
+    return f"LowCardinality(Nullable({plain[15:-1]}))" if plain.startswith("LowCardinality") else f"Nullable({plain})"
+
+
+def _plain(of: pa.DataType, kind: str) -> str | None:
+    if of in _INTEGERS:
+        return _INTEGERS[of]
+    if pa.types.is_fixed_size_binary(of) and of.byte_width == 16:
+        return "IPv6"
+    if pa.types.is_timestamp(of):
+        return "DateTime64(9, 'UTC')"
+    if pa.types.is_floating(of):
+        return "Float64" if of.bit_width == 64 else "Float32"
+    if pa.types.is_boolean(of):
+        return "Bool"
+    if pa.types.is_dictionary(of) or kind == "enum":
+        return "LowCardinality(String)"
+    if pa.types.is_string(of) or pa.types.is_large_string(of):
+        return "String"
+    if pa.types.is_list(of) and (inner := _plain(of.value_type, "")):
+        return f"Array({inner})"
+    return None
+
+
+def codec_of(kind: str) -> str:
+    """How values of a type are packed."""
+    inner = kind.removeprefix("Nullable(").rstrip(")")
+    if inner.startswith("DateTime64"):
+        return "CODEC(Delta(8), ZSTD(1))"
+    if inner.startswith(("UInt", "Int")) and inner not in _SMALL and not kind.startswith("Array"):
+        return "CODEC(T64, ZSTD(1))"
+    return "CODEC(ZSTD(1))"
+
+
+def creation(name: str, schema: pa.Schema, cluster: Cluster | None = None) -> Iterator[str]:
+    """The statements that make the table of a record whose rows have these columns."""
+    columns = [_column(field) for field in schema]
+    columns.append(f"{INGESTED} DateTime DEFAULT now() CODEC(Delta(4), ZSTD(1))")
+    of_addresses = [field.name for field in schema if type_of(field).removeprefix("Nullable(").startswith("IPv6")]
+    has_time = "ts" in schema.names
+    columns += [
+        f"INDEX {named('of_' + one)} {named(one)} TYPE bloom_filter(0.01) GRANULARITY 4" for one in of_addresses if one.startswith("id.")
+    ]
+    when = "ts" if has_time else INGESTED
+    order = ", ".join([f"toStartOfHour({when})", *(named(one) for one in of_addresses[:1]), when])
+    local = f"{DATABASE}.{named(name + '_local' if cluster else name)}"
+    where = f" ON CLUSTER {named(cluster.name)}" if cluster else ""
+    engine = "MergeTree"
+    if cluster:
+        engine = f"ReplicatedMergeTree('/clickhouse/tables/{{shard}}/{DATABASE}/{name}', '{{replica}}')"
+    settings = f"{_SETTINGS}, {_REPLICATED}" if cluster else _SETTINGS
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {local}{where} ({', '.join(columns)}) ENGINE = {engine} "
+        f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order}) SETTINGS {settings}"
+    )
+    if cluster:
+        spread = f"Distributed({named(cluster.name)}, {DATABASE}, {named(name + '_local')}, rand())"
+        yield f"CREATE TABLE IF NOT EXISTS {DATABASE}.{named(name)}{where} AS {local} ENGINE = {spread}"
+
+
+def widening(name: str, schema: pa.Schema, has: Mapping[str, str], cluster: Cluster | None = None) -> Iterator[str]:
+    """The statements that give a table the columns that these rows have and it has not."""
+    where = f" ON CLUSTER {named(cluster.name)}" if cluster else ""
+    for field in schema:
+        if field.name not in has:
+            for table in [f"{name}_local", name] if cluster else [name]:
+                yield f"ALTER TABLE {DATABASE}.{named(table)}{where} ADD COLUMN IF NOT EXISTS {_column(field, packed=table != name or not cluster)}"
+
+
+def _column(field: pa.Field, *, packed: bool = True) -> str:
+    if field.name == INGESTED:
+        raise StoreError(f"a column {INGESTED!r} is the store's own: name it otherwise")
+    kind = type_of(field)
+    if field.name == "ts":
+        kind = kind.removeprefix("Nullable(").removesuffix(")") if kind.startswith("Nullable(") else kind
+    return f"{named(field.name)} {kind}{' ' + codec_of(kind) if packed else ''}"
