@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from headwater.apps.console import tell
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed, StoreError
@@ -29,6 +30,7 @@ def serve(settings: StoreSettings, user: str | None, *, once: bool = False, whil
     code = 0
     try:
         made(settings.place(), user)
+        _send_words_to(settings.place().log)
         load()  # which asks for more than what is left then
         if user != "root":
             confine(account(user), [settings.place().folder], readable=["/sys/fs/cgroup"], engine=True)
@@ -60,6 +62,15 @@ def made(place: Place, user: str | None) -> None:
                 os.chown(path, become.pw_uid, become.pw_gid, follow_symlinks=False)
     except OSError as error:
         raise StoreError(f"the store {place.folder}: {error.strerror}; give another path, or use sudo") from None
+
+
+def _send_words_to(log: Path) -> None:
+    """What the engine itself writes to standard error is long, and for developers: it goes to a file, and ours stays what it was."""
+    ours = os.dup(2)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    os.dup2(fd, 2)
+    os.close(fd)
+    sys.stderr = open(ours, "w", buffering=1)  # noqa: SIM115, PTH123 - for as long as the process lasts
 
 
 def _until_eof(store: Store) -> None:

@@ -133,6 +133,11 @@ class Spool:
         """Where this writer's files are made."""
         return self._writer
 
+    @property
+    def waiting(self) -> int:
+        """Files that the store has not taken yet, as of the last look."""
+        return len(self._there)
+
     def open(self) -> None:
         """Make our folder, and take over what writers that have gone have left. Raises SinkError."""
         try:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from headwater._native import ffi, lib
 from headwater.records.batch import Batch, present
 from headwater.records.columns import arrow_type, to_arrow
 from headwater.records.schema import Column, Kind, Record
@@ -76,3 +78,22 @@ def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
     if first == last:
         return [(first, batch)]
     return [(int(day), batch.take(pa.array(np.flatnonzero(of == day)))) for day in np.unique(of)]
+
+
+def as_text(table: pa.Table) -> pa.Table:
+    """The same rows with their addresses as text, as files and people have them."""
+    for place, field in enumerate(table.schema):
+        if field.type == ADDRESS:
+            pieces = [_text(chunk) for chunk in table.column(place).chunks]
+            table = table.set_column(place, field.name, pa.chunked_array(pieces, pa.string()))
+    return table
+
+
+def _text(chunk: pa.Array) -> pa.Array:
+    count, most = len(chunk), 46
+    octets = np.frombuffer(chunk.buffers()[1], np.uint8)[16 * chunk.offset :][: 16 * count] if count else np.zeros(0, np.uint8)
+    text, offsets = np.empty(count * most + 1, np.uint8), np.empty(count + 1, np.int32)
+    base = ffi.cast("char *", np.ascontiguousarray(octets).ctypes.data)
+    lib.hw_format_addresses(base, base, 16, count, 0, ffi.cast("char *", text.ctypes.data), ffi.cast("int32_t *", offsets.ctypes.data))
+    written = pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(text[: offsets[-1]])])
+    return pc.if_else(chunk.is_valid(), written, None)

@@ -1,10 +1,11 @@
 """Asking a store: the embedded one of this machine over its socket, or any ClickHouse by URL. One protocol for both."""
 
 import contextlib
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,10 +19,12 @@ _TIMEOUT = httpx2.Timeout(10.0, read=None)
 
 
 class Client:
-    """Asks the store in the folder of `place`, which is started for as long as we ask if nobody has it; or the ClickHouse at `url`."""
+    """Asks the store in the folder of `place`, which is started for as long as we ask if nobody has it (`begin_with`
+    are its options); or the ClickHouse at `url`."""
 
-    def __init__(self, place: Place | None, url: str = "", token: str = "") -> None:
-        self._place = place
+    def __init__(self, place: Place | None, url: str = "", token: str = "", begin_with: Sequence[str] = ()) -> None:
+        self.place = place
+        self._begin_with = begin_with
         self._url = url or "http://store"
         self._token = token
         self._http: httpx2.Client
@@ -30,18 +33,18 @@ class Client:
     def open(self) -> None:
         """Raises StoreError."""
         transport = None
-        if self._place:
-            if not self._place.folder.is_dir():
+        if self.place:
+            if not self.place.folder.is_dir():
                 raise StoreError(
-                    f"there is no store in {self._place.folder}: `headwater run --store` or `headwater read FILE --store` makes one"
+                    f"there is no store in {self.place.folder}: `headwater run --store` or `headwater read FILE --store` makes one"
                 )
-            if not answers(self._place):
-                self._process = begin(self._place)
+            if not answers(self.place):
+                self._process = begin(self.place, *self._begin_with)
             try:
-                self._token = self._place.token.read_text().strip()
+                self._token = self._token or self.place.token.read_text().strip()
             except OSError as error:
-                raise StoreError(f"{self._place.token}: {error.strerror}; use sudo, if the store is root's") from None
-            transport = httpx2.HTTPTransport(uds=str(self._place.socket))
+                raise StoreError(f"{self.place.token}: {error.strerror}; use sudo, if the store is root's") from None
+            transport = httpx2.HTTPTransport(uds=str(self.place.socket))
         self._http = httpx2.Client(
             base_url=self._url, transport=transport, timeout=_TIMEOUT, headers={"X-ClickHouse-Key": self._token}, trust_env=False
         )
@@ -84,10 +87,15 @@ class Client:
 
 
 def answers(place: Place) -> bool:
-    """Whether a process has that store, and is ready."""
-    with contextlib.suppress(httpx2.HTTPError), httpx2.Client(transport=httpx2.HTTPTransport(uds=str(place.socket)), timeout=5.0) as http:
-        return http.get("http://store/ping").status_code == 200
-    return False
+    """Whether a process has that store, and listens. Raises StoreError where it is somebody else's."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(place.socket))
+        except PermissionError:
+            raise StoreError(f"the store {place.folder} is another user's: use sudo") from None
+        except OSError:
+            return False
+    return True
 
 
 def begin(place: Place, *more: str) -> "subprocess.Popen[bytes]":

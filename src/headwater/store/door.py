@@ -183,7 +183,7 @@ class Door:
             raise _Asked(error.code, error.text.partition("DB::Exception: ")[2] or error.text) from None
         finally:
             await loop.run_in_executor(self._pool, pieces.close)
-            self._idle.put(connection)
+            await loop.run_in_executor(self._pool, self._give_back, connection)
 
     def _reader(self) -> Connection:
         """One that nobody uses. Raises queue.Empty."""
@@ -194,6 +194,12 @@ class Door:
                 self._made += 1
                 return self._connect()
         return self._idle.get(timeout=WAIT_S)
+
+    def _give_back(self, connection: Connection) -> None:
+        if connection.spoilt:
+            connection.close()
+            connection = self._connect()
+        self._idle.put(connection)
 
 
 async def _text(headers: Mapping[str, str], given: Mapping[str, str], receive: Receive) -> str:

@@ -3,15 +3,23 @@
 Not for a process that forks (chdb#355), and one that has had it ends with os._exit: its threads cannot be stopped (chdb-core#177).
 """
 
+import io
 import re
 import threading
 from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from headwater.errors import StoreError
 
 DATABASE = "headwater"
+IN_PIECES = frozenset(
+    "TabSeparated TSV TabSeparatedRaw TSVRaw CSV JSONEachRow JSONLines NDJSON JSONCompactEachRow Native RowBinary".split()
+)
+"""Formats without a head or an end. An answer in another one is made whole, within the limit of reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
 _WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 1, "join_use_nulls": 1}
 
@@ -32,6 +40,7 @@ class Connection:
 
     def __init__(self, session: Any, settings: Mapping[str, object]) -> None:
         self._session = session
+        self.spoilt = False  # an answer was not read to its end: what was left of it would be the next one's beginning
         self.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self.run(f"USE {DATABASE}")
         for name, value in settings.items():
@@ -53,7 +62,19 @@ class Connection:
         return int(self.run(sql).strip() or 0)
 
     def stream(self, sql: str, form: str, parameters: Mapping[str, str]) -> Generator[bytes, None, None]:
-        """The answer in pieces, so that nobody need have it whole. Ends early if it is closed. Raises EngineError."""
+        """The answer, in pieces where its format is one, so that nobody need have it whole. Ends early if it is closed. Raises EngineError."""
+        if form in IN_PIECES:
+            yield from self._pieces(sql, form, parameters)
+        elif form == "ArrowStream":
+            yield from _one_stream(self._pieces(sql, form, parameters))
+        else:
+            try:
+                yield bytes(self._session.query(sql, form, params=dict(parameters) or None).bytes())
+            except (RuntimeError, ValueError, TypeError) as error:
+                raise EngineError(error) from None
+
+    def _pieces(self, sql: str, form: str, parameters: Mapping[str, str]) -> Generator[bytes, None, None]:
+        """Each is whole in its format: what has a head or an end has one in each."""
         try:
             found = self._session.send_query(sql, form, params=dict(parameters) or None)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -64,15 +85,50 @@ class Connection:
                 yield bytes(piece.bytes())
             done = True
         except RuntimeError as error:
-            done = True
+            done = self.spoilt = True
             raise EngineError(error) from None
         finally:
+            self.spoilt = self.spoilt or not done
             if not done:
                 found.cancel()
 
     def close(self) -> None:
         """Give it back."""
         self._session.close()
+
+
+def _one_stream(pieces: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Arrow streams with one schema as one."""
+    with closing(pieces):
+        sink, writer = _Taken(), None
+        for piece in pieces:
+            reader = pa.ipc.open_stream(piece)
+            writer = writer or pa.ipc.new_stream(sink, reader.schema)
+            for batch in reader:
+                writer.write_batch(batch)
+            yield sink.take()
+        if writer:
+            writer.close()
+            yield sink.take()
+
+
+class _Taken(io.RawIOBase):
+    """A file of which what was written is taken at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._octets = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, octets: Any) -> int:
+        self._octets += octets
+        return len(octets)
+
+    def take(self) -> bytes:
+        taken, self._octets = bytes(self._octets), bytearray()
+        return taken
 
 
 class Engine:
@@ -123,5 +179,7 @@ def reading(memory: int, time_s: float) -> dict[str, object]:
         "max_bytes_before_external_sort": memory // 4,
         "max_execution_time": time_s,
         "timeout_overflow_mode": "'throw'",
+        "max_result_bytes": memory // 4,
+        "result_overflow_mode": "'throw'",
         "readonly": 2,  # last: nothing else can be set after it but in a question, which the wall reads
     }

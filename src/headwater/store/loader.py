@@ -13,8 +13,9 @@ import pyarrow as pa
 from headwater.errors import StoreError
 from headwater.outputs import spool
 from headwater.outputs.spool import Spooled
-from headwater.store.engine import Connection, EngineError
-from headwater.store.tables import DATABASE, creation, named, widening
+from headwater.store.engine import DATABASE, Connection, EngineError
+from headwater.store.rollups import rollups
+from headwater.store.tables import creation, named, widening
 
 _LATER = {159, 164, 202, 241, 243, 252, 394, 425, 999}
 """Time, memory, disk, parts, too many at once: what says nothing of the rows (ErrorCodes.cpp)."""
@@ -39,10 +40,11 @@ class Tables:
         has = self._columns.get(record)
         if has is not None and has.keys() >= set(schema.names):
             return
-        for statement in creation(record, schema) if has is None else widening(record, schema, has):
+        new = [*creation(record, schema), *rollups(record, schema)] if has is None else widening(record, schema, has)
+        for statement in new:
             self._connection.run(statement)
         found = self._connection.rows(f"SELECT name, type FROM system.columns WHERE database = '{DATABASE}' AND table = '{record}'")
-        self._columns[record] = {name: kind for name, kind in found}
+        self._columns[record] = {one[0]: one[1] for one in found}
 
 
 class Loader:

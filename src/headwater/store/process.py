@@ -14,13 +14,13 @@ from headwater.errors import StoreError
 from headwater.store.door import Door
 from headwater.store.engine import Engine, reading
 from headwater.store.loader import Loader
+from headwater.store.retention import Retention
 from headwater.store.settings import Place, StoreSettings
 
 VERSION = 1
 """Of what lies in the folder. A store with a higher one is not touched."""
 
 LOOK_S = 0.1
-_KEPT_S = 60.0
 
 
 class Store:
@@ -34,6 +34,7 @@ class Store:
         self._stop = threading.Event()
         self._engine = Engine(self._place.engine, int(memory() * settings.memory_part))
         self.loader: Loader
+        self._retention: Retention
         self.door: Door | None = None
 
     def open(self) -> None:
@@ -51,10 +52,12 @@ class Store:
         self._engine.open()
         self.loader = Loader(self._engine.writer, self._place.spool, self._report)
         self.loader.open()
+        self._retention = Retention(self._engine.writer, self._settings, self._report)
         budget = reading(int(memory() * self._settings.memory_part * self._settings.query_memory_part), self._settings.query_time_s)
         door = Door(lambda: self._engine.connect(budget), token_of(self._place), self._report)
         door.open(self._place.socket, self._settings.listen)
         self.door = door
+        self._place.address.write_text(door.address)
 
     def run(self, *, once: bool = False) -> None:
         """Until stop(), or once all that waits has been taken."""
@@ -63,6 +66,7 @@ class Store:
                 if once:
                     return
                 self._stop.wait(LOOK_S)
+            self._retention.look()
         while self.loader.load():
             pass
 
@@ -76,6 +80,7 @@ class Store:
             self.door.close()
             with contextlib.suppress(OSError):
                 self._place.socket.unlink()
+                self._place.address.unlink()
 
 
 def memory() -> int:

@@ -30,7 +30,7 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     records: tuple[str, ...] = ()
     retention_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
     size_gib: Annotated[float, msgspec.Meta(gt=0, le=1 << 20)] = 50.0
-    free_part: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.1
+    free_part: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.05
     spool_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1024
     memory_part: Annotated[float, msgspec.Meta(gt=0, le=0.9)] = 0.3
     query_memory_part: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
@@ -73,6 +73,11 @@ class Place(msgspec.Struct, frozen=True):
         return self.folder / "http.sock"
 
     @property
+    def address(self) -> Path:
+        """At which address and port else, while there is one."""
+        return self.folder / "address"
+
+    @property
     def token(self) -> Path:
         """What who asks must know."""
         return self.folder / "token"
@@ -81,6 +86,16 @@ class Place(msgspec.Struct, frozen=True):
     def about(self) -> Path:
         """Of which version it is, and when it was last looked after."""
         return self.folder / "store.json"
+
+    @property
+    def clock(self) -> Path:
+        """The time when it was last looked after."""
+        return self.folder / "clock.json"
+
+    @property
+    def log(self) -> Path:
+        """What the engine says of itself."""
+        return self.folder / "engine.log"
 
     @property
     def lock(self) -> Path:

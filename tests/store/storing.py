@@ -1,0 +1,55 @@
+"""A store of a test's own, and rows on their way into it."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from headwater.interfaces import Sent
+from headwater.outputs.spool import Spool
+from headwater.records import Batch, Drop
+from headwater.store.client import Client
+from headwater.store.settings import Place
+
+LARGE = 1 << 30
+
+
+def made(folder: Path) -> Place:
+    place = Place(folder)
+    place.spool.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Client]:
+    """Who can ask the store there, which runs as long, as this user."""
+    with Client(made(folder), begin_with=("--user", "root", "--listen", "127.0.0.1:0")) as client:
+        yield client
+
+
+def keep(place: Place, *batches: Batch) -> Sent:
+    """What is told of them once the store has all, or has refused it."""
+    with Spool(place.spool, LARGE) as spool:
+        spool.send(list(batches))
+        return until_taken(spool)
+
+
+def until_taken(spool: Spool) -> Sent:
+    """What flush() has told in all by then."""
+    told = []
+    deadline = time.monotonic() + 60
+    while True:
+        told.append(spool.flush(last=False))
+        if not spool.waiting:
+            lost: Counter[Drop] = Counter()
+            for sent in told:
+                lost.update(sent.dropped)
+            return Sent(sum(sent.acked for sent in told), lost, "", sum(sent.spooled for sent in told))
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def values(rows: Sequence[object]) -> list[str]:
+    """To compare without regard to their order."""
+    return sorted(map(repr, rows))

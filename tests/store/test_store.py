@@ -1,0 +1,172 @@
+"""What is kept can be asked for: every record and type, through the spool, the engine and its door."""
+
+import ipaddress
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import clickhouse_connect
+import numpy as np
+import pyarrow as pa
+import pytest
+import reading_back
+from rows_made import TCP, conns, ledger, packets, rates, servers
+from storing import LARGE, keep, made, running, until_taken, values
+
+from headwater.errors import StoreError
+from headwater.outputs.spool import Spool, waiting
+from headwater.records.stored import as_text
+from headwater.store.client import Client
+
+pytestmark = pytest.mark.alone
+
+RECORDS = {
+    "packet": packets(3000),
+    "rate": rates(50),
+    "server": servers(50),
+    "conn": conns([TCP, {name: value for name, value in TCP.items() if name not in ("duration", "local_orig", "vlan")}]),
+    "ledger": ledger(["a", "", 'b,"c"', "d\\e\nf\x1b\t", "naïve ☃ 𝄞", "=1+1", "'; DROP TABLE ledger"]),
+}
+DAY_NS = 86_400 * 10**9
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with running(tmp_path_factory.mktemp("store")) as asking:
+        yield asking
+
+
+def back(table: pa.Table) -> list[dict[str, object]]:
+    text = as_text(table)
+    columns = {
+        name: [None if ns is None else reading_back.text_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
+        if pa.types.is_timestamp(column.type)
+        else column.to_pylist()
+        for name, column in zip(text.schema.names, text.columns, strict=True)
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_rows_come_back_as_they_were(client: Client, record: str) -> None:
+    batch = RECORDS[record]
+    assert client.place
+    sent = keep(client.place, batch)
+    assert (sent.acked, sent.dropped) == (len(batch), {})
+    found = back(client.table(f"SELECT * EXCEPT ingested FROM {record}"))
+    assert values(found) == values(reading_back.expected(batch))
+
+
+def test_rows_of_several_days_lie_apart_and_of_none_too(client: Client) -> None:
+    batch = rates(90)
+    batch.rows["ts"] = 1 + np.arange(90, dtype=np.uint64) % 3 * DAY_NS
+    before = client.table("SELECT * FROM rate").num_rows
+    assert client.place
+    assert keep(client.place, batch).acked == 90
+    days = client.table("SELECT toDate(ts) d, count() n FROM rate WHERE ts < '1971-01-01' GROUP BY d ORDER BY d")
+    assert days.column("n").to_pylist() == [30, 30, 30]
+    assert client.table("SELECT * FROM rate").num_rows == before + 90
+
+
+def test_sums_are_kept_by_minute_and_hour(client: Client) -> None:
+    for step in ("minute", "hour"):
+        for record, column in (("rate", "packets"), ("conn", "orig_bytes")):
+            [(rolled, rows)] = client.table(f"SELECT sum({column}), sum(rows) FROM {record}_{step}").to_pandas().values.tolist()
+            [(whole, count)] = client.table(f"SELECT sum({column}), count() FROM {record}").to_pandas().values.tolist()
+            assert (rolled, rows) == (whole, count)
+
+
+def test_addresses_are_found_as_they_are_written(client: Client) -> None:
+    row = {name: value for name, value in TCP.items() if name in ("id.orig_h", "id.resp_h")}
+    for name, value in row.items():
+        assert client.table(f"SELECT count() n FROM conn WHERE {name} = '{value}'").column("n").to_pylist() == [2]
+        within = ipaddress.ip_network(f"::ffff:{value}/128" if "." in str(value) else f"{value}/128")
+        assert client.table(f"SELECT count() n FROM conn WHERE isIPAddressInRange(toString({name}), '{within}')").column(
+            "n"
+        ).to_pylist() == [2]
+
+
+def test_a_record_that_gains_a_column_keeps_its_rows(client: Client) -> None:
+    assert client.place
+    old = pa.RecordBatch.from_pylist(
+        [{"ts": 1, "name": "a"}], pa.schema([pa.field("ts", pa.timestamp("ns", "UTC")), ("name", pa.string())])
+    )
+    new = old.append_column(pa.field("more", pa.list_(pa.string())), pa.array([["x", "y"]], pa.list_(pa.string())))
+    with Spool(client.place.spool, LARGE) as spool:
+        for rows in (old, new, old):
+            spool.encode("gaining", rows)
+            spool.write()
+        assert until_taken(spool).acked == 3
+    assert sorted(client.table("SELECT more FROM gaining").column("more").to_pylist()) == [[], [], ["x", "y"]]
+
+
+def test_what_the_disk_gives_back_otherwise_is_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
+    with Spool(made(tmp_path).spool, LARGE) as spool:
+        for number in range(4):
+            spool.send([servers(10, seed=number)])
+        first, second = waiting(spool.folder)[1:3]
+        octets = bytearray(first.path.read_bytes())
+        octets[len(octets) // 2] ^= 0x10
+        first.path.write_bytes(octets)
+        second.path.write_bytes(second.path.read_bytes()[:-7])
+        with running(tmp_path) as client:
+            sent = until_taken(spool)
+            assert (sent.acked, sum(sent.dropped.values()), sent.spooled) == (20, 20, -40)
+            assert client.table("SELECT * FROM server").num_rows == 20
+
+
+def test_the_official_client_asks(client: Client) -> None:
+    """clickhouse-connect: its handshake, types, parameters, Native and Arrow; and may change nothing."""
+    assert client.place and client.place.address
+    host, _, port = client.place.address.read_text().strip().rpartition(":")
+    token = client.place.token.read_text().strip()
+    asked = clickhouse_connect.get_client(host=host, port=int(port), username="any", password=token)
+    assert asked.command("SELECT version()").startswith("26.")
+    assert asked.query("SELECT count() FROM rate").result_rows[0][0] > 0
+    rows = asked.query(
+        "SELECT id.orig_h, duration, proto FROM conn WHERE id.orig_p = {port:UInt16}", parameters={"port": int(TCP["id.orig_p"])}
+    )
+    assert len(rows.result_rows) == 2
+    assert asked.query_arrow("SELECT ts, packets FROM rate LIMIT 3").num_rows == 3
+    assert list(asked.query_df("SELECT 1 AS a, 'x' AS b").columns) == ["a", "b"]
+    for refused in (
+        "INSERT INTO rate (packets) VALUES (1)",
+        "DROP TABLE rate",
+        "CREATE TABLE x (a UInt8) ENGINE = Memory",
+        "SELECT * FROM url('http://127.0.0.1:1/')",
+    ):
+        with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError):
+            asked.command(refused)
+
+
+def test_who_does_not_know_the_token_is_told_nothing(client: Client) -> None:
+    with pytest.raises(StoreError, match="token"), Client(client.place, token="wrong") as other:
+        list(other.ask("SELECT 1"))
+
+
+def test_a_question_that_is_too_big_ends_and_the_store_lives(client: Client) -> None:
+    with pytest.raises(StoreError, match="(?i)memory|exceed"):
+        client.table("SELECT groupArray(number), groupArray(toString(number)) FROM numbers(3000000000)")
+    assert client.table("SELECT 1 AS one").column("one").to_pylist() == [1]
+
+
+def test_another_process_is_refused(client: Client) -> None:
+    assert client.place
+    done = subprocess.run(
+        [sys.executable, "-m", "headwater", "store", "--path", str(client.place.folder), "--user", "root"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 7
+    assert done.stderr.startswith("headwater: another process has the store")
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    place = made(tmp_path)
+    place.about.write_text('{"version": 99}')
+    with pytest.raises(StoreError, match="newer Headwater"), running(tmp_path):
+        pass
+    assert place.about.read_text() == '{"version": 99}'
