@@ -146,7 +146,7 @@ def test_who_does_not_know_the_token_is_told_nothing(client: Client) -> None:
 
 
 def test_a_question_that_is_too_big_ends_and_the_store_lives(client: Client) -> None:
-    with pytest.raises(StoreError, match="(?i)memory|exceed"):
+    with pytest.raises(StoreError, match=r"(?i)memory|exceed"):
         client.table("SELECT groupArray(number), groupArray(toString(number)) FROM numbers(3000000000)")
     assert client.table("SELECT 1 AS one").column("one").to_pylist() == [1]
 

@@ -122,7 +122,9 @@ class Spool:
         self._writer = folder / f"{time.time_ns():020d}-{os.getpid()}"
         self._fd = self._owner = -1
         self._number = 0
+        self._encoded: Sequence[Batch] | None = None  # whose rows are pending, or written
         self._pending: list[tuple[str, int, pa.RecordBatch]] = []
+        self._new = 0  # rows of files whose names are not safe yet
         self._there: dict[Spooled, int] = {}  # files that nobody has taken yet, and their octets
         self._lost: dict[Drop, int] = {}
         self._found = 0  # rows of writers that have gone, not told of yet
@@ -161,7 +163,8 @@ class Spool:
 
     def send(self, batches: Sequence[Batch]) -> Sent:
         """Make them files. What was written before an error is not written again. Raises SinkError."""
-        if not self._pending:
+        if self._encoded is not batches:  # else they are offered again
+            self._encoded = batches
             for batch in batches:
                 self.encode(batch.record.name, self._widened(batch))
         return self.write()
@@ -172,14 +175,16 @@ class Spool:
 
     def write(self) -> Sent:
         """Make files of all that was taken. Raises SinkError, after which it may be called again."""
-        spooled = 0
         try:
             for record, day, rows in self._joined():
-                spooled += self._write(record, day, rows)
+                self._write(record, day, rows)
+            os.fsync(self._fd)
         except OSError as error:
             raise SinkError(f"the spool {self._spool}: {explain(error)}", retryable=True) from error
+        self._encoded = None
+        new, self._new = self._new, 0
         lost, self._lost = self._lost, {}
-        return Sent(dropped=lost, spooled=spooled - sum(lost.values()))
+        return Sent(dropped=lost, spooled=new - sum(lost.values()))
 
     def _joined(self) -> Iterator[tuple[str, int, pa.RecordBatch]]:
         """What is pending, a record and day at a time; it is not pending any more once the next one is asked for."""
@@ -190,8 +195,8 @@ class Spool:
             yield record, day, pa.concat_batches(rows) if len(rows) > 1 else first
             self._pending = [one for one, is_same in zip(self._pending, same, strict=True) if not is_same]
 
-    def _write(self, record: str, day: int, rows: pa.RecordBatch) -> int:
-        """A file of them. Returns how many they are. Raises OSError, and then there is none."""
+    def _write(self, record: str, day: int, rows: pa.RecordBatch) -> None:
+        """A file of them, whose name is not safe before the folder is. Raises OSError, and then there is none."""
         octets = _encoded(rows)
         self._make_room(len(octets))
         file = Spooled(self._number, self._writer, len(rows), day, zlib.crc32(octets), record)
@@ -207,8 +212,7 @@ class Spool:
         new.rename(file.path)
         self._number += 1
         self._there[file] = len(octets)
-        os.fsync(self._fd)
-        return len(rows)
+        self._new += len(rows)
 
     def _make_room(self, octets: int) -> None:
         """The spool's own limit, and the disk's: the oldest rows go, those here last."""

@@ -1,0 +1,157 @@
+"""The spool: what has a name is whole, what makes room is counted, and what fails is tried again without a row twice."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rows_made import rates, servers
+from storing import LARGE, made
+
+from headwater.errors import SinkError
+from headwater.outputs import spool as module
+from headwater.outputs.outlet import Outlet
+from headwater.outputs.spool import Spool, unlocked, waiting, writers
+from headwater.records import RATE, Batch, Drop
+from headwater.telemetry import Entry, Ledger, imbalances
+
+FULL, DAMAGED = Drop["spool__full"], Drop["spool__damaged"]
+
+
+def numbered(first: int, count: int = 10) -> Batch:
+    batch = rates(count)
+    batch.rows["packets"] = first + np.arange(count)
+    return batch
+
+
+def found(folder: Path) -> list[int]:
+    """The numbers of all rows that lie there."""
+    return [int(n) for writer in writers(folder) for file in waiting(writer) for n in file.table().column("packets").to_pylist()]
+
+
+def test_rows_of_all_batches_lie_there_once_and_in_order(tmp_path: Path) -> None:
+    folder = made(tmp_path).spool
+    with Spool(folder, LARGE) as spool:
+        sent = spool.send([numbered(0), servers(5), numbered(10)])
+        assert (sent.spooled, sent.acked, sent.dropped) == (25, 0, {})
+        assert [(file.record, file.rows) for file in waiting(spool.folder)] == [("rate", 20), ("server", 5)]
+        assert [n for file in waiting(spool.folder) if file.record == "rate" for n in file.table().column("packets").to_pylist()] == [
+            *range(20)
+        ]
+
+
+def test_what_the_store_takes_is_acked_and_what_it_puts_aside_is_lost(tmp_path: Path) -> None:
+    with Spool(made(tmp_path).spool, LARGE) as spool:
+        for number in range(3):
+            spool.send([numbered(number)])
+        first, second, _ = waiting(spool.folder)
+        first.path.unlink()
+        second.refuse()
+        sent = spool.flush(last=False)
+        assert (sent.acked, sent.dropped, sent.spooled) == (10, {DAMAGED: 10}, -20)
+
+
+def test_the_oldest_make_room_and_are_counted(tmp_path: Path) -> None:
+    folder = made(tmp_path).spool
+    with Spool(folder, 1) as tried:
+        tried.send([numbered(0)])
+        octets = waiting(tried.folder)[0].path.stat().st_size
+        waiting(tried.folder)[0].path.unlink()
+    with Spool(folder, 4 * octets + 500) as spool:
+        told = [spool.send([numbered(10 * number)]) for number in range(10)]
+    assert sum(sent.dropped.get(FULL, 0) for sent in told) == 60
+    assert sum(sent.spooled for sent in told) == 40
+    assert found(folder) == [*range(60, 100)]
+
+
+def test_what_a_writer_left_is_its_successors_to_count(tmp_path: Path) -> None:
+    folder = made(tmp_path).spool
+    with Spool(folder, LARGE) as before:
+        before.send([numbered(0)])
+    ledger = Ledger()
+    outlet = Outlet(Spool(folder, LARGE), ledger, pytest.fail)
+    outlet.open()
+    outlet.put(numbered(10))
+    outlet.flush()
+    for writer in writers(folder):
+        if unlocked(writer):
+            waiting(writer)[0].path.unlink()
+    outlet.close()
+    totals = ledger.totals()
+    assert [totals[Entry("records", "store", term)] for term in ("made", "acked", "spooled", "queued")] == [20, 10, 10, 0]
+    assert not imbalances(totals)
+
+
+CALLS = {"open": 2, "write": 2, "fsync": 4, "rename": 2}
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS, errno.ENOSPC])
+def test_each_call_may_fail_and_is_made_again(code: int, call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, seen = made(tmp_path).spool, 0
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*given: Any, **more: Any) -> Any:
+            nonlocal seen
+            seen += 1
+            if seen == number + 1:
+                raise OSError(code, os.strerror(code))
+            return real(*given, **more)
+
+        return instead
+
+    with Spool(folder, LARGE) as spool:
+        batches = [numbered(0), servers(5)]
+        where: Any = Path if call == "rename" else module.os
+        monkeypatch.setattr(where, call, failing(getattr(where, call)))
+        for tries in range(3):
+            try:
+                sent = spool.send(batches)
+                break
+            except SinkError as error:
+                assert error.retryable
+                assert tries < 2
+        monkeypatch.undo()
+    lie = [(file.record, file.rows) for writer in writers(folder) for file in waiting(writer)]
+    lost = sum(sent.dropped.values())  # on a full disk, what came first makes room for what comes next
+    assert sorted(lie) == ([("rate", 10), ("server", 5)] if not lost else [("server", 5)])
+    assert (lost == 0 or code == errno.ENOSPC) and sum(rows for _, rows in lie) + lost == 15
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.kernel
+def test_on_a_full_disk_the_newest_stay(small_disk: Path) -> None:
+    folder = made(small_disk).spool
+    with Spool(folder, LARGE) as spool:
+        told = [spool.send([numbered(1000 * number, 1000)]) for number in range(60)]
+        lost = sum(sum(sent.dropped.values()) for sent in told)
+        there = found(folder)
+        assert lost > 0
+        assert there == [*range(lost, 60_000)]
+        free = os.statvfs(folder)
+        assert free.f_bavail >= 0.05 * free.f_blocks - 20
+
+
+@pytest.mark.parametrize("at", [0, 100, -1])
+def test_a_file_that_was_changed_is_not_read(at: int, tmp_path: Path) -> None:
+    with Spool(made(tmp_path).spool, LARGE) as spool:
+        spool.send([Batch(RATE, numbered(0).rows)])
+        [file] = waiting(spool.folder)
+        octets = bytearray(file.path.read_bytes())
+        octets[at] ^= 1
+        file.path.write_bytes(octets)
+        with pytest.raises(ValueError, match="checksum"):
+            file.table()
