@@ -12,7 +12,7 @@ import click
 
 from headwater import __version__
 from headwater.apps import console
-from headwater.apps.cli_store import query, store
+from headwater.apps.cli_store import query, settings_of, store
 from headwater.apps.options import (
     Commands,
     Duration,
@@ -192,10 +192,15 @@ def read(
 
 @example(
     "Examples:\n  sudo headwater flows\n  sudo headwater flows -i eth0 -f 'tcp.port == 443'\n  headwater flows trace.pcap\n"
+    "  headwater flows --since 1h 'id.resp_p == 443 && conn_state == \"S0\"'\n"
     "  tcpdump -U -w - | headwater flows -"
 )
 @cli.command()
 @click.argument("files", nargs=-1, type=Named(), metavar="[CAPTURE...]")
+@click.option(
+    "--since", type=Duration(), metavar="TIME", help="Those of the store instead, of the last 1h, 7d, ...; then a filter may follow."
+)
+@click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), help="With --since: table on a terminal, else jsonl.")
 @interface_option
 @config_option
 @filter_option
@@ -204,8 +209,21 @@ def read(
 @hook_option
 @consume_option
 @promiscuous_option
-def flows(files: tuple[str, ...], interfaces: tuple[str, ...], config_file: str | None, seconds: float | None, **flags: Any) -> None:
-    """Show flows on a terminal, live or those of captures; keys sort and filter them (? says which)."""
+def flows(
+    files: tuple[str, ...],
+    interfaces: tuple[str, ...],
+    config_file: str | None,
+    seconds: float | None,
+    since: float | None,
+    form: str | None,
+    **flags: Any,
+) -> None:
+    """Show flows on a terminal, live or those of captures; keys sort and filter them (? says which). Or print those of the store."""
+    if since is not None:
+        from headwater.apps import storing  # noqa: PLC0415 - see the module's docstring
+
+        storing.flows(settings_of(config_file, None)[0], since, " ".join(files) or flags["filter"] or "", form)
+        return
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps.flows import command  # noqa: PLC0415
 

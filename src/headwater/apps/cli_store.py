@@ -1,7 +1,6 @@
 """The commands of the store."""
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,4 +58,4 @@ def query(sql: str | None, config_file: str | None, path: str | None, form: str 
     """Ask the store, in ClickHouse's SQL; without SQL, what there is to ask."""
     from headwater.apps import storing  # noqa: PLC0415 - likewise
 
-    storing.query(settings_of(config_file, path)[0], sql or sys.stdin.read(), form)
+    storing.query(settings_of(config_file, path)[0], sql or "", form)

@@ -106,8 +106,7 @@ def run(
     source.tail = Tail()
     spent = Spent(source)
     server = control.Server(source, settings.filter, settings.detail, _refused(settings, watcher, file))
-    down = [f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up]
-    for message in (*said, *down):
+    for message in (*said, *(f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up)):
         notes.say(message)
     privileges = Privileges(settings, source, notes.say)
     cost = [Cost(source, bpf_stats=settings.bpf_stats, take_times=privileges.take_times)] if "cost" in settings.records else []
@@ -121,7 +120,7 @@ def run(
         if not watcher and (file or settings.output.directory):  # whoever waits for what comes in files sees where it comes from
             notes.say(f"listening on {describe()}")
 
-    beside = Beside(settings.kept(), settings.user, STORE_S)
+    beside = Beside(settings, STORE_S)
     written = outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout, patience_s=beside.patience_s)
     outputs: list[Output] = [*([file] if file else []), *written]
     pipeline = Pipeline(
@@ -134,12 +133,9 @@ def run(
         once_open=once_open,
     )
     try:
-        with until_signal(stop, on_screen.give_back if on_screen else lambda: None), server:
-            if settings.store:
-                beside.open()
+        with until_signal(stop, on_screen.give_back if on_screen else lambda: None), server, beside:
             pipeline.run(seconds)
     finally:
-        beside.close()
         privileges.close()
         notes.on_screen = False
         notes.tell()

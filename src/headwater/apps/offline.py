@@ -193,7 +193,7 @@ def read(
         if output.format and not output.directory:
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
-    beside = Beside(settings.kept(), settings.user, NEVER)
+    beside = Beside(settings, NEVER)
     source = in_turn(
         files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings), lends=PACKET.name not in wanted
     )
@@ -214,14 +214,9 @@ def read(
         analyses=analyses(settings, live=False),
         packet_filter=settings.packet_rows(),
     )
-    with told(ledger), until_signal(pipeline.stop):
-        if settings.store:
-            beside.open()
-            beside.begin(tell)
-        try:
-            pipeline.run()
-        finally:
-            beside.close()
+    with told(ledger), until_signal(pipeline.stop), beside:
+        beside.begin(tell)
+        pipeline.run()
 
 
 def in_turn(

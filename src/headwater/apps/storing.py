@@ -8,9 +8,14 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+
+import click
 
 from headwater.apps.console import tell
+from headwater.config import Settings
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed, StoreError
+from headwater.filters.sql import condition
 from headwater.kernel.confine import account, confine
 from headwater.store.client import Client, answers, start
 from headwater.store.engine import load
@@ -41,7 +46,7 @@ def serve(settings: StoreSettings, user: str | None, *, once: bool = False, whil
     except HeadwaterError as error:
         tell(str(error))
         code = error.exit_code
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, it is told, and the process ends by os._exit
         traceback.print_exc()
         code = 1
     finally:
@@ -79,22 +84,22 @@ def _until_eof(store: Store) -> None:
 
 
 class Beside:
-    """The store's process beside a run, which it outlives only to take what waits."""
+    """The store's process beside a run, if that keeps rows; it outlives the run only to take what waits, for `patience_s` at least."""
 
-    def __init__(self, settings: StoreSettings, user: str | None, patience_s: float) -> None:
+    def __init__(self, settings: Settings, patience_s: float) -> None:
         self._settings = settings
-        self._user = user
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._said: threading.Thread | None = None
 
-    def open(self) -> None:
-        """Start it, unless another has that store: that one takes what we keep."""
-        made(self._settings.place(), self._user)
-        if not answers(self._settings.place()):
-            self._process = start(
-                self._settings.place(), "--listen", self._settings.listen, *(["--user", self._user] if self._user else [])
-            )
+    def __enter__(self) -> None:
+        """Start it, unless another has that store: that one takes what we keep. Raises HeadwaterError."""
+        if self._settings.store is None:
+            return
+        place, user = self._settings.store.place(), self._settings.user
+        made(place, user)
+        if not answers(place):
+            self._process = start(place, "--listen", self._settings.store.listen, *(["--user", user] if user else []))
 
     def begin(self, report: Callable[[str], None]) -> None:
         """Hear what it says, in a thread."""
@@ -106,7 +111,7 @@ class Beside:
         """How long it is worth waiting for it to take what it has been given."""
         return self._patience_s if self._process is None or self._process.poll() is None else 0.0
 
-    def close(self) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Let it take what waits, and end."""
         if self._process and self._process.stdin:
             self._process.stdin.close()
@@ -121,14 +126,51 @@ class Beside:
 
 
 def query(settings: StoreSettings, sql: str, form: str | None) -> None:
-    """Print the answer."""
+    """Print the answer; without a question, what there is to ask, and on a terminal answer until there is no more."""
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if not sql and not sys.stdin.isatty():
+        sql = sys.stdin.read().strip()
+    with Client(settings.place()) as client:
+        if sql:
+            _print(client, sql, form)
+            return
+        from headwater.apps import prompt  # noqa: PLC0415 - 0.1 s, which an answer need not
+
+        click.echo(prompt.describe(client))
+        if on_terminal:
+            prompt.ask(client, lambda text: _print(client, text, form))
+
+
+def _print(client: Client, sql: str, form: str | None) -> None:
     chosen = form or ("table" if sys.stdout.isatty() else "jsonl")
     if chosen in _BINARY and sys.stdout.isatty():
         raise ConfigError(f"--format {chosen}", "is not for a terminal: send standard output to a file")
-    with Client(settings.place()) as client:
+    try:
         for piece in client.ask(sql, FORMATS[chosen]):
-            try:
-                sys.stdout.buffer.write(piece)
-            except BrokenPipeError:
-                raise OutputClosed from None
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+_SHOWN = "conn_state history orig_bytes resp_bytes orig_pkts resp_pkts uid".split()
+_MOST = 1000
+
+
+def flows(settings: StoreSettings, since_s: float, text: str, form: str | None) -> None:
+    """Print the connections of the last `since_s` seconds for which a filter holds, the newest first, 1,000 at most."""
+    with Client(settings.place()) as client:
+        columns = {row[0]: row[1] for row in client.rows("DESCRIBE TABLE conn", 2)}
+        held = condition(text, columns) if text.strip() else "1"
+        shown = [name for name in _SHOWN if name in columns]
+        ends = ", ".join(f"{_plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
+        sql = (
+            f"SELECT ts, proto, {ends}, round(duration, 6) AS duration, {', '.join(shown)} FROM conn "
+            f"WHERE ts >= now64(9) - toIntervalMillisecond({int(since_s * 1000)}) AND {held} ORDER BY ts DESC LIMIT {_MOST}"
+        )
+        _print(client, sql, form)
+
+
+def _plain(column: str) -> str:
+    """An address as people write it."""
+    return f"replaceRegexpOne(toString({column}), '^::ffff:', '')"

@@ -70,6 +70,11 @@ class Client:
         octets = b"".join(self.ask(sql, "ArrowStream", parameters))
         return pa.ipc.open_stream(octets).read_all() if octets else pa.table({})
 
+    def rows(self, sql: str, columns: int) -> list[list[str]]:
+        """The first columns of a short answer, as text. Raises StoreError."""
+        lines = b"".join(self.ask(sql, "TabSeparatedRaw")).decode(errors="replace").splitlines()
+        return [line.split("\t")[:columns] for line in lines]
+
     def close(self) -> None:
         """End what open() has started."""
         with contextlib.suppress(AttributeError):

@@ -79,7 +79,7 @@ class Door:
                 with_port = _tcp(listen)
             except OSError as error:
                 self._report(
-                    f"store: cannot listen at {listen} ({error.strerror}): questions are answered at {path} alone; [store] listen says where else"
+                    f"store: cannot listen at {listen} ({error.strerror}): it answers at {path} alone; [store] listen names another"
                 )
             else:
                 self.address = "{}:{}".format(*with_port.getsockname()[:2])
@@ -168,7 +168,8 @@ class Door:
             begun = True
             await send(_start(200, {
                 "Content-Type": next((kind for name, kind in _TYPES.items() if form.startswith(name)), "application/octet-stream"),
-                "X-ClickHouse-Format": form, "X-ClickHouse-Timezone": "UTC", "X-ClickHouse-Query-Id": given.get("query_id") or str(uuid.uuid4()),
+                "X-ClickHouse-Format": form, "X-ClickHouse-Timezone": "UTC",
+                "X-ClickHouse-Query-Id": given.get("query_id") or str(uuid.uuid4()),
                 "X-ClickHouse-Summary": '{"read_rows":"0","read_bytes":"0"}',
                 **({"Content-Encoding": "gzip"} if packed else {}),
             }))  # fmt: skip

@@ -1,7 +1,7 @@
 """From the spool into tables: each file once, whatever dies in between.
 
-A file's rows go in with its token, and it is removed after they are on the disk. Who dies before that offers it again, and the engine, which
-has the tokens of the last ten thousand, takes nothing twice.
+A file's rows go in with its token, and it is removed after they are on the disk. Who dies before that offers it again, and the engine,
+which has the tokens of the last ten thousand, takes nothing twice.
 """
 
 import zlib

@@ -1,4 +1,4 @@
-"""What is old goes: by the time since it was stored, by the size of all, by what is free on the disk. A partition (a day of one table) at a time.
+"""What is old goes: by the time since it was stored, by the size of all, by what is free on the disk; a day of a table at a time.
 
 Time is when rows were stored, and never their own: a capture of last year is as new as the day it was read on. A clock that jumps must not
 cost data, so that nothing goes by age until the clock has been where it is for an hour.

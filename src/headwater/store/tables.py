@@ -128,7 +128,8 @@ def widening(name: str, schema: pa.Schema, has: Mapping[str, str], cluster: Clus
     for field in schema:
         if field.name not in has:
             for table in [f"{name}_local", name] if cluster else [name]:
-                yield f"ALTER TABLE {DATABASE}.{named(table)}{where} ADD COLUMN IF NOT EXISTS {_column(field, packed=table != name or not cluster)}"
+                column = _column(field, packed=table != name or not cluster)
+                yield f"ALTER TABLE {DATABASE}.{named(table)}{where} ADD COLUMN IF NOT EXISTS {column}"
 
 
 def _column(field: pa.Field, *, packed: bool = True) -> str:

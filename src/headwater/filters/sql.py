@@ -1,0 +1,149 @@
+"""A filter as a condition of ClickHouse's SQL, over rows of the store: its fields are the table's columns, by their names (Zeek's), and the
+fields that a filter of flows has. A value of a stranger's is never part of the text but as a literal that is escaped here.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+
+from headwater.errors import FilterError
+from headwater.filters.grammar import And, Node, Not, Or, Test, Value, parse
+
+_ENDS = {"src": ("id.orig_h",), "dst": ("id.resp_h",), "addr": ("id.orig_h", "id.resp_h")}
+_PORTS = {"srcport": ("id.orig_p",), "dstport": ("id.resp_p",), "port": ("id.orig_p", "id.resp_p")}
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    **{f"{version}.{end}": columns for version in ("ip", "ipv6") for end, columns in _ENDS.items()},
+    **{f"{name}.{end}": columns for name in ("tcp", "udp", "sctp") for end, columns in _PORTS.items()},
+    "port": _PORTS["port"],
+    "vlan.id": ("vlan", "inner_vlan"),
+    "ip.proto": ("ip_proto",),
+    "conn.state": ("conn_state",),
+    "conn.duration": ("duration",),
+}
+"""Fields of other names than the columns that they stand for; one that is of several holds if it does in any."""
+MADE: Mapping[str, str] = {
+    "conn.bytes": "ifNull(orig_bytes, 0) + ifNull(resp_bytes, 0)",
+    "conn.packets": "orig_pkts + resp_pkts",
+    "conn.handshake": "syn_ack_time + ack_time",
+    "conn.retransmitted": "100 * (ifNull(orig_retransmits, 0) + ifNull(resp_retransmits, 0)) / (orig_pkts + resp_pkts)",
+}
+FAILED = (
+    "ifNull(proto = 'tcp' AND (conn_state IN ('REJ', 'RSTO', 'RSTR', 'RSTOS0', 'RSTRH') OR (conn_state = 'OTH' AND match(history, '[Rr]')) "
+    "OR (match(history, 'S') AND resp_pkts = 0)), 0)"
+)
+"""A RST, or a SYN that nothing answered: what `conn.failed` is of a row."""
+_PROTOCOLS = {"tcp": "tcp", "udp": "udp", "sctp": "sctp"}
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "%": 1.0}
+_OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
+
+
+def condition(text: str, columns: Mapping[str, str]) -> str:
+    """What goes behind WHERE, for a table whose columns have these ClickHouse types. Raises FilterError with the place of a mistake."""
+    return _Condition(text, columns).of(parse(text))
+
+
+def literal(text: str) -> str:
+    """A string of ClickHouse's."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class _Condition:
+    def __init__(self, text: str, columns: Mapping[str, str]) -> None:
+        self._text = text
+        self._columns = columns
+
+    def of(self, node: Node) -> str:
+        match node:
+            case And(parts=parts):
+                return "(" + " AND ".join(map(self.of, parts)) + ")"
+            case Or(parts=parts):
+                return "(" + " OR ".join(map(self.of, parts)) + ")"
+            case Not(part=part):
+                return f"NOT {self.of(part)}"
+        return self._test(node)
+
+    def _fail(self, problem: str, at: int) -> FilterError:
+        return FilterError(problem, self._text, at)
+
+    def _test(self, test: Test) -> str:
+        name = test.field
+        if test.bits:
+            raise self._fail("bits are of packets' flags: the store's rows have none to pick", test.bits.at)
+        if not test.operator and name in ("ip", "ipv6"):
+            return f"{'NOT ' if name == 'ipv6' else ''}startsWith(toString(`id.orig_h`), '::ffff:')"
+        if not test.operator and name in _PROTOCOLS:
+            return f"ifNull(proto = '{name}', 0)"
+        if name == "conn.failed":
+            return FAILED if not test.operator else f"{FAILED} {self._one('', test, self._flag)}"
+        if name in MADE:
+            return self._holds(MADE[name], test, self._measure)
+        found = [column for column in COLUMNS.get(name, (name,)) if column in self._columns]
+        if not found:
+            near = difflib.get_close_matches(name, [*self._columns, *COLUMNS, *MADE], 1)
+            raise self._fail(f"there is no column `{name[:40]}`" + (f"; did you mean {near[0]}?" if near else ""), test.at)
+        parts = [self._holds(f"`{column}`", test, self._reader(self._columns[column])) for column in found]
+        if name.partition(".")[0] in _PROTOCOLS and name in COLUMNS:
+            return f"(ifNull(proto = '{name.partition('.')[0]}', 0) AND {_any(test, parts)})"
+        return _any(test, parts)
+
+    def _holds(self, column: str, test: Test, read: Callable[[Value], "str | tuple[str, str]"]) -> str:
+        if not test.operator:
+            return f"isNotNull({column})" if not self._is_flag(column) else f"ifNull({column}, 0)"
+        return f"ifNull({self._one(column, test, read)}, 0)"
+
+    def _is_flag(self, column: str) -> bool:
+        return "Bool" in self._columns.get(column.strip("`"), "")
+
+    def _one(self, column: str, test: Test, read: Callable[[Value], "str | tuple[str, str]"]) -> str:
+        parts = []
+        for first, last in test.ranges:
+            low, high = read(first), read(last)
+            if isinstance(low, tuple) or isinstance(high, tuple):  # a network
+                if test.operator not in ("==", "!=", "in"):
+                    raise self._fail(f"`{test.field}` is no number: it can be compared by == and !=, or with `in`", test.at)
+                begin, end = (low if isinstance(low, tuple) else (low, low))[0], (high if isinstance(high, tuple) else (high, high))[1]
+                parts.append(f"{'NOT ' if test.operator == '!=' else ''}({column} BETWEEN {begin} AND {end})")
+            elif test.operator == "in":
+                parts.append(f"{column} = {low}" if first is last else f"{column} BETWEEN {low} AND {high}")
+            else:
+                parts.append(f"{column} {_OPERATORS[test.operator]} {low}")
+        return "(" + " OR ".join(parts) + ")" if len(parts) > 1 else parts[0]
+
+    def _reader(self, kind: str) -> Callable[[Value], "str | tuple[str, str]"]:
+        inner = re.sub(r"^(?:LowCardinality\(|Nullable\()*|\)*$", "", kind)
+        if inner.startswith("IPv6"):
+            return self._network
+        if inner.startswith("Bool"):
+            return self._flag
+        if inner.startswith(("UInt", "Int", "Float")):
+            return self._measure
+        if inner.startswith("DateTime64"):
+            return lambda value: f"parseDateTime64BestEffort({literal(value.text)}, 9, 'UTC')"
+        return lambda value: literal(value.text)
+
+    def _flag(self, value: Value) -> str:
+        if value.text not in ("true", "false", "1", "0"):
+            raise self._fail("a flag is true or false", value.at)
+        return "true" if value.text in ("true", "1") else "false"
+
+    def _measure(self, value: Value) -> str:
+        found = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,12})?|0[xX][0-9a-fA-F]{1,16})([a-z%]{1,2})?", value.text)
+        if not found or value.quoted or (found[2] and found[2] not in _UNITS):
+            raise self._fail(f"here must be a number, or one with a unit ({', '.join(_UNITS)})", value.at)
+        if found[1][:2].lower() == "0x":
+            return str(int(found[1], 16))
+        return found[1] if not found[2] else repr(float(found[1]) * _UNITS[found[2]])
+
+    def _network(self, value: Value) -> tuple[str, str]:
+        try:
+            network = ipaddress.ip_network(value.text, strict=False)
+        except ValueError:
+            raise self._fail("here must be an address or a prefix, for instance 10.0.0.1 or 2001:db8::/32", value.at) from None
+        mapped = "::ffff:" if network.version == 4 else ""
+        return f"toIPv6('{mapped}{network[0]}')", f"toIPv6('{mapped}{network[-1]}')"
+
+
+def _any(test: Test, parts: list[str]) -> str:
+    """Of several columns one is enough; what is to differ must in all."""
+    return "(" + (" AND " if test.operator == "!=" else " OR ").join(parts) + ")" if len(parts) > 1 else parts[0]

@@ -1,0 +1,143 @@
+"""What the command asks for people: examples, filters as SQL, and retention."""
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import CORPORA
+from storing import made, running
+
+from headwater.apps.prompt import EXAMPLES, describe, tables
+from headwater.errors import FilterError
+from headwater.filters.sql import condition
+from headwater.store.client import Client
+from headwater.store.retention import STEADY_S, Clock
+
+pytestmark = pytest.mark.alone
+
+FILTERS = (
+    "conn.failed",
+    "conn.failed && ip",
+    "tcp && conn.handshake > 1ms",
+    "conn.retransmitted > 1%",
+    "conn.bytes > 10000 || conn.packets > 50",
+    "conn.state == S0 || conn.state == SF",
+    "conn.duration > 1s && !(udp)",
+    "ip.src == 10.0.0.0/8 && tcp.dstport in {80, 440..450}",
+    "ip.addr != 192.168.0.0/16",
+    "ipv6 && udp",
+    "udp.port == 53 || icmp",
+)
+
+
+def headwater(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "headwater", *words], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def captures() -> list[str]:
+    by_size = sorted((path.stat().st_size, str(path)) for path in (CORPORA / "zeek").rglob("*.pcap") if path.stat().st_size < 700_000)
+    return [path for _, path in by_size[-20:]]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, captures: list[str]) -> Iterator[Client]:
+    """A store with what flows of others' captures are."""
+    folder = tmp_path_factory.mktemp("store")
+    config = folder / "headwater.toml"
+    config.write_text(f'user = "root"\n[store]\npath = "{folder}/store"\nlisten = ""\n')
+    headwater("read", "-c", str(config), "--record", "conn", "--store", *captures)
+    with running(folder / "store") as asking:
+        yield asking
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("text", FILTERS)
+def test_a_filter_finds_the_flows_that_it_lets_through(text: str, client: Client, captures: list[str]) -> None:
+    columns = {row[0]: row[1] for row in client.rows("DESCRIBE TABLE conn", 2)}
+    found = client.rows(f"SELECT uid FROM conn WHERE {condition(text, columns)}", 1)
+    told = headwater("read", "--record", "conn", "--format", "jsonl", "--flow-filter", text, *captures)
+    expected = [json.loads(line)["uid"] for line in told.splitlines()]
+    assert sorted(uid for [uid] in found) == sorted(expected)
+    assert expected
+
+
+@pytest.mark.corpora
+def test_columns_are_fields_too(client: Client) -> None:
+    columns = {row[0]: row[1] for row in client.rows("DESCRIBE TABLE conn", 2)}
+
+    def count(where: str) -> int:
+        return int(client.rows(f"SELECT count() FROM conn WHERE {where}", 1)[0][0])
+
+    assert count(condition('id.resp_p == 53 && conn_state == "SF"', columns)) == count("id.resp_p = 53 AND conn_state = 'SF'") > 0
+    assert count(condition("duration >= 0.5 && !(history)", columns)) == count("duration >= 0.5 AND history IS NULL")
+    assert (
+        count(condition("proto in {udp, icmp} && orig_bytes < 100", columns)) == count("proto IN ('udp','icmp') AND orig_bytes < 100") > 0
+    )
+    assert count(condition('history == "\\\' OR 1=1 --"', columns)) == 0
+    for wrong in ("id.resp_q == 1", "id.resp_p == x", "id.orig_h > 10.0.0.1", "id.orig_h == x", "duration > 3d", "tcp.flags & 2 == 2"):
+        with pytest.raises(FilterError):
+            condition(wrong, columns)
+
+
+@pytest.mark.corpora
+def test_every_example_runs_and_every_table_is_told(client: Client) -> None:
+    for sql in EXAMPLES.values():
+        client.table(sql)
+    said = describe(client)
+    assert {"conn", "ledger", "conn_minute"} <= tables(client).keys()
+    assert all(name in said for name in tables(client))
+
+
+class Times:
+    """A wall clock and an even one, which a test sets."""
+
+    def __init__(self) -> None:
+        self.wall, self.even = 1_800_000_000.0, 1000.0
+
+    def go(self, seconds: float, jump: float = 0.0) -> None:
+        self.wall += seconds + jump
+        self.even += seconds
+
+
+@pytest.mark.parametrize("jump", [3600.0, 365 * 86_400.0, -3600.0, -365 * 86_400.0])
+def test_a_clock_that_jumps_is_believed_after_an_hour(jump: float, tmp_path: Path) -> None:
+    times, place = Times(), made(tmp_path)
+    place.clock.write_text(json.dumps(times.wall))
+    clock = Clock(place, lambda: times.wall, lambda: times.even)
+    assert clock.now() == times.wall
+    times.go(60)
+    assert clock.now() == times.wall
+    times.go(60, jump)
+    for _ in range(int(STEADY_S / 60)):
+        assert clock.now() is None
+        times.go(60)
+    assert clock.now() == times.wall
+    assert Clock(place, lambda: times.wall, lambda: times.even).now() == times.wall
+    times.go(0, 3 * 86_400.0)  # while nobody looked
+    assert Clock(place, lambda: times.wall, lambda: times.even).now() is None
+
+
+def test_what_was_stored_long_ago_goes_and_the_store_stays_small(tmp_path: Path) -> None:
+    capture = next(iter(sorted((Path(__file__).parents[1] / "golden").rglob("*.pcap*"))))
+    config, store = tmp_path / "headwater.toml", tmp_path / "store"
+    config.write_text(f'user = "root"\n[store]\npath = "{store}"\nlisten = ""\n')
+    headwater("read", "-c", str(config), "--record", "packet", str(capture))
+    with running(store) as client:
+        assert int(client.rows("SELECT count() FROM packet", 1)[0][0]) > 0
+    for change, then in itertools.product(["retention_days = 0.00001"], [0, 1]):
+        config.write_text(f'user = "root"\n[store]\npath = "{store}"\nlisten = ""\n{change}\n')
+        if then:
+            (store / "clock.json").write_text(json.dumps(time.time()))
+        time.sleep(1.1)
+        headwater("store", "-c", str(config), "--once")
+        with running(store) as client:
+            left = int(client.rows("SELECT count() FROM packet", 1)[0][0])
+            assert (left == 0) == bool(then), "a clock that nobody knows is not believed, one that was seen is"
