@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.apps.options import Command, Commands, Named, config_option, example
+from headwater.apps.options import Command, Commands, Duration, Named, config_option, example
 
 if TYPE_CHECKING:
     from headwater.store.settings import StoreSettings
@@ -24,8 +24,7 @@ def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "t
     return settings.kept(), settings.user
 
 
-@example("Examples:\n  headwater store\n  headwater store status")
-@click.group(cls=Commands, invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True, epilog="\b\nExamples:\n  headwater store\n  headwater store status")
 @click.pass_context
 @config_option
 @path_option
@@ -59,3 +58,30 @@ def query(sql: str | None, config_file: str | None, path: str | None, form: str 
     from headwater.apps import storing  # noqa: PLC0415 - likewise
 
     storing.query(settings_of(config_file, path)[0], sql or "", form)
+
+
+@example("Example:\n  headwater store status")
+@store.command("status")
+@config_option
+@path_option
+def store_status(config_file: str | None, path: str | None) -> None:
+    """Say what there is: rows, size, what waits, what was put aside."""
+    from headwater.apps import exporting  # noqa: PLC0415 - likewise
+
+    for what, much in exporting.status(settings_of(config_file, path)[0]):
+        click.echo(f"{what:<22} {much}")
+
+
+@example("Examples:\n  headwater export -o rows\n  headwater export --since 1d --table conn --format csv -o rows")
+@click.command(cls=Command)
+@config_option
+@path_option
+@click.option("-o", "--output", type=Named(), metavar="DIR", required=True, help="Write one file a table into DIR.")
+@click.option("--since", type=Duration(), metavar="TIME", help="Rows of the last 1h, 7d, ... (default: all).")
+@click.option("--table", "only", multiple=True, help="This one (default: all but sums of others).")
+@click.option("--format", "form", type=click.Choice(["parquet", "csv", "jsonl"]), default="parquet", show_default=True)
+def export(config_file: str | None, path: str | None, output: str, since: float | None, only: tuple[str, ...], form: str) -> None:
+    """Write what the store has into files."""
+    from headwater.apps import exporting  # noqa: PLC0415 - likewise
+
+    exporting.export(settings_of(config_file, path)[0], since, Path(output), form, only)

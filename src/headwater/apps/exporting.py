@@ -1,0 +1,147 @@
+"""`headwater export`: rows of the store as files, a file a table; and `headwater store status`."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headwater.apps.prompt import tables
+from headwater.errors import NO_ROOM, ConfigError, SinkError
+from headwater.records.stored import as_text
+from headwater.store.client import Client
+from headwater.store.rollups import ROLLUPS, STEPS
+from headwater.store.settings import StoreSettings
+
+FORMATS = ("parquet", "csv", "jsonl")
+_SETTINGS = "SETTINGS date_time_output_format = 'iso'"
+_MADE = {f"{rollup.record}_{step}" for rollup in ROLLUPS for step in STEPS}
+
+
+def export(settings: StoreSettings, since_s: float | None, directory: Path, form: str, only: tuple[str, ...]) -> None:
+    """Write the rows of the last `since_s` seconds (None: all) into `directory`, of the tables `only`, or of all but sums of others.
+
+    Raises ConfigError for a table that there is not, SinkError, StoreError.
+    """
+    with Client(settings.place()) as client:
+        there = tables(client)
+        for name in only:
+            if name not in there:
+                raise ConfigError(f"--table {name}", f"there is no such table: choose {' or '.join(there)}")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name, columns in there.items():
+                if name in only or (not only and name not in _MADE):
+                    where = f"WHERE ts >= now64(9) - toIntervalMillisecond({int(since_s * 1000)})" if since_s and "ts" in columns else ""
+                    count = _write(client, name, where, directory / f"{name}.{form}", form)
+                    click.echo(f"{directory / name}.{form}: {count:,} rows")
+        except OSError as error:
+            room = "; free some, or choose another place" if error.errno in NO_ROOM else ""
+            raise SinkError(f"{directory}: {error.strerror}{room}", retryable=False) from None
+
+
+def _write(client: Client, table: str, where: str, path: Path, form: str) -> int:
+    """One file, which has its name once it is whole."""
+    new = path.with_name(f".{path.name}.new")
+    if form == "parquet":
+        count = _parquet(client, f"SELECT * EXCEPT ingested FROM `{table}` {where}", new)
+    else:
+        kinds = {row[0]: row[1] for row in client.rows(f"DESCRIBE TABLE `{table}`", 2) if row[0] != "ingested"}
+        columns = [
+            f"replaceRegexpOne(toString(`{name}`), '^::ffff:', '') AS `{name}`" if "IPv6" in kind else f"`{name}`"
+            for name, kind in kinds.items()
+        ]
+        sql = f"SELECT {', '.join(columns)} FROM (SELECT * FROM `{table}` {where}) {_SETTINGS}"
+        count = 0
+        with new.open("wb") as file:
+            if form == "csv":
+                file.write((",".join(kinds) + "\n").encode())
+            for piece in client.ask(sql, {"csv": "CSV", "jsonl": "JSONEachRow"}[form]):
+                file.write(piece)
+                count += piece.count(b"\n")
+            os.fsync(file.fileno())
+    new.rename(path)
+    return count
+
+
+def _parquet(client: Client, sql: str, path: Path) -> int:
+    count, writer = 0, None
+    try:
+        for batch in _batches(client, sql):
+            text = as_text(pa.Table.from_batches([batch]))
+            writer = writer or pq.ParquetWriter(path, text.schema, compression="zstd")
+            writer.write_table(text)
+            count += len(text)
+    finally:
+        if writer:
+            writer.close()
+    return count
+
+
+def _batches(client: Client, sql: str) -> Iterator[pa.RecordBatch]:
+    yield from pa.ipc.open_stream(_File(client.ask(sql, "ArrowStream")))
+
+
+class _File:
+    """Octets that come in pieces, as a file."""
+
+    closed = False
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """At most that many, fewer at the end."""
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest += piece
+        size = len(self._rest) if size < 0 else size
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def status(settings: StoreSettings) -> list[tuple[str, str]]:
+    """What a store has, as lines of what and how much. Raises StoreError."""
+    place = settings.place()
+    with Client(place) as client:
+        [[rows, octets, days]] = client.rows(
+            "SELECT sum(rows), sum(bytes_on_disk), uniqExact(partition) FROM system.parts WHERE active AND database = 'headwater'", 3
+        )
+        [[version]] = client.rows("SELECT version()", 1)
+    waiting = list(place.spool.glob("*/*.arrow"))
+    refused = list(place.spool.glob("*/*.refused"))
+    disk = os.statvfs(place.folder)
+    told: list[tuple[str, Any]] = [
+        ("folder", place.folder),
+        ("engine", f"chDB, ClickHouse {version}"),
+        (
+            "rows",
+            f"{int(rows):,} in {_size(int(octets))}, {days} days" + (f" ({int(octets) / int(rows):.1f} octets each)" if int(rows) else ""),
+        ),
+        ("waiting in the spool", f"{sum(map(_rows, waiting)):,} rows in {len(waiting)} files"),
+        ("put aside", f"{sum(map(_rows, refused)):,} rows in {len(refused)} files"),
+        ("free on the disk", _size(disk.f_bavail * disk.f_frsize)),
+        ("kept", f"{settings.retention_days:g} days, {settings.size_gib:g} GiB at most"),
+    ]
+    return [(what, str(much)) for what, much in told]
+
+
+def _rows(path: Path) -> int:
+    return int(path.name.split(".")[1])
+
+
+def _size(octets: int) -> str:
+    value, units = float(octets), iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while value >= 1024 and unit != "TiB":
+        value, unit = value / 1024, next(units)
+    return f"{value:,.1f} {unit}"
