@@ -12,7 +12,7 @@ import pytest
 from places import CORPORA
 from storing import made, running
 
-from headwater.apps.prompt import EXAMPLES, describe, tables
+from headwater.apps.prompt import EXAMPLES, describe
 from headwater.errors import FilterError
 from headwater.filters.sql import condition
 from headwater.store.client import Client
@@ -92,8 +92,8 @@ def test_every_example_runs_and_every_table_is_told(client: Client) -> None:
     for sql in EXAMPLES.values():
         client.table(sql)
     said = describe(client)
-    assert {"conn", "ledger", "conn_minute"} <= tables(client).keys()
-    assert all(name in said for name in tables(client))
+    assert {"conn", "ledger", "conn_minute"} <= client.tables().keys()
+    assert all(name in said for name in client.tables())
 
 
 class Times:

@@ -9,7 +9,6 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headwater.apps.prompt import tables
 from headwater.errors import NO_ROOM, ConfigError, SinkError
 from headwater.records.stored import as_text
 from headwater.store.client import Client
@@ -27,7 +26,7 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
     Raises ConfigError for a table that there is not, SinkError, StoreError.
     """
     with Client(settings.place()) as client:
-        there = tables(client)
+        there = client.tables()
         for name in only:
             if name not in there:
                 raise ConfigError(f"--table {name}", f"there is no such table: choose {' or '.join(there)}")

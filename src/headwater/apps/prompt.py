@@ -46,24 +46,13 @@ EXAMPLES: dict[str, str] = {
 """What it answers, and the question."""
 
 
-def tables(client: Client) -> dict[str, list[str]]:
-    """The columns of each table. Raises StoreError."""
-    found: dict[str, list[str]] = {}
-    asked = (
-        "SELECT table, name FROM system.columns WHERE database = 'headwater' AND NOT startsWith(table, 'into_') ORDER BY table, position"
-    )
-    for table, column in client.rows(asked, 2):
-        found.setdefault(table, []).append(column)
-    return found
-
-
 def describe(client: Client) -> str:
     """What there is to ask, for a person. Raises StoreError."""
     counted = {row[0]: row[1:] for row in client.rows(
         "SELECT table, formatReadableQuantity(sum(rows)), formatReadableSize(sum(bytes_on_disk)) FROM system.parts "
         "WHERE active AND database = 'headwater' GROUP BY table", 3)}  # fmt: skip
     lines = ["Tables (SELECT * FROM ... LIMIT 10 shows what is in one; docs/records.md says what columns mean):"]
-    for table, columns in tables(client).items():
+    for table, columns in client.tables().items():
         rows, size = counted.get(table, ["0", "0 B"])
         lines.append(f"  {table:<16} {rows:>14} rows {size:>12}  {len(columns)} columns")
     lines += ["", "Questions to begin with:"]
@@ -96,7 +85,7 @@ def ask(client: Client, answer: Callable[[str], None]) -> None:
     """Answer questions until there is no more: Ctrl-D, or `exit`."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "headwater"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = tables(client)
+    known = client.tables()
     session: PromptSession[str] = PromptSession(
         history=FileHistory(str(folder / "questions")),
         completer=_Words([*known, *(column for columns in known.values() for column in columns)]),

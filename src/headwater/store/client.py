@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx2
 
 from headwater.errors import StoreError
+from headwater.store.engine import DATABASE
 from headwater.store.settings import Place
 
 BEGIN_S = 30.0
@@ -22,11 +23,12 @@ class Client:
     """Asks the store in the folder of `place`, which is started for as long as we ask if nobody has it (`begin_with`
     are its options); or the ClickHouse at `url`."""
 
-    def __init__(self, place: Place | None, url: str = "", token: str = "", begin_with: Sequence[str] = ()) -> None:
+    def __init__(self, place: Place | None, url: str = "", token: str = "", *, user: str = "", begin_with: Sequence[str] = ()) -> None:
         self.place = place
         self._begin_with = begin_with
         self._url = url or "http://store"
         self._token = token
+        self._user = user
         self._http: httpx2.Client
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +48,11 @@ class Client:
                 raise StoreError(f"{self.place.token}: {error.strerror}; use sudo, if the store is root's") from None
             transport = httpx2.HTTPTransport(uds=str(self.place.socket))
         self._http = httpx2.Client(
-            base_url=self._url, transport=transport, timeout=_TIMEOUT, headers={"X-ClickHouse-Key": self._token}, trust_env=False
+            base_url=self._url,
+            transport=transport,
+            timeout=_TIMEOUT,
+            headers={"X-ClickHouse-Key": self._token, "X-ClickHouse-User": self._user, "X-ClickHouse-Database": DATABASE},
+            trust_env=False,
         )
 
     def ask(self, sql: str, form: str = "ArrowStream", parameters: Mapping[str, str] | None = None) -> Iterator[bytes]:
@@ -69,6 +75,15 @@ class Client:
 
         octets = b"".join(self.ask(sql, "ArrowStream", parameters))
         return pa.ipc.open_stream(octets).read_all() if octets else pa.table({})
+
+    def tables(self) -> dict[str, list[str]]:
+        """The columns of each table. Raises StoreError."""
+        found: dict[str, list[str]] = {}
+        of_ours = f"database = '{DATABASE}' AND NOT startsWith(table, 'into_')"
+        asked = f"SELECT table, name FROM system.columns WHERE {of_ours} ORDER BY table, position"
+        for table, column in self.rows(asked, 2):
+            found.setdefault(table, []).append(column)
+        return found
 
     def rows(self, sql: str, columns: int) -> list[list[str]]:
         """The first columns of a short answer, as text. Raises StoreError."""
