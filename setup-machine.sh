@@ -53,6 +53,6 @@ fi
 if [ ! -e "$venv/.built" ] || [ -n "$(find native bpf setup.py pyproject.toml src/headwater/records/btf.py -newer "$venv/.built" 2>/dev/null)" ]; then
 	echo "headwater: building the eBPF programs and the native module, which takes about a minute"
 	"$venv/bin/python" -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77' 'cffi>=2.0'
-	"$venv/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation --group dev -e .
+	"$venv/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation --group dev -e '.[store]'
 	touch "$venv/.built"
 fi

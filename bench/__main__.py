@@ -23,6 +23,7 @@ FIGURES = (
     "kernel_table",
     "kernel_scale",
     "live_flows",
+    "names",
 )
 
 

@@ -249,3 +249,19 @@ def test_the_variable_with_an_interface_that_is_not_there_is_named():
     assert done.returncode == 2
     assert done.stderr.startswith("headwater: INTERFACE_NAME: no interface named eth77: there are ")
     assert headwater("run", "-i", "eth78", INTERFACE_NAME="eth77").stderr.startswith("headwater: no interface named eth78")
+
+
+def test_folders_of_names_are_those_of_a_file_and_of_what_it_is_a_link_to(tmp_path):
+    for name in ("data", "links"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "data/x.mmdb").touch()
+    (tmp_path / "links/y.mmdb").symlink_to("../data/x.mmdb")
+    names = config.NamesSettings(asn=str(tmp_path / "links/y.mmdb"), city=str(tmp_path / "data/x.mmdb"))
+    assert names.folders() == [tmp_path / "links", tmp_path / "data"]
+    assert config.NamesSettings().folders() == []
+
+
+@pytest.mark.parametrize("value", ['""', '"a\\u0000b"'])
+def test_a_file_of_names_that_is_no_path(tmp_path, value):
+    with pytest.raises(ConfigError, match=r"line 2: names\.asn is no path"):
+        load(tmp_path, f"[names]\nasn = {value}\n")

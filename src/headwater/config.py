@@ -41,6 +41,8 @@ EXAMPLES = {
     "user": "headwater",
     "directory": "rows",
     "uid_key": "any text",
+    "asn": "/var/lib/GeoIP/GeoLite2-ASN.mmdb",
+    "city": "/var/lib/GeoIP/GeoLite2-City.mmdb",
     "format": "jsonl",
     "url": "http://localhost:3000",
     "token": "glsa_...",
@@ -148,6 +150,30 @@ class WeirdsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"ignore has {name!r}, which is no weird{f': did you mean {near[0]!r}?' if near else ''}")
 
 
+class NamesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names that rows get on their way into the store (docs/names.md). A file is read again when it changes.
+
+    country: of each address, as the registries gave it out.
+    asn: a file of autonomous systems: an .mmdb of MaxMind, DB-IP or IPinfo, or iptoasn.com's ip2asn-combined.tsv, gzipped or not.
+    city: a file of cities, an .mmdb; where it knows the country too, that is taken.
+    """
+
+    country: bool = True
+    asn: str | None = None
+    city: str | None = None
+
+    def __post_init__(self) -> None:
+        """As in Settings."""
+        for key, path in (("asn", self.asn), ("city", self.city)):
+            if path is not None and (not path or "\0" in path):
+                raise ValueError(f"{key} is no path: name a file, or leave it out")
+
+    def folders(self) -> list[Path]:
+        """Where the files are, and what they are links to: what a run must be able to read to read them again."""
+        files = [Path(path) for path in (self.asn, self.city) if path]
+        return list(dict.fromkeys(folder for file in files for folder in (file.parent.resolve(), file.resolve().parent)))
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
@@ -197,6 +223,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: str | None = None
     flows: FlowsSettings = FlowsSettings()
     weirds: WeirdsSettings = WeirdsSettings()
+    names: NamesSettings = NamesSettings()
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
     store: StoreSettings | None = None

@@ -151,14 +151,14 @@ def test_a_missing_list_of_vendors_only_takes_their_names(monkeypatch: pytest.Mo
     class Found:
         origin = str(tmp_path / "__init__.py")
 
-    names.mac.cache_clear()
-    names._registry.cache_clear()
+    for cached in (names.mac, names._vendor, names._registry):
+        cached.cache_clear()
     monkeypatch.setattr(names, "find_spec", lambda _: Found)
     try:
         assert names.mac(bytes.fromhex("001b21aabbcc")) == ""
     finally:
-        names.mac.cache_clear()
-        names._registry.cache_clear()
+        for cached in (names.mac, names._vendor, names._registry):
+            cached.cache_clear()
 
 
 def test_protocols_agree_with_the_kernel() -> None:

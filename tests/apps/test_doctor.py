@@ -4,9 +4,12 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import mmdb_made
 import pytest
 from netns import Namespace, Veth, namespace, unique, veth_pair
 
@@ -178,3 +181,32 @@ def test_for_a_person_it_fits_a_terminal_and_obeys_no_name(pair: Veth) -> None:
         if "\x1b" not in area:
             assert f"{one['state']} {name} {' '.join(one['why'].split())}" in words
             assert (name if one["state"] == "ok" else f"{one['state']} {name} {' '.join(one['why'].split())}") in fewer
+
+
+def test_files_of_names_are_told_each_in_one_line(tmp_path: Path) -> None:
+    """Broken, missing, old, and as it should be."""
+    now = int(time.time())
+    files = {"broken": tmp_path / "broken.mmdb", "missing": tmp_path / "missing.mmdb"}
+    files["broken"].write_bytes(b"<html>404</html>")
+    for name, age in (("old", 120), ("new", 3)):
+        files[name] = mmdb_made.write(
+            tmp_path / name, {"192.0.2.0/24": mmdb_made.as_record(1, "x")}, kind="Some-ASN", built=now - age * 86_400
+        )
+
+    def finding(name: str) -> dict[str, Any]:
+        settings = tmp_path / "headwater.toml"
+        settings.write_text(f'[names]\nasn = "{files[name]}"\n')
+        done = subprocess.run(
+            [sys.executable, "-m", "headwater", "doctor", "--json", "-c", settings], capture_output=True, text=True, check=False
+        )
+        assert not done.stderr
+        (one,) = [one for one in json.loads(done.stdout) if one["area"] == "names"]
+        return dict(one)
+
+    assert (finding("broken")["state"], finding("broken")["todo"][:13]) == ("warn", "give an .mmdb")
+    assert finding("broken")["why"] == f"{files['broken']}: cannot be used: no MaxMind DB file"
+    assert finding("missing")["why"] == f"{files['missing']}: cannot be read: No such file or directory"
+    assert "120 days old" in finding("old")["why"]
+    assert finding("old")["todo"] == f"put a newer one at {files['old']}"
+    assert finding("new")["state"] == "ok"
+    assert finding("new")["why"].startswith("Some-ASN of 20")

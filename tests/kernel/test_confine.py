@@ -6,8 +6,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import mmdb_made
 import pyarrow.parquet
 import pytest
 from frames import ethernet, udp
@@ -97,6 +100,51 @@ def test_modules_can_still_be_imported_from_a_folder_that_is_its_owners_alone(tm
     script = textwrap.dedent(LATER.format(folder=str(folder)))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("1 2 False\n", "")
+
+
+NAMES = """
+import os
+import time
+from pathlib import Path
+from headwater.analysis.databases import load
+from headwater.kernel.confine import account, confine
+from headwater.errors import ConfigError
+
+there = Path({folder!r})
+confine(account(None), readable=[there])
+os.write(1, b"confined\\n")
+while not (there / "new").exists():
+    time.sleep(0.05)
+print(load(there / "names.mmdb", "asn").about)
+try:
+    load(there.parent / "other.mmdb", "asn")
+except ConfigError as error:
+    print("Permission denied" in str(error))
+"""
+
+
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """A folder that other accounts may search, as tmp_path is not."""
+    with TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def test_a_file_of_names_can_be_replaced_and_read_again(everybodys: Path) -> None:
+    folder = everybodys / "names"
+    folder.mkdir()
+    mmdb_made.write(folder / "names.mmdb", {"192.0.2.0/24": mmdb_made.as_record(1, "x")}, kind="Before")
+    mmdb_made.write(everybodys / "other.mmdb", {"192.0.2.0/24": mmdb_made.as_record(1, "x")})
+    script = textwrap.dedent(NAMES.format(folder=str(folder)))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "confined\n"
+        mmdb_made.write(folder / "next", {"192.0.2.0/24": mmdb_made.as_record(2, "y")}, kind="After").rename(folder / "names.mmdb")
+        (folder / "new").touch()
+        told, problems = process.communicate(timeout=60)
+    assert not problems
+    assert told.startswith("After of ")
+    assert told.endswith("\nTrue\n")
 
 
 def start(space: Namespace, folder: Path, *words: str, peer: tuple[str, str] | None = None) -> "subprocess.Popen[str]":

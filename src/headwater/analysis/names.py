@@ -60,6 +60,14 @@ ff02::16: MLDv2
 ff02::1:2 ff05::1:3: DHCPv6
 0.0.0.0 ::: unspecified
 169.254.169.254 fd00:ec2::254: cloud metadata
+"""
+    ).items()
+}
+# Everybody's too, but addresses like any other.
+_RESOLVERS = {
+    _packed(key): words
+    for key, words in _table(
+        """
 1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001: Cloudflare DNS
 8.8.8.8 8.8.4.4 2001:4860:4860::8888 2001:4860:4860::8844: Google DNS
 9.9.9.9 149.112.112.112 2620:fe::fe 2620:fe::9: Quad9 DNS
@@ -68,17 +76,20 @@ ff02::1:2 ff05::1:3: DHCPv6
 }
 # Permanent IPv6 groups that exist in every scope, ff0X::group (RFC 4291, section 2.7).
 _GROUPS = {0xC: "SSDP", 0xFB: "mDNS", 0x101: "NTP", 0x181: "PTP"}
+_SOLICITED = b"\xff\x02" + bytes(9) + b"\x01\xff"  # RFC 4291, section 2.7.1
 _SCOPES = {1: "interface", 2: "link", 3: "realm", 4: "admin", 5: "site", 8: "organization", 14: "global"}  # RFC 7346
 
-# The kind of address, by the longest prefix: RFC 6890's registry and RFC 5771 (IPv4 multicast), 4193, 4291, 9637.
+# The kind of address, by the longest prefix: RFC 6890's registry, IANA's ipv6-address-space, RFC 5771 (IPv4 multicast), 4193, 4291, 9637.
 _KINDS = _table(
     """
+0.0.0.0/0 2000::/3: global
+::/0: reserved
 0.0.0.0/8: this network
 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16: private
 100.64.0.0/10: CGNAT
 127.0.0.0/8 ::1/128: loopback
 169.254.0.0/16 fe80::/10: link-local
-192.0.0.0/24: IETF protocols
+192.0.0.0/24 2001::/23: IETF protocols
 192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20: documentation
 192.88.99.0/24 2002::/16: 6to4
 198.18.0.0/15 2001:2::/48: benchmarking
@@ -92,6 +103,7 @@ fc00::/7: private
 2001:20::/28: ORCHID
 64:ff9b::/96 64:ff9b:1::/48: NAT64
 100::/64: discard-only
+fec0::/10: site-local
 5f00::/16: SRv6
 """
 )
@@ -117,10 +129,14 @@ def address_text(address: bytes) -> str:
 @lru_cache(maxsize=8192)
 def well_known(address: bytes) -> str:
     """The name of one address or group that everybody's network has: mDNS, SSDP, all nodes, solicited-node, Google DNS."""
+    return _RESOLVERS.get(address) or _group(address)
+
+
+def _group(address: bytes) -> str:
     if address in _ADDRESSES:
         return _ADDRESSES[address]
     if address[0] == 0xFF and address[1] >> 4 == 0:
-        return _GROUPS.get(int.from_bytes(address[2:]), "solicited-node" if address[1:13] == b"\x02" + bytes(9) + b"\x01\xff" else "")
+        return _GROUPS.get(int.from_bytes(address[2:]), "solicited-node" if address[:13] == _SOLICITED else "")
     return ""
 
 
@@ -130,11 +146,33 @@ def address(address: bytes) -> str:
     known = well_known(address)
     if known:
         return known
-    number = int.from_bytes(address)
-    kind = next((words for shift, value, words in _PREFIXES if number >> shift == value), "")
+    kind = _kind(address)
     if kind == "multicast" and address[0] == 0xFF:
         return f"{_SCOPES.get(address[1] & 15, 'unknown-scope')} multicast"
-    return kind
+    return "" if kind == "global" else kind
+
+
+def _kind(address: bytes) -> str:
+    number = int.from_bytes(address)
+    return next(words for shift, value, words in _PREFIXES if number >> shift == value)
+
+
+def scope(address: bytes) -> str:
+    """The same in one word for a column: a group's name (mdns, ssdp, all_nodes), broadcast, cloud_metadata, else the kind of address:
+    private, loopback, link_local, shared (RFC 6598), documentation, benchmarking, multicast, reserved, ..., global.
+    """
+    words = _group(address) or _kind(address)
+    if words == "CGNAT":
+        return "shared"
+    return "multicast" if words.endswith("multicast") else re.sub("[ -]", "_", words.lower())
+
+
+def scope_starts() -> list[int]:
+    """Every 16-octet number from which on scope() may be another than before, in order: between two of them it is the same."""
+    singles = [*_ADDRESSES, *(bytes([0xFF, reach]) + group.to_bytes(14) for reach in range(16) for group in _GROUPS)]
+    ranges = [(128 - 8 * len(_SOLICITED), int.from_bytes(_SOLICITED))] + [(shift, value) for shift, value, _ in _PREFIXES]
+    ranges += [(0, int.from_bytes(one)) for one in singles]
+    return sorted({end << shift for shift, value in ranges for end in (value, value + 1)} - {1 << 128})
 
 
 # -- link layer ----------------------------------------------------------------------------------------------------------------
@@ -206,6 +244,7 @@ def _registry() -> tuple[Path, np.ndarray[tuple[int, int], np.dtype[np.int64]]]:
     return folder / "oui.txt", index[np.argsort(index[:, 0], kind="stable")]
 
 
+@lru_cache(maxsize=8192)
 def _vendor(oui: int) -> str:
     try:
         path, index = _registry()

@@ -251,11 +251,13 @@ def flows(
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--all", "everything", is_flag=True, help="Tell also what is fine, each by itself.")
-def doctor(as_json: bool, everything: bool) -> None:
+@config_option
+def doctor(as_json: bool, everything: bool, config_file: str | None) -> None:
     """Say what will work on this machine, what will not, why, and what to do about it."""
+    from headwater import config  # noqa: PLC0415
     from headwater.apps import doctor as checks  # noqa: PLC0415
 
-    sys.exit(checks.run(as_json, everything))
+    sys.exit(checks.run(as_json, everything, config.load(_path(config_file), {})))
 
 
 @example("Example:\n  sudo headwater demo --for 20s")

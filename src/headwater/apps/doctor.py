@@ -4,14 +4,18 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from textwrap import wrap
 
 from rich.console import Console
 from rich.text import Text
 
+from headwater.analysis.databases import OLD, What, load
 from headwater.apps.packets import safe
-from headwater.config import FlowsSettings
+from headwater.config import NamesSettings, Settings
+from headwater.errors import ConfigError
 from headwater.kernel.probe import Finding, available, exit_code, findings, keeps_flows
 from headwater.sources.kernel_flows import room_of
 
@@ -19,13 +23,14 @@ _MARGIN = 25
 _STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
 
 
-def run(as_json: bool, everything: bool = False) -> int:
+def run(as_json: bool, everything: bool = False, settings: Settings = Settings()) -> int:  # noqa: B008 - it is frozen
     """Print what was found: a table for a person, or a JSON list of findings. Returns the exit code.
 
     For a person, what is ok of the machine is only named, without `everything`.
     """
     found = findings()
-    found.insert(1 + max(place for place, one in enumerate(found) if one.area == "eBPF"), _table())
+    behind = 1 + max(place for place, one in enumerate(found) if one.area == "eBPF")
+    found[behind:behind] = [_table(settings.flows.memory_mib), *_names(settings.names)]
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))  # noqa: T201 - the output of the command
     else:
@@ -33,15 +38,33 @@ def run(as_json: bool, everything: bool = False) -> int:
     return exit_code(found)
 
 
-def _table() -> Finding:
-    """The kernel's table of flows, as large as it is unless the configuration says otherwise."""
-    mib = FlowsSettings().memory_mib
+def _table(mib: int) -> Finding:
+    """The kernel's table of flows."""
     if not keeps_flows():
         return Finding("flows", "table", "warn", "user space keeps flows, from a row of each packet", "kernel 5.12 or newer")
     room, free = f"{mib} MiB hold {room_of(mib << 20):,} flows", available() >> 20
     if free < 2 * mib:
         return Finding("flows", "table", "warn", f"{room}, and {free:,} MiB are free", "a smaller memory_mib ([flows] in a file for -c)")
     return Finding("flows", "table", "ok", f"{room} (memory_mib in [flows])")
+
+
+def _names(settings: NamesSettings) -> Iterator[Finding]:
+    """The files that names are taken from."""
+    files: tuple[tuple[What, str | None], ...] = (("asn", settings.asn), ("city", settings.city))
+    for what, path in files:
+        if path is None:
+            continue
+        try:
+            database = load(Path(path), what)
+        except ConfigError as error:
+            why, _, todo = str(error).rpartition("; ")
+            yield Finding("names", what, "warn", why, todo)
+            continue
+        about, age = f"{database.about}, {len(database.ranges):,} ranges", datetime.now(UTC) - database.built
+        if age > OLD:
+            yield Finding("names", what, "warn", f"{about}: {age.days} days old, and networks change hands", f"put a newer one at {path}")
+        else:
+            yield Finding("names", what, "ok", about)
 
 
 def _folded(found: list[Finding]) -> Iterator[Finding]:

@@ -52,7 +52,8 @@ class Privileges:
         if self._source.programs() and probe.map_calls_need_a_capability():
             left = frozenset([CAP_BPF])
             self._report("before kernel 5.19 the maps of eBPF programs need CAP_BPF: the sensor keeps that, and nothing else")
-        confined = confine(become, [*([Path(folder)] if folder else []), *spool, *tail], keep=left)
+        names = self._settings.names.folders()  # files there are read again when they change
+        confined = confine(become, [*([Path(folder)] if folder else []), *spool, *tail], readable=names, keep=left)
         if confined.missing:
             self._report(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
 

@@ -38,7 +38,7 @@ def serve(settings: StoreSettings, user: str | None, *, once: bool = False, whil
         _send_words_to(settings.place().log)
         load()  # which asks for more than what is left then
         if user != "root":
-            confine(account(user), [settings.place().folder], readable=["/sys/fs/cgroup"], engine=True)
+            confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=True)
         store.open()
         if while_asked:
             threading.Thread(target=_until_eof, args=(store,), daemon=True).start()

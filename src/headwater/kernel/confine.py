@@ -53,7 +53,7 @@ def confine(
     become: pwd.struct_passwd | None,
     writable: Sequence[Path] = (),
     *,
-    readable: Sequence[str] = (),
+    readable: Sequence[Path] = (),
     keep: frozenset[int] = frozenset(),
     engine: bool = False,
 ) -> Confined:
@@ -61,14 +61,15 @@ def confine(
 
     Call it before there are threads, which would hold capabilities of their own.
 
-    Below the folders in `writable` files can still be made and written, as far as the account may; `readable` are read
-    beside what all need. An `engine` may make folders too, and call what it likes: which system calls a database needs nobody has listed.
+    Below the folders in `writable` files can still be made and written, and below those in `readable` read, as far as the account may.
+    An `engine` may make folders too, and call what it likes: which system calls a database needs nobody has listed.
     """
     missing = []
     kept = sum(1 << capability for capability in keep & held())
     imports = Imports()
     loads = CAP_PERFMON in keep  # and libbpf opens "/" where it shares maps
-    with _opened([*_paths(), *readable]) as read, _opened([*map(str, writable), *_WRITABLE]) as written, _opened(["/"] * loads) as listed:
+    reads = [*_paths(), *map(str, readable)]
+    with _opened(reads) as read, _opened([*map(str, writable), *_WRITABLE]) as written, _opened(["/"] * loads) as listed:
         _must(lib.hw_no_new_privileges(), "PR_SET_NO_NEW_PRIVS")
         lib.hw_bound_capabilities(kept)  # refused to who is not root: what is not held cannot be gained again anyway
         if become is not None:

@@ -61,13 +61,13 @@ def _array(batch: Batch, column: Column, values: np.ndarray[Any, Any], there: An
             assert column.names is not None  # noqa: S101 - schema.py gives each NAME column its names
             return _named(values, column.names, there)
         case Kind.TEXT:
-            return _words(values)
+            return strings(values)
         case Kind.INTERFACE:
             return _named(values, batch.interfaces, there)
-    return _made(arrow_type(batch.record, column), len(batch), [values], there)
+    return made(arrow_type(batch.record, column), len(batch), [values], there)
 
 
-def _made(of: pa.DataType, count: int, buffers: Sequence[np.ndarray[Any, Any]], there: Any) -> pa.Array:
+def made(of: pa.DataType, count: int, buffers: Sequence[np.ndarray[Any, Any]], there: Any) -> pa.Array:
     """An array of Arrow's own layout. pa.array() would look for pandas each time, and load it for 0.2 s where it is installed."""
     validity = None if there.all() else pa.py_buffer(_bits(there))
     return pa.Array.from_buffers(of, count, [validity, *map(pa.py_buffer, buffers)])
@@ -77,7 +77,7 @@ def _bits(flags: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.packbits(flags, bitorder="little")
 
 
-def _words(words: Iterable[str | None]) -> pa.Array:
+def strings(words: Iterable[str | None]) -> pa.Array:
     """Text that UTF-8 can hold: a lone surrogate, which stands for an octet of a file's or interface's name, shows as \\udc80. Nothing
     is null.
     """
@@ -85,18 +85,18 @@ def _words(words: Iterable[str | None]) -> pa.Array:
     lengths = np.array([len(word) for word in octets], np.int32)
     offsets = np.zeros(len(octets) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return _made(pa.string(), len(octets), [offsets, np.frombuffer(b"".join(octets), np.uint8)], lengths != 0)
+    return made(pa.string(), len(octets), [offsets, np.frombuffer(b"".join(octets), np.uint8)], lengths != 0)
 
 
 def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], there: Any) -> pa.Array:
     """Text by value; a value without a name shows as its number."""
     top = int(values.max(initial=0))
     if top < _TABLE:
-        words, places = _words(names.get(value, str(value)) for value in range(top + 1)), values
+        words, places = strings(names.get(value, str(value)) for value in range(top + 1)), values
     else:
         distinct, places = np.unique(values, return_inverse=True)
-        words = _words(names.get(int(value), str(value)) for value in distinct)
-    return words.take(_made(pa.int32(), len(values), [places.astype(np.int32)], there))
+        words = strings(names.get(int(value), str(value)) for value in distinct)
+    return words.take(made(pa.int32(), len(values), [places.astype(np.int32)], there))
 
 
 def _formatted(batch: Batch, column: Column) -> pa.Array:
@@ -118,4 +118,4 @@ def _formatted(batch: Batch, column: Column) -> pa.Array:
         ffi.cast("char *", text.ctypes.data),
         ffi.cast("int32_t *", offsets.ctypes.data),
     )
-    return _made(pa.string(), count, [offsets, text[: offsets[-1]]], offsets[1:] != offsets[:-1])
+    return made(pa.string(), count, [offsets, text[: offsets[-1]]], offsets[1:] != offsets[:-1])
