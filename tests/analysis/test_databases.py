@@ -151,10 +151,22 @@ def test_cities_of_several_makers(tmp_path: Path, record: Any, city: str, countr
     assert found == [city, country]
 
 
+def test_records_far_into_a_large_file(tmp_path: Path) -> None:
+    """Pointers of each length, and nodes whose records have more than 24 bits."""
+    sizes = [100, 3000, 100_000, *[1 << 20] * 16]
+    networks = {f"10.0.{i}.0/24": {"pad": f"{i}" + "x" * size, **as_record(i + 1, f"Organization {i}")} for i, size in enumerate(sizes)}
+    path = mmdb_made.write(tmp_path / "large.mmdb", networks, bits=28)
+    assert path.stat().st_size > 1 << 24
+    given = [ipaddress.ip_address(f"10.0.{i}.7") for i in range(len(sizes))]
+    assert asked(load(path, "asn"), given) == [(i + 1, f"Organization {i}") for i in range(len(sizes))]
+    assert mmdb.Section(b"\x38\0\0\0\3__\x42ab", 4, 10).text(0) == "ab"
+
+
 LINES = """\
 1.0.0.0\t1.0.0.255\t13335\tUS\tCLOUDFLARENET
 1.0.1.0\t1.0.3.255\t0\tNone\tNot routed
 8.8.8.0\t8.8.8.255\t15169\tUS\tGOOGLE
+8.8.9.0\t8.8.9.255\t64499\tUS\tRight behind
 255.255.255.0\t255.255.255.255\t64496\tUS\tTo the end
 2001:200::\t2001:200:5ff:ffff:ffff:ffff:ffff:ffff\t2500\tJP\tWIDE-BB WIDE Project
 ffff::\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t64497\tUS\tTo the end too

@@ -72,13 +72,25 @@ def test_countries_at_random_and_where_they_change() -> None:
     assert len(set(made)) > 100
 
 
+def test_scopes_agree_with_ipaddress_wherever_one_begins() -> None:
+    for start in names.scope_starts():
+        for step in (-1, 0, 1):
+            address = ipaddress.IPv6Address((start + step) % 2**128)
+            agrees_with_ipaddress(address.ipv4_mapped or address)
+
+
 @settings(max_examples=500, deadline=None)
 @given(ADDRESSES)
 def test_scopes_agree_with_ipaddress(address: Address) -> None:
+    agrees_with_ipaddress(address)
+
+
+def agrees_with_ipaddress(address: Address) -> None:
     scope = names.scope(octets(address))
     assert (scope == "loopback") == address.is_loopback
     assert (scope == "unspecified") == address.is_unspecified
     assert (scope in MULTICAST) == address.is_multicast
+    assert (scope == "site_local") == (address.version == 6 and address.is_site_local)
     if scope not in ("cloud_metadata", "solicited_node"):
         assert (scope == "link_local") == address.is_link_local
     if scope in ("private", "loopback", "link_local", "documentation", "benchmarking", "broadcast", "unspecified", "shared"):
@@ -243,6 +255,10 @@ def test_a_tables_rows_without_addresses_have_no_names_and_its_own_columns_stay(
     field = pa.field("client_addr", pa.binary(16), metadata={b"kind": b"address"})
     made = named(Names().of_table(pa.table([addresses], schema=pa.schema([field]))))
     assert made == {"client_country": [None, "US", None], "client_scope": [None, "global", None]}
+    macs = pa.array([bytes.fromhex("001b21aabbcc"), None, b"\xff" * 6], pa.binary(6))
+    fields = [pa.field("mac", pa.binary(6), metadata={b"kind": b"mac"}), pa.field("proto", pa.string()), pa.field("port", pa.uint16())]
+    rows = pa.table([macs, pa.array(["tcp", "udp", None]), pa.array([22, None, 22], pa.uint16())], schema=pa.schema(fields))
+    assert named(Names().of_table(rows)) == {"service_name": ["ssh", None, None], "mac_vendor": ["Intel", None, "broadcast"]}
     own = pa.table([addresses, pa.array(["x"] * 3)], schema=pa.schema([field, pa.field("client_scope", pa.string())]))
     assert set(named(Names().of_table(own))) == {"client_country"}
     assert Names().of_table(pa.table({"a": pa.array([b"x" * 16], pa.binary(16))})) == []  # not said to be addresses
