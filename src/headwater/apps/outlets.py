@@ -4,9 +4,11 @@ import contextlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import headwater
 from headwater.config import Settings
@@ -17,9 +19,13 @@ from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
 from headwater.outputs.spool import Spool
-from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
+from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Batch, Record
 from headwater.telemetry import Ledger
 
+if TYPE_CHECKING:
+    from headwater.analysis.enrich import Made
+
+LOOK_S = 5.0  # after which files of names are looked at again
 RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST)}
 
 
@@ -92,17 +98,29 @@ def outlets(
         )
         made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
     if settings.store:
-        made.append(Outlet(_spool(settings, patience_s), ledger, report, on_full="drop_oldest" if live else "wait"))
+        made.append(Outlet(_spool(settings, report, patience_s), ledger, report, on_full="drop_oldest" if live else "wait"))
     if live and settings.grafana:
         made.append(Outlet(Grafana(settings.grafana), ledger, report))
     return made
 
 
-def _spool(settings: Settings, patience_s: Callable[[], float]) -> Spool:
-    """What becomes files for the store, which has `patience_s` at the end."""
+def _spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float]) -> Spool:
+    """What becomes files for the store, with names beside its addresses; the store has `patience_s` at the end."""
+    from headwater.analysis.enrich import Names  # noqa: PLC0415 - its tables take a tenth of a second, which only a store needs
+
+    names, looked_at = Names(country=settings.names.country, asn=settings.names.asn, city=settings.names.city), 0.0
+
+    def named(batch: Batch) -> "Sequence[Made]":
+        nonlocal looked_at
+        if time.monotonic() >= looked_at + LOOK_S:
+            looked_at = time.monotonic()
+            for problem in names.look():
+                report(problem)
+        return names.columns(batch)
+
     store = settings.kept()
     records = frozenset([*(store.records or settings.records), LEDGER.name])
-    return Spool(store.place().spool, store.spool_mib << 20, records, taken_within_s=patience_s)
+    return Spool(store.place().spool, store.spool_mib << 20, records, columns=named, taken_within_s=patience_s)
 
 
 def _writes(form: type[Format], record: Record) -> bool:
