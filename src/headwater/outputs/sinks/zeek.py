@@ -5,7 +5,7 @@ to a terminal is escaped too, and comes out the same for whoever unescapes. No r
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,8 +18,8 @@ from headwater.outputs.zeek_logs import FIXED, LOGS, Field, fields
 from headwater.records import Batch, Record
 from headwater.records.schema import Kind
 
-_UNSET, _EMPTY = "-", "(empty)"
-_END, _TRUE, _FALSE = literal("\n"), literal("T"), literal("F")
+UNSET, EMPTY = "-", "(empty)"
+END, TRUE, FALSE = literal("\n"), literal("T"), literal("F")
 _SPECIAL = f"[\\\\{ANY_HARMFUL}]"
 _MILLIS, _MICROS = pa.array([f".{number:03d}" for number in range(1000)]), pa.array([f"{number:03d}" for number in range(1000)])
 
@@ -37,17 +37,7 @@ class Zeek(Text):
 
     def head(self) -> Octets:
         """What tells a reader all about the lines behind it."""
-        lines = [
-            r"#separator \x09",
-            "#set_separator\t,",
-            f"#empty_field\t{_EMPTY}",
-            f"#unset_field\t{_UNSET}",
-            f"#path\t{self._path}",
-            f"#open\t{_now()}",
-            "\t".join(["#fields", *(field.name for field in self._fields)]),
-            "\t".join(["#types", *(field.type for field in self._fields)]),
-        ]
-        return "".join(f"{line}\n" for line in lines).encode()
+        return header(self._path, {field.name: field.type for field in self._fields})
 
     def encode(self, batches: Sequence[Batch], _at: int, /) -> Sequence[Octets]:
         """The rows as lines."""
@@ -55,7 +45,7 @@ class Zeek(Text):
 
     def end(self) -> Octets:
         """When the file was closed."""
-        return f"#close\t{_now()}\n".encode()
+        return closing()
 
     def end_room(self) -> int:
         """It is always as long."""
@@ -64,7 +54,27 @@ class Zeek(Text):
     def _lines(self, batch: Batch) -> pa.Array:
         arrow = batch.to_arrow()
         cells = [_cell(field, arrow) for field in self._fields]
-        return joined([pc.binary_join_element_wise(*cells, "\t", null_handling="replace", null_replacement=_UNSET), _END])
+        return joined([pc.binary_join_element_wise(*cells, "\t", null_handling="replace", null_replacement=UNSET), END])
+
+
+def header(path: str, fields: Mapping[str, str]) -> bytes:
+    """The lines that tell a reader all about those behind them: `fields` are names and Zeek's types."""
+    lines = [
+        r"#separator \x09",
+        "#set_separator\t,",
+        f"#empty_field\t{EMPTY}",
+        f"#unset_field\t{UNSET}",
+        f"#path\t{path}",
+        f"#open\t{_now()}",
+        "\t".join(["#fields", *fields]),
+        "\t".join(["#types", *fields.values()]),
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def closing() -> bytes:
+    """The last line."""
+    return f"#close\t{_now()}\n".encode()
 
 
 def _now() -> str:
@@ -73,8 +83,8 @@ def _now() -> str:
 
 def _cell(field: Field, arrow: pa.RecordBatch) -> Any:
     if field.column is None:
-        fixed = FIXED.get(field.name, _UNSET)
-        return literal(fixed) if isinstance(fixed, str) else (_TRUE if fixed else _FALSE)
+        fixed = FIXED.get(field.name, UNSET)
+        return literal(fixed) if isinstance(fixed, str) else (TRUE if fixed else FALSE)
     values = field.values(arrow)
     match field.type:
         case "time" | "interval":
@@ -82,7 +92,7 @@ def _cell(field: Field, arrow: pa.RecordBatch) -> Any:
         case "count" | "int" | "port":
             return numbers(values)[-1]
         case "bool":
-            return pc.if_else(values, _TRUE, _FALSE)
+            return pc.if_else(values, TRUE, FALSE)
     return distinct(values, escape) if field.column.kind in {Kind.TEXT, Kind.INTERFACE} else values
 
 
@@ -103,6 +113,6 @@ def escape(words: pa.Array) -> pa.Array:
         words = pc.replace_substring(words, "\\", "\\\\")
         for code in HARMFUL:
             words = pc.replace_substring(words, chr(code), "".join(f"\\x{octet:02x}" for octet in chr(code).encode()))
-    for reserved in (_UNSET, _EMPTY):
+    for reserved in (UNSET, EMPTY):
         words = pc.if_else(pc.equal(words, reserved), f"\\x{ord(reserved[0]):02x}{reserved[1:]}", words)
-    return pc.if_else(pc.equal(words, ""), _EMPTY, words)
+    return pc.if_else(pc.equal(words, ""), EMPTY, words)
