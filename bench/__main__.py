@@ -16,6 +16,7 @@ FIGURES = (
     "filters",
     "ring",
     "captures",
+    "zeek_import",
     "idle",
     "flows",
     "flow_table",

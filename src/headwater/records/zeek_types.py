@@ -8,7 +8,7 @@ compared by `docs/zeek_types.py TREE`, where TREE is Zeek's source.
 from collections.abc import Iterator
 
 VERSION = "8.2"
-_TABLE = """
+TABLE = """
 analyzer | base/frameworks/analyzer/logging | ts:time cause:string analyzer_kind:string analyzer_name:string uid:string fuid:string id failure_reason:string failure_data:string
 broker | base/frameworks/broker/log | ts:time ty:enum ev:string peer.address:string peer.bound_port:port message:string
 capture_loss | policy/misc/capture-loss | ts:time ts_delta:interval peer:string gaps:count acks:count percent_lost:double
@@ -77,7 +77,7 @@ _ID = {"id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p
 
 
 def _read() -> Iterator[tuple[str, str, dict[str, str]]]:
-    for line in _TABLE.strip().splitlines():
+    for line in TABLE.strip().splitlines():
         path, script, words = line.split(" | ")
         fields: dict[str, str] = {}
         for word in words.split():

@@ -81,10 +81,18 @@ class Lines:
         yield from self._whole()
         self.rest = bytes(self._pending)
 
+    def take(self, octets: int) -> bytes:
+        """So many, or what there is. They do not count as read."""
+        taken = bytearray()
+        room = memoryview(bytearray(1 << 20))
+        while octets > len(taken) and (got := self._more(room[: octets - len(taken)])):
+            taken += room[:got]
+        return bytes(taken)
+
     def pass_over(self, octets: int) -> bool:
         """Leave out what was read before; False if there is not as much."""
         room = memoryview(bytearray(1 << 20))
-        while octets and (got := self._more(room[: min(octets, len(room))])):
+        while octets and (got := self._more(room[:octets])):
             octets -= got
         return not octets
 

@@ -83,7 +83,7 @@ class _Log:
         self._clock = ""
 
     def state(self) -> dict[str, Any]:
-        return {"learned": self._learned, "seen": sorted(self._seen), "clock": self._clock}
+        return {"learned": dict(self._learned), "seen": sorted(self._seen), "clock": self._clock}
 
     def resume(self, state: Mapping[str, Any]) -> None:
         self._learned = dict(state["learned"])
