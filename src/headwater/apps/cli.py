@@ -12,7 +12,7 @@ import click
 
 from headwater import __version__
 from headwater.apps import console
-from headwater.apps.cli_store import export, query, settings_of, store
+from headwater.apps.cli_store import export, import_logs, query, settings_of, store
 from headwater.apps.options import (
     Commands,
     Duration,
@@ -279,6 +279,7 @@ def demo(seconds: float | None) -> None:
 cli.add_command(query)
 cli.add_command(store)
 cli.add_command(export)
+cli.add_command(import_logs)
 
 
 @cli.group("config")

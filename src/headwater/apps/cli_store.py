@@ -85,3 +85,19 @@ def export(config_file: str | None, path: str | None, output: str, since: float 
     from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
     exporting.export(settings_of(config_file, path)[0], since, Path(output), form, only)
+
+
+@example("Examples:\n  headwater import /opt/zeek/logs/2026-11-22\n  headwater import conn.log.gz eve.json")
+@click.command("import", cls=Command)
+@click.argument("paths", nargs=-1, required=True, type=Named(), metavar="DIR|FILE...")
+@config_option
+@path_option
+def import_logs(paths: tuple[str, ...], config_file: str | None, path: str | None) -> None:
+    """Take logs of Zeek (TSV, JSON) and Suricata (eve.json) into the store, packed or not; of a directory all, rotated ones in order."""
+    from headwater import config  # noqa: PLC0415 - likewise
+    from headwater.apps import importing  # noqa: PLC0415 - likewise
+
+    settings = config.load(Path(config_file) if config_file else None, os.environ)
+    given = {"path": path} if path else {}
+    settings = config.override(settings, "the command line", store={**config.builtins_of(settings.kept()), **given})
+    importing.read_in(paths, settings)

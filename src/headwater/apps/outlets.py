@@ -19,11 +19,11 @@ from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
 from headwater.outputs.spool import Spool
-from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Batch, Record
+from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
 from headwater.telemetry import Ledger
 
 if TYPE_CHECKING:
-    from headwater.analysis.enrich import Made
+    from headwater.analysis.enrich import Names
 
 LOOK_S = 5.0  # after which files of names are looked at again
 RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST)}
@@ -98,29 +98,42 @@ def outlets(
         )
         made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
     if settings.store:
-        made.append(Outlet(_spool(settings, report, patience_s), ledger, report, on_full="drop_oldest" if live else "wait"))
+        made.append(Outlet(spool(settings, report, patience_s, waits=not live), ledger, report, on_full="drop_oldest" if live else "wait"))
     if live and settings.grafana:
         made.append(Outlet(Grafana(settings.grafana), ledger, report))
     return made
 
 
-def _spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float]) -> Spool:
-    """What becomes files for the store, with names beside its addresses; the store has `patience_s` at the end."""
+def spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float], *, waits: bool) -> Spool:
+    """What becomes files for the store, with names beside its addresses; the store has `patience_s` at the end (Spool)."""
+    named = naming(settings, report)
+    store = settings.kept()
+    records = frozenset([*(store.records or settings.records), LEDGER.name])
+    return Spool(
+        store.place().spool,
+        store.spool_mib << 20,
+        records,
+        columns=lambda batch: named().columns(batch),
+        taken_within_s=patience_s,
+        waits=waits,
+    )
+
+
+def naming(settings: Settings, report: Callable[[str], None]) -> "Callable[[], Names]":
+    """What names addresses: to be called for each batch, so that a file of names is read again when it has changed."""
     from headwater.analysis.enrich import Names  # noqa: PLC0415 - its tables take a tenth of a second, which only a store needs
 
     names, looked_at = Names(country=settings.names.country, asn=settings.names.asn, city=settings.names.city), 0.0
 
-    def named(batch: Batch) -> "Sequence[Made]":
+    def looked() -> Names:
         nonlocal looked_at
         if time.monotonic() >= looked_at + LOOK_S:
             looked_at = time.monotonic()
             for problem in names.look():
                 report(problem)
-        return names.columns(batch)
+        return names
 
-    store = settings.kept()
-    records = frozenset([*(store.records or settings.records), LEDGER.name])
-    return Spool(store.place().spool, store.spool_mib << 20, records, columns=named, taken_within_s=patience_s)
+    return looked
 
 
 def _writes(form: type[Format], record: Record) -> bool:

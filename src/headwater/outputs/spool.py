@@ -22,7 +22,7 @@ from headwater.errors import NO_ROOM, SinkError
 from headwater.interfaces import Sent
 from headwater.outputs.files import explain
 from headwater.records import Batch, Drop
-from headwater.records.stored import days, to_stored
+from headwater.records.stored import days, to_stored, with_unset
 
 FREE_PART = 0.05  # of the disk is left to others
 _NAME = re.compile(r"(\d{12})\.(\d+)\.(-?\d+)\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,100})\.(arrow|refused)")
@@ -100,7 +100,8 @@ class Spool:
     """A sink whose rows become files below `folder`, `most_octets` of them together; the oldest make room for new ones.
 
     `records` are those that it takes, None for all. `columns` gives further columns of a batch, names of its addresses for one. At the
-    end the store is given `taken_within_s` more to take what waits.
+    end the store is given `taken_within_s` more to take what waits. With `waits`, it is waited for as long where there is no room, before
+    anything makes some.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Spool:
         records: frozenset[str] | None = None,
         columns: Callable[[Batch], Sequence[tuple[pa.Field, pa.Array]]] = lambda _: (),
         taken_within_s: Callable[[], float] = lambda: 0.0,
+        waits: bool = False,
     ) -> None:
         self.name = "store"
         self.linger_s = 1.0
@@ -119,6 +121,7 @@ class Spool:
         self._most = most_octets
         self._columns = columns
         self._taken_within_s = taken_within_s
+        self._waits = waits
         self._writer = folder / f"{time.time_ns():020d}-{os.getpid()}"
         self._fd = self._owner = -1
         self._number = 0
@@ -171,7 +174,7 @@ class Spool:
 
     def encode(self, record: str, rows: pa.RecordBatch) -> None:
         """Take rows of any record, which write() makes files of."""
-        self._pending += [(record, day, part) for day, part in days(rows)]
+        self._pending += [(record, day, part) for day, part in days(with_unset(rows))]
 
     def write(self) -> Sent:
         """Make files of all that was taken. Raises SinkError, after which it may be called again."""
@@ -215,7 +218,11 @@ class Spool:
         self._new += len(rows)
 
     def _make_room(self, octets: int) -> None:
-        """The spool's own limit, and the disk's: the oldest rows go, those here last."""
+        """The spool's own limit, and the disk's: the oldest rows go."""
+        begun = time.monotonic()
+        while self._waits and sum(self._there.values()) + octets > self._most and time.monotonic() < begun + self._taken_within_s():
+            time.sleep(0.02)
+            self._look()
         while sum(self._there.values()) + octets > self._most and self._drop_oldest():
             pass
         disk = os.fstatvfs(self._fd)

@@ -19,16 +19,20 @@ ADDRESS = pa.binary(16)
 """An address, IPv4 as ::ffff:a.b.c.d."""
 NAME = pa.dictionary(pa.int32(), pa.string())
 """One of few words."""
+UNSET = "unset"
+"""The column that names lists which are not there, with commas between them."""
 DAY_NS = 86_400 * 10**9
 
 _WORDS = {Kind.NAME, Kind.INTERFACE, Kind.MAC, Kind.LETTERS, Kind.TEXT}
-_MAY_BE_ABSENT = {Kind.NAME, Kind.INTERFACE, Kind.TEXT, Kind.LETTERS, Kind.UID, Kind.UIDS, Kind.COMMUNITY_ID}
+_MAY_BE_ABSENT = {Kind.NAME, Kind.INTERFACE, Kind.TEXT, Kind.LETTERS, Kind.UID, Kind.COMMUNITY_ID}
 
 
 def stored_type(record: Record, column: Column) -> pa.DataType:
     """The type that `column` is kept as."""
     if column.kind is Kind.ADDRESS:
         return ADDRESS
+    if column.kind is Kind.UIDS:
+        return pa.list_(pa.string())
     return NAME if column.kind in _WORDS else arrow_type(record, column)
 
 
@@ -55,6 +59,8 @@ def _stored(batch: Batch, column: Column, as_text: pa.Array) -> pa.Array:
         values = np.ascontiguousarray(batch.rows[column.name])
         there = present(column, values.view(np.uint64)[::2] | values.view(np.uint64)[1::2], batch.rows["has"] if column.needs else None)
         return addresses(values, there)
+    if column.kind is Kind.UIDS:
+        return pc.split_pattern(as_text, ",")
     if column.kind in _WORDS:
         return as_text.dictionary_encode()
     return as_text
@@ -64,6 +70,18 @@ def addresses(values: "np.ndarray[Any, np.dtype[Any]]", there: "np.ndarray[Any, 
     """An array of ADDRESS of 16 octets each, null where they are not `there`."""
     validity = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
     return pa.Array.from_buffers(ADDRESS, len(values), [validity, pa.py_buffer(values)])
+
+
+def with_unset(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, with the names of lists that are not there, which a store could not tell from empty ones, in the column `unset`."""
+    lists = [(field.name, rows.column(place)) for place, field in enumerate(rows.schema) if pa.types.is_list(field.type)]
+    missing = [(name, column) for name, column in lists if column.null_count]
+    if not missing or UNSET in rows.schema.names:
+        return rows
+    names = [pc.if_else(column.is_null(), name, None) for name, column in missing]
+    words = pc.binary_join_element_wise(*names, ",", null_handling="skip").cast(pa.string())
+    field = pa.field(UNSET, NAME, metadata={b"kind": b"enum"})
+    return rows.append_column(field, pc.if_else(pc.equal(words, ""), None, words).dictionary_encode())
 
 
 def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:

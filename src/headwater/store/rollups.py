@@ -36,8 +36,8 @@ ROLLUPS = (
                 "AggregateFunction(quantilesTDigest(0.5, 0.95, 0.99), Float64)",
                 "quantilesTDigestState(0.5, 0.95, 0.99)(ifNull(duration, 0))",
             ),
-            ("originators", "AggregateFunction(uniq, IPv6)", "uniqState(`id.orig_h`)"),
-            ("responders", "AggregateFunction(uniq, IPv6)", "uniqState(`id.resp_h`)"),
+            ("originators", "AggregateFunction(uniq, IPv6)", "uniqState(ifNull(`id.orig_h`, toIPv6('::')))"),
+            ("responders", "AggregateFunction(uniq, IPv6)", "uniqState(ifNull(`id.resp_h`, toIPv6('::')))"),
         ),
     ),
 )
