@@ -101,8 +101,13 @@ class StoreError(HeadwaterError):
     exit_code = 7
 
 
-class QueryRefused(StoreError):
-    """A question that the store does not let through to its engine."""
+class QueryRefused(HeadwaterError):
+    """A query's text that the store does not hand to its engine: what is wrong with it, and what to do instead."""
+
+    exit_code = 2
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(f"this query is refused: {problem}; {advice}")
 
 
 class OutputClosed(SinkError):

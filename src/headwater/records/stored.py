@@ -78,10 +78,11 @@ def with_unset(rows: pa.RecordBatch) -> pa.RecordBatch:
     missing = [(name, column) for name, column in lists if column.null_count]
     if not missing or UNSET in rows.schema.names:
         return rows
-    names = [pc.if_else(column.is_null(), name, None) for name, column in missing]
-    words = pc.binary_join_element_wise(*names, ",", null_handling="skip").cast(pa.string())
-    field = pa.field(UNSET, NAME, metadata={b"kind": b"enum"})
-    return rows.append_column(field, pc.if_else(pc.equal(words, ""), None, words).dictionary_encode())
+    codes = sum(column.is_null().to_numpy(zero_copy_only=False).astype(np.int64) << place for place, (_, column) in enumerate(missing))
+    distinct, places = np.unique(codes, return_inverse=True)
+    words = [",".join(name for place, (name, _) in enumerate(missing) if code >> place & 1) or None for code in distinct.tolist()]
+    of_rows = pa.array(words, pa.string()).take(pa.array(places)).dictionary_encode()
+    return rows.append_column(pa.field(UNSET, NAME, metadata={b"kind": b"enum"}), of_rows)
 
 
 def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:

@@ -25,7 +25,7 @@ import uvicorn
 
 from headwater.errors import QueryRefused, StoreError
 from headwater.store.engine import Connection, EngineError
-from headwater.store.wall import checked
+from headwater.store.wall import Statement, checked
 
 READERS = 4
 MOST_OCTETS = 1 << 20  # of a question
@@ -57,10 +57,11 @@ class _Asked(Exception):
 
 
 class Door:
-    """Answers who knows `token`, each question on one of a few connections that `connect` makes."""
+    """Answers who knows `token`, each question on one of a few connections that `connect` makes, for `time_s` at most."""
 
-    def __init__(self, connect: Callable[[], Connection], token: str, report: Callable[[str], None]) -> None:
+    def __init__(self, connect: Callable[[], Connection], token: str, time_s: float, report: Callable[[str], None]) -> None:
         self._connect = connect
+        self._time_s = time_s
         self._token = token.encode()
         self._report = report
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
@@ -156,7 +157,7 @@ class Door:
             connection = await loop.run_in_executor(self._pool, self._reader)
         except queue.Empty:
             raise _Asked(_TOO_MANY, f"{READERS} questions are being answered: ask again", 503) from None
-        pieces = connection.stream(question.text, form, parameters)
+        pieces = connection.stream(self._runs(question), form, parameters, in_pieces=question.kind == "select")
         begun = False
         try:
             first = await loop.run_in_executor(self._pool, next, pieces, b"")
@@ -185,6 +186,14 @@ class Door:
         finally:
             await loop.run_in_executor(self._pool, pieces.close)
             await loop.run_in_executor(self._pool, self._give_back, connection)
+
+    def _runs(self, question: Statement) -> str:
+        """What the engine is given: the question, with the settings that it may have."""
+        given = dict(question.settings)
+        if "max_execution_time" in given:
+            given["max_execution_time"] = str(min(float(given["max_execution_time"]), self._time_s))
+        said = ", ".join(f"{name} = {value if value.isdigit() else repr(value)}" for name, value in given.items())
+        return f"{question.text} SETTINGS {said}" if said else question.text
 
     def _reader(self) -> Connection:
         """One that nobody uses. Raises queue.Empty."""

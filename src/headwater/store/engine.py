@@ -19,8 +19,7 @@ DATABASE = "headwater"
 IN_PIECES = frozenset(
     "TabSeparated TSV TabSeparatedRaw TSVRaw CSV JSONEachRow JSONLines NDJSON JSONCompactEachRow Native RowBinary".split()
 )
-"""Formats without a head or an end. An answer in another one is made whole, within the limit of reading()."""
-_SELECT = re.compile(r"\s*(?:SELECT|WITH|\()", re.I)
+"""Formats without a head or an end, in small letters. An answer in another one is made whole, within the limit of reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
 _WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 1, "join_use_nulls": 1}
 
@@ -62,12 +61,11 @@ class Connection:
         """The answer, where it is one whole number."""
         return int(self.run(sql).strip() or 0)
 
-    def stream(self, sql: str, form: str, parameters: Mapping[str, str]) -> Generator[bytes, None, None]:
-        """The answer, in pieces where its format has no frame, so that nobody need have it whole. Raises EngineError."""
-        in_pieces = _SELECT.match(sql)  # SHOW, DESCRIBE and their like are answered at once
-        if in_pieces and form in IN_PIECES:
+    def stream(self, sql: str, form: str, parameters: Mapping[str, str], *, in_pieces: bool) -> Generator[bytes, None, None]:
+        """The answer, `in_pieces` (of a SELECT) if its format has no frame, so that nobody need have it whole. Raises EngineError."""
+        if in_pieces and form.lower() in IN_PIECES:
             yield from self._pieces(sql, form, parameters)
-        elif in_pieces and form == "ArrowStream":
+        elif in_pieces and form.lower() == "arrowstream":
             yield from _one_stream(self._pieces(sql, form, parameters))
         else:
             try:

@@ -54,7 +54,7 @@ class Store:
         self.loader.open()
         self._retention = Retention(self._engine.writer, self._settings, self._report)
         budget = reading(int(memory() * self._settings.memory_part * self._settings.query_memory_part), self._settings.query_time_s)
-        door = Door(lambda: self._engine.connect(budget), token_of(self._place), self._report)
+        door = Door(lambda: self._engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report)
         door.open(self._place.socket, self._settings.listen)
         self.door = door
         self._place.address.write_text(door.address)
