@@ -60,7 +60,8 @@ def _stored(batch: Batch, column: Column, as_text: pa.Array) -> pa.Array:
         there = present(column, values.view(np.uint64)[::2] | values.view(np.uint64)[1::2], batch.rows["has"] if column.needs else None)
         return addresses(values, there)
     if column.kind is Kind.UIDS:
-        return pc.split_pattern(as_text, ",")
+        split = pc.split_pattern(as_text, ",")  # none are an empty list
+        return pa.Array.from_buffers(split.type, len(split), [None, split.buffers()[1]], children=[split.values])
     if column.kind in _WORDS:
         return as_text.dictionary_encode()
     return as_text

@@ -13,7 +13,7 @@ from headwater.store.functions import HIGHER_ORDER, NAMED_AGGREGATE, NAMED_DICTI
 from headwater.store.lexer import Text, Token, shown
 
 SYSTEM_TABLES = names(
-    "one numbers{,_mt} zeros{,_mt} databases tables columns functions table_functions settings formats data_type_families time_zones"
+    "one numbers{,_mt} zeros{,_mt} databases tables columns parts functions table_functions settings formats data_type_families time_zones"
 )
 """What clients find their way by (clickhouse-connect, Grafana's data source), and what makes rows. None tells of other readers."""
 

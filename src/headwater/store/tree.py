@@ -78,7 +78,7 @@ def _tables(query: exp.Expr) -> Iterator[list[str]]:
         if isinstance(node, exp.In):  # `x IN t`; to the engine `x IN (t)` is the same
             field: object = node.args.get("field") or (node.expressions[0].unnest() if len(node.expressions) == 1 else None)
             parts = list(field.parts) if isinstance(field, exp.Column | exp.Dot) else []
-        elif not isinstance(node.this, exp.Func):
+        elif isinstance(node, exp.Table) and not isinstance(node.this, exp.Func):
             parts = list(node.parts)
         if not all(isinstance(part, exp.Identifier) for part in parts):
             raise QueryRefused("what stands in place of a table's name is none", "write the name itself")
