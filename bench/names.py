@@ -15,7 +15,7 @@ import numpy as np
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from bench.common import CPUS, SCRATCH, Figure, median, millions
+from bench.common import CPUS, SCRATCH, Figure, millions
 from headwater.analysis.enrich import Names
 from headwater.records import CONN, Batch
 
@@ -42,8 +42,9 @@ def _asn(folder: Path) -> Path:
 
 def _city(folder: Path) -> Path:
     writer, rng = MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="Bench-City"), random.Random(2)
-    for i in range(CITIES):
-        prefix = f"{rng.randrange(1, 224)}.{rng.randrange(256)}.{rng.randrange(256)}.0/{rng.randrange(16, 25)}"
+    prefixes = [f"{first}.0.0.0/8" for first in range(1, 224)] + [f"2{second:x}00::/8" for second in range(16)]
+    prefixes += [f"{rng.randrange(1, 224)}.{rng.randrange(256)}.{rng.randrange(256)}.0/{rng.randrange(16, 25)}" for _ in range(CITIES)]
+    for i, prefix in enumerate(prefixes):
         writer.insert_network(IPSet([prefix]), {"city": {"names": {"en": f"City {i}"}}, "country": {"iso_code": "DE"}})
     path = folder / "city.mmdb"
     writer.to_db_file(str(path))
@@ -72,13 +73,13 @@ def _traffic() -> dict[str, list[Batch]]:
 
 
 def _rate(addresses: int, work: Callable[[], object]) -> float:
-    """Addresses a second of CPU time, of ROUNDS the median."""
+    """Addresses a second of CPU time, in the best of ROUNDS."""
     taken = []
     for _ in range(ROUNDS):
         begin = time.process_time()
         work()
         taken.append(time.process_time() - begin)
-    return addresses / median(taken)
+    return addresses / min(taken)
 
 
 def _texts(batches: list[Batch]) -> list[str]:
@@ -122,8 +123,8 @@ def measure() -> Figure:
         rows=rows,
         told=f"""\
 Rows of conn, {BATCH:,} a batch, with two addresses each; what is counted is both, and the time has service and vendors in it too.
-Autonomous systems are {AS_RANGES:,} ranges in iptoasn.com's form, cities an .mmdb of {CITIES:,} networks; both were read in
-{loaded:.1f} s. Traffic is of {HOSTS:,} hosts whose shares fall as in a Zipf distribution. The libraries are asked for one address after
-another, as text that was made before, and answer for a country (iptocc) or a record of a city (maxminddb). Seconds are of CPU time;
-the median of {ROUNDS} rounds.""",
+Autonomous systems are {AS_RANGES:,} ranges in iptoasn.com's form, cities an .mmdb of {CITIES:,} networks and all that is around
+them; both were read in {loaded:.1f} s. Traffic is of {HOSTS:,} hosts whose shares fall as in a Zipf distribution. The libraries are
+asked for one address after another, as text that was made before, and answer for a country (iptocc) or a record of a city (maxminddb).
+Seconds are of CPU time; the best of {ROUNDS} rounds.""",
     )

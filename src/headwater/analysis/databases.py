@@ -56,7 +56,8 @@ class Words:
         there = np.zeros(len(self.words) + 1, np.bool_)  # the last is -1's
         there[wanted] = True
         used = np.flatnonzero(there[:-1])
-        place = np.full(len(there), -1, np.int32)
+        place = np.empty(len(there), np.int32)
+        place[-1] = -1
         place[used] = np.arange(len(used), dtype=np.int32)
         return place[wanted], self.words.take(pa.Array.from_buffers(pa.int64(), len(used), [None, pa.py_buffer(used)]))
 

@@ -7,8 +7,6 @@ read. The format is version 2 of MaxMind's (https://maxmind.github.io/MaxMind-DB
 Files come from elsewhere: whatever a file says, reading it ends, in time that its size bounds, with what it holds or with Malformed.
 """
 
-from typing import Any
-
 import numpy as np
 
 from headwater.analysis.ranges import V6, Array, Ranges, joined
@@ -181,13 +179,17 @@ class Mmdb:
 
 def _nodes(octets: Array) -> tuple[Array, Array]:
     """Where each node's two branches lead."""
-    wide: Any = octets.astype(np.uint32)
-    match octets.shape[1]:
-        case 6:
-            return wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2], wide[:, 3] << 16 | wide[:, 4] << 8 | wide[:, 5]
-        case 7:
-            left = (wide[:, 3] & 0xF0) << 20 | wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2]
-            return left, (wide[:, 3] & 0x0F) << 24 | wide[:, 4] << 16 | wide[:, 5] << 8 | wide[:, 6]
-        case _:
-            branches = octets.view(">u4").astype(np.uint32)
-            return branches[:, 0], branches[:, 1]
+    if octets.shape[1] == 8:
+        branches = octets.view(">u4").astype(np.uint32)
+        return branches[:, 0], branches[:, 1]
+
+    def number(*columns: Array) -> Array:
+        made: Array = np.zeros(len(octets), np.uint32)
+        for column in columns:
+            made = made << 8 | column
+        return made
+
+    if octets.shape[1] == 6:
+        return number(*octets.T[:3]), number(*octets.T[3:])
+    high = octets[:, 3]  # half of it is the left branch's, half the right one's
+    return number(high >> 4, *octets.T[:3]), number(high & 15, *octets.T[4:])
