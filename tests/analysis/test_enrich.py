@@ -250,6 +250,21 @@ def test_a_table_has_the_names_that_its_rows_have_as_a_batch(files: dict[str, Pa
     assert made == wanted
 
 
+@pytest.mark.parametrize("start", range(0, 20, 3))
+def test_a_part_of_a_table_has_the_names_of_its_rows(start: int) -> None:
+    values = [octets(ipaddress.ip_address("8.8.8.8")), None, octets(ipaddress.ip_address("10.0.0.1"))] * 10
+    fields = [
+        pa.field("id.resp_h", pa.binary(16), metadata={b"kind": b"address"}),
+        pa.field("proto", pa.string()),
+        pa.field("id.resp_p", pa.uint16()),
+    ]
+    columns = [pa.array(values, pa.binary(16)), pa.array(["tcp", None, "udp"] * 10), pa.array([53, 22, None] * 10, pa.uint16())]
+    whole = pa.record_batch(columns, schema=pa.schema(fields))
+    wanted = {name: column[start : start + 10] for name, column in named(Names().of_table(whole)).items()}
+    assert wanted["resp_scope"][:2] == [["global", None, "private"][(start + i) % 3] for i in range(2)]
+    assert named(Names().of_table(whole.slice(start, 10))) == wanted
+
+
 def test_a_tables_rows_without_addresses_have_no_names_and_its_own_columns_stay() -> None:
     addresses = pa.array([None, octets(ipaddress.ip_address("8.8.8.8")), None], pa.binary(16))
     field = pa.field("client_addr", pa.binary(16), metadata={b"kind": b"address"})

@@ -21,7 +21,8 @@ _MAPPED_WORD = np.frombuffer(MAPPED, np.uint32)[2]  # the first two are 0
 def valid(array: pa.Array) -> Array:
     """A bool for each value of an Arrow array: whether it is there."""
     bits = array.is_valid()  # as fill_null() would load pandas
-    return np.unpackbits(np.frombuffer(bits.buffers()[1], np.uint8), count=len(bits), bitorder="little").view(np.bool_)
+    packed = np.frombuffer(bits.buffers()[1] or b"", np.uint8)
+    return np.unpackbits(packed, count=bits.offset + len(bits), bitorder="little")[bits.offset :].view(np.bool_)
 
 
 def octets(array: "pa.FixedSizeBinaryArray", width: int) -> Array:
