@@ -42,7 +42,7 @@ def back(table: pa.Table) -> list[dict[str, object]]:
     columns = {
         name: [None if ns is None else reading_back.text_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
         if pa.types.is_timestamp(column.type)
-        else column.to_pylist()
+        else [",".join(value) or None if isinstance(value, list) else value for value in column.to_pylist()]
         for name, column in zip(text.schema.names, text.columns, strict=True)
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
