@@ -90,6 +90,7 @@ HW_INLINE void hw_flow_tell(struct hw_flow_event *event, const struct hw_flow_en
 	event->kind = entry->only_carries ? HW_FLOW_EVENT_carried : HW_FLOW_EVENT_over;
 	event->why = why;
 	event->is_rare = entry->is_rare;
+	event->asked = hw_control.filter >> HW_FILTER_OF_flows & 1;
 	hw_flow_tell_of(event, entry, when);
 	HW_UNROLL
 	for (i = 0; i < 2 * HW_FLOW_PLACES; i++)

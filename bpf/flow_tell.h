@@ -20,9 +20,9 @@ struct hw_flow_event {
 	__u8 orig;
 	__u8 tunnel;
 	__u8 is_rare;
-	__u8 second; /* of a weird: the packet's sender is the key's second endpoint */
-	__u8 name;   /* enum hw_weird; or, if 0, */
-	__u8 unused;
+	__u8 second;  /* of a weird: the packet's sender is the key's second endpoint */
+	__u8 asked;   /* which of the two filters of flows was in force */
+	__u8 name;    /* enum hw_weird; or, if 0, */
 	__u32 weirds; /* the bits that the packet added */
 	__u32 interface;
 	__u32 again;

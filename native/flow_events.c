@@ -34,6 +34,7 @@ static void tell_interfaces(const struct hw_flows *flows, const struct hw_flow_e
 
 static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event, struct hw_entry *entry)
 {
+	struct hw_filter *ours = flows->asked;
 	struct hw_rare rare;
 
 	entry->flow = event->flow;
@@ -41,9 +42,11 @@ static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event,
 		rare = event->rare;
 		entry->rare = &rare;
 	}
+	flows->asked = &flows->filters[event->asked & 1]; /* what it was told by: since then there may be another one */
 	tell_interfaces(flows, event,
 			event->kind == HW_FLOW_EVENT_going ? hw_flows_put_going(flows, entry, event->when)
 							   : hw_flows_put_over(flows, entry, event->when, event->why));
+	flows->asked = ours;
 }
 
 static void hear_weird(struct hw_flows *flows, const struct hw_flow_event *event, const struct hw_entry *entry)

@@ -52,10 +52,10 @@ static struct hw_conn *put_conn(struct hw_flows *flows, const struct hw_entry *e
 /* Whether somebody asks for its row. */
 static int is_asked(struct hw_flows *flows, const struct hw_entry *entry)
 {
-	if (!flows->asked.count)
+	if (!flows->asked->count)
 		return 1;
 	hw_flow_as_row(&entry->flow, &entry->key, entry->orig, &flows->asking.row);
-	return hw_filter_keeps(&flows->asking, &flows->asked);
+	return hw_filter_keeps(&flows->asking, flows->asked);
 }
 
 struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when)

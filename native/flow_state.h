@@ -48,10 +48,11 @@ struct hw_flows {
 	uint32_t calm;		  /* times told since there was a packet */
 	struct hw_flows_counts counts;
 	struct hw_weird_rows weirds;
-	struct hw_filter asked;	 /* flows whose rows are told */
-	struct hw_parser asking; /* one of them as a row */
-	__u64 salt[8];		 /* of the kernel's table, */
-	int tells_left;		 /* which is to know of flows that are over here */
+	struct hw_filter filters[2]; /* of flows whose rows are told, */
+	struct hw_filter *asked;     /* and the one of them that is asked */
+	struct hw_parser asking;     /* one of them as a row */
+	__u64 salt[8];		     /* of the kernel's table, */
+	int tells_left;		     /* which is to know of flows that are over here */
 	struct hw_found *found;
 };
 

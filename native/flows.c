@@ -18,6 +18,7 @@ struct hw_flows *hw_flows_new(const void *settings, const struct hw_prefix *loca
 		return NULL;
 	memcpy(&flows->settings, settings, sizeof(flows->settings));
 	hw_weird_rows_make(&flows->weirds, flows->settings.weirds_a_second, flows->settings.ignored_weirds);
+	flows->asked = flows->filters;
 	flows->local = calloc(local_count + 1, sizeof(*local));
 	flows->local_count = local_count;
 	if (!flows->local || hw_flow_table_make(&flows->table, flows->settings.most) ||
@@ -55,9 +56,10 @@ void hw_flows_tell_left(struct hw_flows *flows, const void *salt)
 	flows->tells_left = 1;
 }
 
-void hw_flows_ask(struct hw_flows *flows, const void *filter)
+void hw_flows_ask(struct hw_flows *flows, const void *filter, int place)
 {
-	memcpy(&flows->asked, filter, sizeof(flows->asked));
+	flows->asked = &flows->filters[place & 1];
+	memcpy(flows->asked, filter, sizeof(*flows->asked));
 }
 
 void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *into)

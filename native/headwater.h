@@ -118,8 +118,11 @@ void hw_flow_known_of(const void *rows, size_t count, const void *salt, uint64_t
 int hw_flows_know(struct hw_flows *, const void *rows, size_t count);
 /* From now on a packet may be seen at several places, and counts at one. -1 without memory. */
 int hw_flows_overlap(struct hw_flows *);
-/* From now on, flows become rows of conn and conn_long if this struct hw_filter keeps them (bpf/flow_asked.h). */
-void hw_flows_ask(struct hw_flows *, const void *filter);
+/*
+ * From now on, flows become rows of conn and conn_long if this struct hw_filter keeps them (bpf/flow_asked.h). What the kernel tells says in
+ * which place, 0 or 1, it had the filter that was in force; that of the other place stays.
+ */
+void hw_flows_ask(struct hw_flows *, const void *filter, int place);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 /* Ends those whose time has come, a room's worth a call. Returns 1 if there may be more. */

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
+from headwater.filters import AnyFilter
 from headwater.records import Batch, Drop
+from headwater.records.layouts import FilterOf
 from headwater.telemetry import Ledger
 
 Detail: TypeAlias = Literal["flows", "packets", "rates"]
@@ -81,6 +83,17 @@ class Counting(Protocol):
 
     def rates(self, ts: int) -> Batch:
         """Rows of the record `rate`, of the second `ts`: the sums since the last call."""
+
+
+@runtime_checkable
+class Filtering(Protocol):
+    """A source or analysis that can be told another filter while it runs."""
+
+    def set_filter(self, filter: AnyFilter | None, of: FilterOf) -> None:
+        """From the next packet or end of a flow on, keep what it keeps; None keeps all. One of what is not its own is none of its business.
+
+        From any one thread. Raises FilterError, and leaves all as it was, if it is too long.
+        """
 
 
 class Priced(Protocol):

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from headwater.errors import HeadwaterError, SinkError
-from headwater.filters import Filter
-from headwater.interfaces import Analysis, Counting, Source
+from headwater.filters import AnyFilter, Filter
+from headwater.interfaces import Analysis, Counting, Filtering, Source
 from headwater.records import FLOW_EVENT, LEDGER, PACKET, Batch
+from headwater.records.layouts import FilterOf
 from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
 
@@ -132,7 +133,7 @@ class Pipeline:
         self._outlets = outlets
         self._ledger = ledger
         self._watcher = watcher
-        self._packet_filter = packet_filter
+        self._packet_filter: AnyFilter | None = packet_filter
         self._once_open = once_open
         self._rollup = Rollup() if rates else None
         self._analyses = [analyses(source.name) for source in sources]
@@ -152,6 +153,15 @@ class Pipeline:
                 outlet.give_up()
         self._stopping = True
         self._bell.ring()
+
+    def set_filter(self, filter: AnyFilter | None, of: FilterOf) -> None:
+        """See interfaces.Filtering: that of rows for packets that become any, of flows for those that are over. While it runs."""
+        analyses = (analysis for each in self._analyses for analysis in each)
+        for part in (*analyses, *self._sources):  # whoever is told of flows first, then who tells
+            if isinstance(part, Filtering):
+                part.set_filter(filter, of)
+        if of is FilterOf["rows"]:
+            self._packet_filter = filter
 
     def run(self, seconds: float | None = None) -> None:
         """Open, run, close. Raises the first error of a source or outlet, after everything that was read is delivered or counted."""
@@ -254,10 +264,11 @@ class Pipeline:
             self._offer(analysis.find(batch if analysis.reads_carriers else batch.packets()))
 
     def _shown(self, batch: Batch) -> Batch:
-        if not self._packet_filter or batch.tracked:
+        filter = self._packet_filter
+        if not isinstance(filter, Filter) or batch.tracked:
             return batch
         packets = batch.packets()
-        return packets.where(self._packet_filter.mask(packets))
+        return packets.where(filter.mask(packets))
 
     def _offer(self, batches: Iterable[Batch]) -> None:
         for batch in batches:

@@ -13,6 +13,7 @@ from headwater.analysis.flows import Flows, FlowSettings
 from headwater.errors import FilterError, SourceError
 from headwater.filters import Filter, FlowFilter
 from headwater.records import CONN, CONN_LONG, ENUMS, Batch
+from headwater.records.layouts import FilterOf
 from headwater.sources.capture import Capture
 from headwater.telemetry import Entry, Ledger
 
@@ -114,6 +115,23 @@ def test_what_goes_on_is_chosen_too() -> None:
     every, some = (found(iter(given), text, progress_s=0.5)[0] for text in (None, "udp"))
     longs = rows_of(every, CONN_LONG.name)
     assert 0 < len(rows_of(some, CONN_LONG.name)) == (longs["ip_proto"] == 17).sum() < len(longs)
+
+
+@pytest.mark.corpora
+def test_another_filter_is_asked_from_then_on(given: list[Batch]) -> None:
+    """Flows that are over by then were chosen by the one before; nothing is left out by both, or told twice."""
+    every, half = rows_of(found(iter(given), None)[0]), len(given) // 2
+    flows = Flows("made", FlowSettings(bytes(16), asked=FlowFilter("udp")))
+    before = rows_of([made.copy() for batch in given[:half] for made in flows.find(batch)])
+    over = int(flows.counts().ended)
+    for text in ("conn.packets > 100000", "tcp"):  # the last one holds
+        flows.set_filter(FlowFilter(text), FilterOf["flows"])
+    flows.set_filter(None, FilterOf["packets"])
+    after = rows_of([made.copy() for batch in given[half:] for made in flows.find(batch)] + [made.copy() for made in flows.end()])
+    assert 0 < len(before) < over < len(every)
+    assert before.tolist() == every[:over][every[:over]["ip_proto"] == 17].tolist()
+    assert after.tolist() == every[over:][every[over:]["ip_proto"] == 6].tolist()
+    assert flows.counts().unasked == len(every) - len(before) - len(after)
 
 
 @pytest.mark.corpora

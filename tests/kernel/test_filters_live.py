@@ -2,7 +2,10 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,68 @@ def test_some_packets_beside_flows(silent_veth: Veth, more: tuple[str, ...], tmp
     packets = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
     assert [packet["dport"] for packet in packets] == [53] * 10
     assert sorted((row["id.resp_p"], row["orig_pkts"]) for row in rows) == [(53, 10), (54, 5), (55, 5)]
+
+
+def counted(folder: Path, ledger: str, term: str) -> int:
+    """What the ledger in that folder has of it by now."""
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return sum(line["count"] for line in lines if (line["ledger"], line["term"]) == (ledger, term))
+
+
+def wait_for(folder: Path, ledger: str, term: str, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while counted(folder, ledger, term) < count:
+        assert time.monotonic() < deadline, (term, counted(folder, ledger, term))
+        time.sleep(0.05)
+
+
+def tell(pid: int, *words: str) -> str:
+    """`headwater filter` to that run, and what it answers or why it is refused."""
+    command = [sys.executable, "-m", "headwater", "filter", *words, "--pid", str(pid)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
+def test_each_filter_is_changed_while_the_run_goes_on(silent_veth: Veth, hook: str, tmp_path: Path) -> None:
+    """Packets that come, and flows that end, by the filters of that time; what one filter leaves out the other's ledger has."""
+    (tmp_path / "short.toml").write_text("[flows]\nudp_timeout_s = 0.5\ndns_timeout_s = 0.5\n")
+    both, into = ("udp.dstport == 53", "udp.dstport == 54"), tmp_path / "rows"
+    begin = ("--record", "packet", "--packet-filter", both[0], "--flow-filter", both[1], "--hook", hook, "-c", str(tmp_path / "short.toml"))
+    changes: list[tuple[tuple[str, ...], ...]] = [
+        (("set", "--packets", both[1]), ("set", "--flows", both[0])),
+        (("clear", "--packets"), ("clear", "--flows"), ("set", both[1])),
+    ]
+    shown = []
+    with watching(silent_veth.near, into, "conn", *begin) as rows, FrameSender(silent_veth.far) as sender:
+        for number, change in enumerate([(), *changes]):
+            for words in change:
+                assert tell(rows.pid, *words) == ""
+            shown.append(tell(rows.pid, "show"))
+            sender.send([ethernet(ipv4(udp(1000 * number + sport, port))) for port in (53, 54) for sport in range(10)])
+            wait_for(into, "packets", "seen", sender.sent)
+            wait_for(into, "flows", "ended", (20, 40, 50)[number])
+    told = {record: [json.loads(line) for line in (into / f"{record}.jsonl").read_text().splitlines()] for record in ("packet", "conn")}
+    packets = [(row["sport"] // 1000, row["dport"]) for row in told["packet"]]
+    flows = [(row["id.orig_p"] // 1000, row["id.resp_p"]) for row in told["conn"]]
+    assert sorted(packets) == [(0, 53)] * 10 + [(1, 54)] * 10 + [(2, 54)] * 10
+    assert sorted(flows) == [(0, 54)] * 10 + [(1, 53)] * 10 + [(2, 54)] * 10
+    assert shown == [
+        f'packet_filter = "{both[0]}"\nflow_filter = "{both[1]}"\n',
+        f'packet_filter = "{both[1]}"\nflow_filter = "{both[0]}"\n',
+        f"{both[1]}\n",
+    ]
+    assert counted(into, "packets", "filtered") == 10
+    assert counted(into, "flows", "unasked") == 20
+
+
+def test_a_filter_that_the_run_has_no_use_for_is_refused(silent_veth: Veth, tmp_path: Path) -> None:
+    with watching(silent_veth.near, tmp_path / "one", "packet", "--hook", "af_packet") as rows:
+        said = tell(rows.pid, "set", "--flows", "conn.failed")
+        assert said == "headwater: this run has no rows of flows: start it with --record conn\n"
+        assert "conn.failed" in tell(rows.pid, "set", "--packets", "conn.failed")
+        assert tell(rows.pid, "set", "--packets", "tcp") == ""
+    with watching(silent_veth.near, tmp_path / "other", "conn", "--hook", "af_packet") as rows:
+        said = tell(rows.pid, "set", "--packets", "tcp")
+        assert said == "headwater: this run has no use for packets: start it with --record packet\n"
+        assert "leave one of the two out" in tell(rows.pid, "clear", "--flows", "--packets")

@@ -17,6 +17,7 @@ class Rows(list[dict[str, Any]]):
     """Of one record of a run, once it has ended; and what it said."""
 
     said = ""
+    pid = 0
 
 
 @contextlib.contextmanager
@@ -31,6 +32,7 @@ def watching(end: End, folder: Path, record: str, *more: str) -> Iterator[Rows]:
                 assert run.poll() is None, run.communicate()[1]
                 assert time.monotonic() < until, "it does not begin"
                 time.sleep(0.05)
+            rows.pid = run.pid
             yield rows
             time.sleep(0.5)  # for what a kernel sends of itself
             run.send_signal(signal.SIGINT)

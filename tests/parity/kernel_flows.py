@@ -13,12 +13,13 @@ from headwater._native import ffi, lib
 
 from headwater.analysis.flows import Flows, FlowSettings
 from headwater.errors import SourceError
-from headwater.filters import FlowFilter
+from headwater.filters import FlowFilter, terms_of
 from headwater.kernel import libbpf
-from headwater.kernel.control import Control
+from headwater.kernel.control import Control, Job
 from headwater.records import CONN, DEFERRED, ENUMS, PACKET, SERVER, TUNNEL, WEIRD, Batch
+from headwater.records.layouts import FilterOf
 from headwater.sources.capture import Capture
-from headwater.sources.kernel_flows import KernelFlows
+from headwater.sources.kernel_flows import SWEEP, KernelFlows
 from headwater.sources.tap import RATE_SLOTS
 from headwater.telemetry import Ledger
 
@@ -49,7 +50,8 @@ class Table:
     def __init__(
         self, settings: FlowSettings, octets: int = 32 << 20, ring_bytes: int = 1 << 20, asked: FlowFilter | None = None, servers: int = 0
     ) -> None:
-        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes, asked=asked, servers=servers)
+        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes, servers=servers)
+        self._asked = asked
         cpus = libbpf.possible_cpus()
         entries = {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS, **self.kernel.entries()}
         self._object = libbpf.Object("tap", ("hw_xdp_flows", *self.kernel.programs), entries)
@@ -61,6 +63,7 @@ class Table:
         self.control = Control(self._object.map(".bss"))
         self.control.begin(libbpf.possible_cpus(), carriers=True)
         self.control.choose(rows=False, flows=True)
+        self.control.set_filter(terms_of(self._asked, {}), FilterOf["flows"])
         self.kernel.open(self._object, self.control, lambda: self.now)
         self.program = self._object.program("hw_xdp_flows")
         self._options = ffi.new("struct bpf_test_run_opts *")
@@ -95,6 +98,19 @@ class Table:
                 yield from self._flows.find(batch)
             yield from self.told()
             at = end
+
+    def set_filter(self, asked: FlowFilter | None) -> None:
+        """Of flows that are told from now on."""
+        self._flows.set_filter(asked, FilterOf["flows"])
+        self.control.set_filter(terms_of(asked, {}), FilterOf["flows"])
+
+    def expire(self, now: int) -> None:
+        """End what is over by then; what is told of it lies in the rings."""
+        at = 0
+        while at < self.kernel.buckets:
+            self.control.ask(Job.expire, OVERDUE, now=now, at=at, count=min(SWEEP, self.kernel.buckets - at))
+            libbpf.run(self._object.program(self.kernel.job))
+            at = self.control.reached
 
     def map(self, name: str) -> int:
         """The descriptor of one of its maps."""

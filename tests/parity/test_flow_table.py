@@ -1,5 +1,6 @@
 """Flows in the kernel's table are those of the native one, every column: of captures, of made conversations, and where there is no room."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from places import CORPORA
 from headwater.analysis.flows import FlowSettings
 from headwater.filters import FlowFilter
 from headwater.kernel import libbpf
-from headwater.records import PACKET
+from headwater.records import CONN, PACKET
 
 pytestmark = pytest.mark.kernel
 
@@ -107,6 +108,28 @@ def test_the_kernel_tells_of_what_is_asked_for(
             kept += len(kernel["conn"])
         totals = table.kernel.totals()
     assert 0 < kept == totals["ended"] - totals["unasked"] < totals["ended"]
+
+
+def test_what_the_kernel_has_told_is_not_asked_by_the_next_filter(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nobody has read it yet."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    asked = FlowFilter("tcp.port == 80"), FlowFilter("tcp.port == 81"), None
+    found = []
+    with Table(replace(SETTINGS, asked=asked[0]), asked=asked[0]) as table:
+        for number, filter in enumerate(asked):
+            if number:
+                table.set_filter(filter)
+            made = many(200, answered=False)
+            made["dport"][::2] = 81
+            made["sport"] = number
+            made["ts"] += number * 3600 * 10**9
+            found += [batch.copy() for batch in table.hand(made)]
+            table.expire(int(made["ts"][-1]) + 60 * 10**9)
+        found += [batch.copy() for batch in table.end()]
+        unasked = table.kernel.totals()["unasked"]
+    told = Counter((int(row["id.orig_p"]), int(row["id.resp_p"])) for batch in found if batch.record is CONN for row in batch.rows)
+    assert told == {(0, 80): 100, (1, 81): 100, (2, 80): 100, (2, 81): 100}
+    assert unasked == 200
 
 
 @pytest.mark.corpora

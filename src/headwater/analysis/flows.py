@@ -3,6 +3,7 @@ them (native/flows.c, bpf/flow.h, bpf/flow_weird.h).
 """
 
 import ipaddress
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,9 +12,9 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.weirds import bits
-from headwater.filters import FlowFilter, sample_below
+from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
 from headwater.records import CONN, CONN_LONG, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
-from headwater.records.layouts import FLOW_SETTINGS, place_reason
+from headwater.records.layouts import FLOW_SETTINGS, FilterOf, place_reason
 from headwater.telemetry import Entry, Ledger
 
 OF_FLOWS = frozenset(record.name for record in (CONN, CONN_LONG, TUNNEL, SERVER))
@@ -99,12 +100,15 @@ class Elsewhere(Protocol):
     def forget(self, hashes: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
         """These are over here: whatever comes of them next is its own again."""
 
+    def next_place(self) -> int:
+        """It has two places for a filter of flows, and says with each flow by which it was asked: the one that the next filter comes to."""
+
 
 class Flows:
     """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone. Of `known` connections,
     which were there before, each a row of `packet`, the sender is the originator.
 
-    Not for several threads at once, but for account(). Raises MemoryError.
+    Not for several threads at once, but for account() and set_filter(). Raises MemoryError.
     """
 
     reads_carriers = True
@@ -128,9 +132,8 @@ class Flows:
             raise MemoryError(f"no memory for {settings.servers} servers")
         if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
             raise MemoryError(f"no memory for {len(known)} connections")
-        if settings.asked:
-            lib.hw_flows_ask(flows, ffi.from_buffer(settings.asked.terms()))
         self._elsewhere = elsewhere
+        self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
         self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
@@ -159,10 +162,21 @@ class Flows:
         lib.hw_flows_counts_of(self._flows, counts)
         return counts
 
+    def set_filter(self, filter: AnyFilter | None, of: FilterOf) -> None:
+        """See interfaces.Filtering. To come before the other table's, which then tells of flows by this one."""
+        if of is FilterOf["flows"]:
+            self._to_ask.append((terms_of(filter, {}), self._elsewhere.next_place() if self._elsewhere else 0))
+
+    def _ask(self) -> None:
+        while self._to_ask:
+            terms, place = self._to_ask.popleft()
+            lib.hw_flows_ask(self._flows, ffi.from_buffer(terms), place)
+
     def find(self, batch: Batch) -> Iterator[Batch]:
         """Take packets, or what the kernel tells of its flows; those flows come out that have ended by then, and what is odd in any."""
         if batch.tracked or batch.deferred == "weird":
             return
+        self._ask()
         if self._elsewhere and batch.deferred == "flow":
             lib.hw_flows_tell_left(self._flows, self._elsewhere.salt)
         self._learn(batch.interfaces)
@@ -179,6 +193,7 @@ class Flows:
 
     def tick(self, now: int) -> Iterator[Batch]:
         """Live, those that have been silent too long at that time (nanoseconds)."""
+        self._ask()
         more = self._live
         while more:
             more = lib.hw_flows_expire(self._flows, now, self._found)
@@ -187,6 +202,7 @@ class Flows:
 
     def end(self) -> Iterator[Batch]:
         """All that are left."""
+        self._ask()
         more = True
         while more:
             more = lib.hw_flows_end(self._flows, self._found)

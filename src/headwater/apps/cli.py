@@ -1,5 +1,6 @@
 """The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
 
+import json
 import os
 import socket
 import sys
@@ -322,41 +323,64 @@ def completion(shell: str) -> None:
 
 @cli.group("filter")
 def filter_group() -> None:
-    """See or change the filter of a Headwater that runs."""
+    """See or change the filters of a Headwater that runs."""
 
 
 pid_option = click.option("--pid", type=int, help="Which one, if several run.")
 
 
-@example("Example:\n  sudo headwater filter set 'ip.addr == 10.0.0.0/8 && !(tcp.port == 22)'")
+of_flows_option = click.option("--flows", is_flag=True, help="That of flows (--flow-filter of run).")
+of_packets_option = click.option("--packets", is_flag=True, help="That of packets beside flows (--packet-filter of run).")
+
+
+def _which(flows: bool, packets: bool) -> str:
+    """As the configuration calls it."""
+    if flows and packets:
+        raise click.UsageError("--flows and --packets are two filters: leave one of the two out")
+    return "flow_filter" if flows else "packet_filter" if packets else "filter"
+
+
+@example(
+    "Examples:\n  sudo headwater filter set 'ip.addr == 10.0.0.0/8 && !(tcp.port == 22)'\n"
+    "  sudo headwater filter set --flows 'conn.failed'\n  sudo headwater filter set --packets 'udp.port == 53'"
+)
 @filter_group.command("set")
 @click.argument("text", metavar="FILTER")
+@of_flows_option
+@of_packets_option
 @pid_option
-def filter_set(text: str, pid: int | None) -> None:
-    """Keep the packets for which FILTER holds, from the next one on."""
+def filter_set(text: str, flows: bool, packets: bool, pid: int | None) -> None:
+    """Keep the packets for which FILTER holds, from the next one on; or with --flows, the flows, from the next that ends on."""
     from headwater.apps import control  # noqa: PLC0415
 
-    control.ask(pid, filter=text)
+    control.ask(pid, **{_which(flows, packets): text})
 
 
 @example("Example:\n  sudo headwater filter show")
 @filter_group.command("show")
 @pid_option
 def filter_show(pid: int | None) -> None:
-    """Show the filter in force."""
+    """Show the filter in force; where there are others than the main one, each by its name in the configuration."""
     from headwater.apps import control  # noqa: PLC0415
 
-    click.echo(control.ask(pid)["filter"] or "(none: all packets are kept)")
+    in_force = control.ask(pid)
+    if in_force["packet_filter"] or in_force["flow_filter"]:
+        named = [(name, in_force[name]) for name in ("filter", "packet_filter", "flow_filter")]
+        click.echo("\n".join(f"{name} = {json.dumps(text)}" for name, text in named if text))
+    else:
+        click.echo(in_force["filter"] or "(none: all packets are kept)")
 
 
-@example("Example:\n  sudo headwater filter clear")
+@example("Examples:\n  sudo headwater filter clear\n  sudo headwater filter clear --flows")
 @filter_group.command("clear")
+@of_flows_option
+@of_packets_option
 @pid_option
-def filter_clear(pid: int | None) -> None:
-    """Keep all packets again."""
+def filter_clear(flows: bool, packets: bool, pid: int | None) -> None:
+    """Keep all packets again, or all flows."""
     from headwater.apps import control  # noqa: PLC0415
 
-    control.ask(pid, filter="")
+    control.ask(pid, **{_which(flows, packets): ""})
 
 
 @cli.group("detail")
@@ -409,11 +433,10 @@ def _where_to(packets: str | None, cut: str | None) -> "WhereTo | None":
 
 def _check_filters(flags: Mapping[str, Any]) -> None:
     """Raises FilterError, which shows the place, before a configuration is looked at."""
-    for name in ("filter", "packet_filter", "flow_filter"):
-        if text := flags.get(name):
-            from headwater.filters import Filter, FlowFilter  # noqa: PLC0415
+    from headwater.filters import FILTERS, understood  # noqa: PLC0415 - see the module's docstring
 
-            (FlowFilter if name == "flow_filter" else Filter)(text)
+    for name, of in FILTERS.items():
+        understood(flags.get(name) or "", of)
 
 
 def _path(name: str | None) -> Path | None:

@@ -1,7 +1,8 @@
-"""A running Headwater can be told another filter or detail: it listens on a unix socket that only its own user and root may open.
+"""A running Headwater can be told other filters or another detail: it listens on a unix socket that only its own user and root may open.
 
-One request and one answer a connection, each a line of JSON: {"filter": "tcp"} sets a filter ("" keeps everything), {"detail": "packets"}
-what leaves the kernel, {} asks for both; the answer is {"filter": "...", "detail": "..."}, or {"problem": "..."}.
+One request and one answer a connection, each a line of JSON: {"filter": "tcp"} sets a filter ("" keeps everything), and so do
+"packet_filter" and "flow_filter"; {"detail": "packets"} what leaves the kernel; {} asks for all of them, which is what the answer has, or
+{"problem": "..."}.
 """
 
 import contextlib
@@ -17,19 +18,16 @@ from types import TracebackType
 from typing import Any, Protocol, Self, get_args
 
 from headwater.errors import FilterError, HeadwaterError, KernelError
-from headwater.filters import Filter
-from headwater.interfaces import Detail
+from headwater.filters import FILTERS, understood
+from headwater.interfaces import Detail, Filtering
 
 MOST_OCTETS = 16_384
 PATIENCE_S = 5.0
 _UNKNOWN = "this is not a request that Headwater knows"
 
 
-class Changing(Protocol):
-    """A source that can be told another filter and detail while it runs."""
-
-    def set_filter(self, filter: Filter | None) -> None:
-        """From the next packet on, keep what it keeps; None keeps all. Raises FilterError."""
+class Detailed(Protocol):
+    """A source that can be told another detail while it runs."""
 
     def set_detail(self, detail: Detail) -> None:
         """From the next packet on, that leaves the kernel."""
@@ -46,22 +44,21 @@ def folder() -> Path:
 class Server:
     """Listens while the run lasts. Where it cannot, the run goes on without: nothing depends on it.
 
-    `text` is the filter in force; `refused` says why a detail cannot be taken.
+    `in_force` are the filters (of FILTERS) and the detail to begin with; `refused` says, by name, why a filter or a detail cannot be taken.
     """
 
-    def __init__(self, source: Changing, text: str, detail: str, refused: Mapping[Detail, str]) -> None:
+    def __init__(self, pipeline: Filtering, source: Detailed, in_force: Mapping[str, str], refused: Mapping[str, str]) -> None:
+        self._pipeline = pipeline
         self._source = source
-        self._text = text
-        self._detail = detail
+        self._in_force = dict(in_force)
         self._refused = refused
         self._path = folder() / f"{os.getpid()}.sock"
         self._socket = socket.socket(socket.AF_UNIX)
         self._open = False
 
-    @property
-    def text(self) -> str:
-        """The filter in force."""
-        return self._text
+    def filters(self) -> dict[str, str]:
+        """Those in force."""
+        return {name: text for name in FILTERS if (text := self._in_force[name])}
 
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError):
@@ -102,22 +99,25 @@ class Server:
     def _answer(self, request: bytes) -> dict[str, str]:
         try:
             asked = json.loads(request)
-            wanted, detail = asked.get("filter"), asked.get("detail")
+            given = {name: asked[name] for name in self._in_force if asked.get(name) is not None}
+            detail = given.get("detail")
             if detail is not None and detail not in get_args(Detail):
                 return {"problem": _UNKNOWN}
-            if detail in self._refused:
-                return {"problem": self._refused[detail]}
-            if wanted is not None:
-                self._source.set_filter(Filter(str(wanted)) if wanted else None)
-                self._text = str(wanted)
+            for one in (*given, str(detail)):
+                if one in self._refused:
+                    return {"problem": self._refused[one]}
+            wanted = {name: understood(str(given[name]), of) for name, of in FILTERS.items() if name in given}
+            for name, filter in wanted.items():
+                self._pipeline.set_filter(filter, FILTERS[name])
+                self._in_force[name] = filter.text if filter else ""
             if detail is not None:
                 self._source.set_detail(detail)
-                self._detail = detail
+                self._in_force["detail"] = detail
         except (ValueError, AttributeError, TypeError):
             return {"problem": _UNKNOWN}
         except HeadwaterError as error:
             return {"problem": str(error)}
-        return {"filter": self._text, "detail": self._detail}
+        return dict(self._in_force)
 
 
 def running() -> list[int]:
@@ -135,10 +135,11 @@ def running() -> list[int]:
     return found
 
 
-def ask(pid: int | None, *, filter: str | None = None, detail: Detail | None = None) -> dict[str, str]:
-    """Set the filter or detail of a running Headwater (None: leave it). Those in force are returned. Raises KernelError or FilterError."""
-    if filter:
-        Filter(filter)  # a mistake is shown here, with its place
+def ask(pid: int | None, **changes: str) -> dict[str, str]:
+    """Set filters, by their names, or the detail of a running Headwater. Those in force are returned. Raises KernelError or FilterError."""
+    texts = [text for name, text in changes.items() if name in FILTERS]
+    for name in FILTERS.keys() & changes:
+        understood(changes[name], FILTERS[name])  # a mistake is shown here, with its place
     found = running()
     if not found:
         raise KernelError("no Headwater runs for this user: start one with `headwater run`, or use sudo if it runs as root")
@@ -146,12 +147,15 @@ def ask(pid: int | None, *, filter: str | None = None, detail: Detail | None = N
         raise KernelError(f"process {pid} is no Headwater of this user: choose one with --pid: {', '.join(map(str, found))}")
     if pid is None and len(found) > 1:
         raise KernelError(f"several are running: choose one with --pid: {', '.join(map(str, found))}")
-    given = {"filter": filter, "detail": detail}
-    answer = _request(pid or found[0], {name: value for name, value in given.items() if value is not None})
+    answer = _request(pid or found[0], changes)
     if "problem" in answer:
         problem = str(answer["problem"])
-        raise FilterError(problem.partition("\n")[0].removeprefix("filter: "), filter or "", 0) if filter else KernelError(problem)
-    return {name: str(answer.get(name, "")) for name in given}
+        if texts and problem.startswith("filter: "):
+            raise FilterError(problem.partition("\n")[0].removeprefix("filter: "), texts[0], 0)
+        raise KernelError(problem)
+    if missing := [name for name in changes if name not in answer]:
+        raise KernelError(f"process {pid or found[0]} is of another version, which has no {missing[0]}: start it anew")
+    return {name: str(answer.get(name, "")) for name in (*FILTERS, "detail")}
 
 
 def _request(pid: int, request: dict[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -23,13 +23,14 @@ from headwater.apps.screen import OnScreen, console
 from headwater.apps.storing import Beside
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
+from headwater.filters import FILTERS
 from headwater.interfaces import Detail
 from headwater.kernel import probe, sockets
 from headwater.kernel.interfaces import choose
 from headwater.kernel.tail import Tail
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline, Watcher
-from headwater.records import CONN, PACKET
+from headwater.records import CONN, CONN_LONG, PACKET
 from headwater.sources.af_packet import AfPacket
 from headwater.sources.cost import Cost, Spent
 from headwater.sources.kernel_flows import KernelFlows
@@ -85,7 +86,8 @@ def run(
 
     def describe() -> str:
         listening = ", ".join(f"{name} ({_HOOKS.get(hook, hook)})" for name, hook in source.listening()) or "nothing yet"
-        return "".join([listening, f", filter {server.text}" if server.text else "", f", packets to {file.name}" if file else ""])
+        filters = [f", {name.replace('_', ' ')} {text}" for name, text in server.filters().items()]
+        return "".join([listening, *filters, f", packets to {file.name}" if file else ""])
 
     notes = _Notes(describe)
     file = packets.file(ledger, notes.say, live=True) if packets else None
@@ -105,7 +107,6 @@ def run(
     source = make_source(analysed, ledger, notes.say, file, known)
     source.tail = Tail()
     spent = Spent(source)
-    server = control.Server(source, settings.filter, settings.detail, _refused(settings, watcher, file))
     for message in (*said, *(f"{one.name} is down: ip link set {one.name} up" for one in choose(settings.interfaces) if not one.up)):
         notes.say(message)
     privileges = Privileges(settings, source, notes.say)
@@ -132,6 +133,8 @@ def run(
         packet_filter=settings.packet_rows(),
         once_open=once_open,
     )
+    in_force = {name: getattr(settings, name) for name in (*FILTERS, "detail")}
+    server = control.Server(pipeline, source, in_force, _refused(settings, watcher, file))
     try:
         with until_signal(stop, on_screen.give_back if on_screen else lambda: None), server, beside:
             pipeline.run(seconds)
@@ -169,16 +172,17 @@ def _shown(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, records=(*settings.records, "conn_long"), flows=flows)
 
 
-def _refused(settings: Settings, watcher: Watcher | None, file: PacketFile | None) -> dict[Detail, str]:
-    """Why `headwater detail set` is refused what this run cannot do."""
-    refused: dict[Detail, str] = {}
-    if file:
-        return dict.fromkeys(("flows", "packets", "rates"), f"this run writes packets to {file.name}")
+def _refused(settings: Settings, watcher: Watcher | None, file: PacketFile | None) -> dict[str, str]:
+    """Why `headwater detail set` and `headwater filter set` are refused what this run cannot do."""
+    refused: dict[str, str] = {}
+    used = {*settings.records, *(watcher.watches if watcher else ()), *([PACKET.name] if settings.grafana else ())}
     if not keeps_flows(settings):
         refused["flows"] = "this run keeps no flows: start it with --record conn"
-    if not (settings.grafana or "packet" in settings.records or (watcher and PACKET.name in watcher.watches)):
-        refused["packets"] = "this run has no use for packets: start it with --record packet"
-    return refused
+    if not (keeps_flows(settings) and used & {CONN.name, CONN_LONG.name}):
+        refused["flow_filter"] = "this run has no rows of flows: start it with --record conn"
+    if PACKET.name not in used:
+        refused["packets"] = refused["packet_filter"] = "this run has no use for packets: start it with --record packet"
+    return refused | (dict.fromkeys(get_args(Detail), f"this run writes packets to {file.name}") if file else {})
 
 
 def _tell_loss(ledger: Ledger, ring_bytes: int) -> None:

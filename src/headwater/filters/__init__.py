@@ -1,7 +1,7 @@
 """One filter language, for the kernel, captures and batches: Wireshark's display filters, as far as a packet row can tell."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,8 +11,12 @@ from headwater.filters.grammar import parse
 from headwater.filters.mask import Mask, mask
 from headwater.filters.terms import compile_terms
 from headwater.records import Batch
+from headwater.records.layouts import FILTER, FilterOf
 
-__all__ = ["Filter", "FlowFilter", "sample_below"]
+__all__ = ["FILTERS", "AnyFilter", "Filter", "FlowFilter", "sample_below", "terms_of", "understood"]
+
+FILTERS: Mapping[str, FilterOf] = {"filter": FilterOf["packets"], "packet_filter": FilterOf["rows"], "flow_filter": FilterOf["flows"]}
+"""The filters of a run, as the configuration calls them."""
 
 
 class Filter:
@@ -45,13 +49,30 @@ class FlowFilter:
     def __init__(self, text: str) -> None:
         self.text = text
         self._terms = compile_terms(meaning(parse(text), text, FLOW_FIELDS), {}, text)
+        self.names_interfaces = frozenset[str]()
+        """None: a flow is not of one alone."""
 
     def __repr__(self) -> str:
         return f"FlowFilter({self.text!r})"
 
-    def terms(self) -> np.ndarray[Any, np.dtype[Any]]:
+    def terms(self, _: Mapping[int, str]) -> np.ndarray[Any, np.dtype[Any]]:
         """As one struct hw_filter."""
         return self._terms
+
+
+AnyFilter: TypeAlias = Filter | FlowFilter
+
+
+def understood(text: str, of: FilterOf) -> AnyFilter | None:
+    """A filter's text for that; None if it keeps all. Raises FilterError."""
+    if not text.strip():
+        return None
+    return FlowFilter(text) if of is FilterOf["flows"] else Filter(text)
+
+
+def terms_of(filter: AnyFilter | None, interfaces: Mapping[int, str]) -> np.ndarray[Any, np.dtype[Any]]:
+    """One struct hw_filter, which without a filter keeps all. Raises FilterError if it is too long."""
+    return filter.terms(interfaces) if filter else np.zeros(1, FILTER)
 
 
 def _names_interfaces(meaning: Meaning) -> Iterator[str]:

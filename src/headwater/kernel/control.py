@@ -41,10 +41,13 @@ class Control:
         """Put a filter (Filter.terms) in force. A program that runs just now ends with the one it began with."""
         with self._lock:
             time.sleep(max(0.0, self._changed_at + REST_S - time.monotonic()))
-            in_force = int(self._shared["filter"][0])
-            self._shared["filters"][0, of, ~in_force >> of & 1] = terms[0]
-            self._shared["filter"] = in_force ^ 1 << of
+            self._shared["filters"][0, of, self.next_place(of)] = terms[0]
+            self._shared["filter"] ^= 1 << of
             self._changed_at = time.monotonic()
+
+    def next_place(self, of: FilterOf) -> int:
+        """Which of its two places the next filter is put in."""
+        return ~int(self._shared["filter"][0]) >> of & 1
 
     def beat(self) -> None:
         """Somebody reads: programs that outlive their process idle when this is 5 s ago (HW_HEARTBEAT_OLD)."""

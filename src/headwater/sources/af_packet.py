@@ -14,13 +14,13 @@ import numpy as np
 
 from headwater._native import lib
 from headwater.errors import ConfigError, HeadwaterError
-from headwater.filters import Filter, sample_below
+from headwater.filters import AnyFilter, Filter, sample_below, terms_of
 from headwater.interfaces import Detail, PacketWriter
 from headwater.kernel.interfaces import Interface, Watcher, carried, choose, interfaces
 from headwater.kernel.spare import SpareSockets
 from headwater.kernel.tail import Tail, collect
 from headwater.records import PACKET, RATE, Batch, Drop
-from headwater.records.layouts import FILTER, place_reason
+from headwater.records.layouts import FilterOf, place_reason
 from headwater.records.rollup import Rollup
 from headwater.sources.packet_rings import PacketRings, unread
 from headwater.telemetry import FATES, Entry, Ledger
@@ -79,7 +79,7 @@ class AfPacket:
         self._ring_bytes = ring_bytes
         self._lanes = [_Lane(place) for place in range(fanout)]
         self._filled: queue.SimpleQueue[tuple[_Lane, np.ndarray[Any, np.dtype[Any]], Batch]] = queue.SimpleQueue()
-        self._filter = filter
+        self._filter: AnyFilter | None = filter
         self._sample = sample
         self._detail = detail
         self._carriers = carriers
@@ -139,9 +139,11 @@ class AfPacket:
         """Make read() hand out what the rings still hold, and end."""
         self._stopping.set()
 
-    def set_filter(self, filter: Filter | None) -> None:
-        """From the next packet on, keep what it keeps. Raises FilterError, and leaves all as it was, if it is too long."""
-        terms = self._terms(filter)
+    def set_filter(self, filter: AnyFilter | None, of: FilterOf = FilterOf["packets"]) -> None:
+        """See interfaces.Filtering."""
+        if of is not FilterOf["packets"]:
+            return
+        terms = terms_of(filter, self._interfaces)
         with self._alone():
             self._filter = filter
             for ring in self._rings.values():
@@ -151,9 +153,6 @@ class AfPacket:
         """From the next packet on, that becomes of them."""
         self._detail = detail
         self.set_filter(self._filter)
-
-    def _terms(self, filter: Filter | None) -> np.ndarray[Any, np.dtype[Any]]:
-        return filter.terms(self._interfaces) if filter else np.zeros(1, FILTER)
 
     def rates(self, ts: int) -> Batch:
         """What all packets came to since the last call, kept or not."""

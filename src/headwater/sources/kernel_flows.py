@@ -10,7 +10,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.errors import KernelError
-from headwater.filters import Filter, FlowFilter
+from headwater.filters import AnyFilter, Filter, FlowFilter
 from headwater.kernel import libbpf, sockets
 from headwater.kernel.control import Control, Job
 from headwater.kernel.pins import SECRET_OCTETS, Pins, layout
@@ -87,9 +87,8 @@ class KernelFlows:
         layouts = [structs["hw_flow_bucket"], structs["hw_flow_entry"]]
         self._pins = Pins(TABLE, layout(layouts, WAYS, self.buckets), report) if keep else None
         self._settings = settings
-        self._asked = asked
-        self.packet_filter = packet_filter
-        """Packets that become rows beside flows; None is all."""
+        self.filters: Mapping[FilterOf, AnyFilter | None] = {FilterOf["rows"]: packet_filter, FilterOf["flows"]: asked}
+        """Those to begin with: of packets that become rows beside flows, and of flows that are told."""
         self._known = known
         self._seconds = Seconds(servers) if servers else None
         self._ring_bytes = ring_bytes
@@ -167,8 +166,6 @@ class KernelFlows:
         self._control, self._now = control, now
         if self._seconds:
             self._seconds.open(loaded.map(Seconds.maps), control)
-        if self._asked:
-            control.set_filter(self._asked.terms(), FilterOf["flows"])
         control.keep_flows(self.salt, self.buckets, self._settings, known=self._know(loaded.map("hw_flow_known")))
         return memory
 
@@ -216,6 +213,10 @@ class KernelFlows:
         """Flows that found no room here are over elsewhere."""
         for one in hashes.tolist():
             libbpf.remove_word(self._elsewhere_fd, one)
+
+    def next_place(self) -> int:
+        """See analysis.flows.Elsewhere."""
+        return self._control.next_place(FilterOf["flows"])
 
     def totals(self) -> dict[str, int]:
         """What all CPUs counted: a struct hw_flow_totals."""

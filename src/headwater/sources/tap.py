@@ -14,7 +14,7 @@ from typing import Literal, Self
 import numpy as np
 
 from headwater.errors import ConfigError, HeadwaterError, KernelError
-from headwater.filters import Filter, sample_below
+from headwater.filters import AnyFilter, Filter, sample_below, terms_of
 from headwater.interfaces import Detail
 from headwater.kernel import clsact, libbpf
 from headwater.kernel.clock import WallClock
@@ -23,7 +23,7 @@ from headwater.kernel.interfaces import Interface, Watcher, carried, choose, int
 from headwater.kernel.ringbuf import Ring, merge
 from headwater.kernel.tail import Tail, collect
 from headwater.records import PACKET, Batch
-from headwater.records.layouts import FILTER, RATE_SLOT, FilterOf
+from headwater.records.layouts import RATE_SLOT, FilterOf
 from headwater.records.rollup import Rollup
 from headwater.sources.accounts import Accounts
 from headwater.sources.attaching import Attached, Attacher
@@ -80,7 +80,7 @@ class Tap:
         self._names = tuple(names)
         self.hook = hook
         self._ring_bytes = ring_bytes
-        self._filters = {FilterOf["packets"]: filter, FilterOf["rows"]: flows.packet_filter if flows else None}
+        self._filters: dict[FilterOf, AnyFilter | None] = {FilterOf["packets"]: filter, **(flows.filters if flows else {})}
         self._sample = sample
         self._detail = detail
         self._carriers = carriers
@@ -105,7 +105,7 @@ class Tap:
         self._interfaces: dict[int, str] = {}
         self._rows_read = 0
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # account() and listening() are called while read() follows interfaces
+        self._lock = threading.RLock()  # account(), listening() and set_filter() are called while read() follows interfaces
         self._clock: WallClock | None = None
         self._control: Control | None = None
         self._heart: threading.Thread | None = None
@@ -205,11 +205,14 @@ class Tap:
         """Make read() detach, hand out what the rings still hold, and end."""
         self._stopping.set()
 
-    def set_filter(self, filter: Filter | None, of: FilterOf = FilterOf["packets"]) -> None:
-        """From the next packet on, keep what it keeps. Raises FilterError, and leaves all as it was, if it is too long."""
+    def set_filter(self, filter: AnyFilter | None, of: FilterOf = FilterOf["packets"]) -> None:
+        """See interfaces.Filtering. Those of rows and of flows are its own where the kernel keeps flows."""
         assert self._control is not None  # noqa: S101 - open() came before
-        self._control.set_filter(filter.terms(self._interfaces) if filter else np.zeros(1, FILTER), of)
-        self._filters[of] = filter
+        if of not in self._filters:
+            return
+        with self._lock:
+            self._control.set_filter(terms_of(filter, self._interfaces), of)
+            self._filters[of] = filter
 
     def set_detail(self, detail: Detail) -> None:
         """From the next packet on, that leaves the kernel."""
