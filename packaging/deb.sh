@@ -12,7 +12,7 @@ chmod 755 "$root"
 
 "$python" -m pip install -q --disable-pip-version-check --no-compile --target "$root/usr/lib/headwater" "$wheel"
 rm -rf "$root/usr/lib/headwater/bin"
-install -D -m 644 packaging/headwater.service "$root/usr/lib/systemd/system/headwater.service"
+install -D -m 644 -t "$root/usr/lib/systemd/system" packaging/headwater.service packaging/run-headwater_bpf.mount
 install -D -m 640 packaging/headwater.toml "$root/etc/headwater/headwater.toml"
 mkdir -p "$root/usr/bin" "$root/DEBIAN"
 cat >"$root/usr/bin/headwater" <<'COMMAND'
@@ -49,6 +49,7 @@ cat >"$root/DEBIAN/prerm" <<'PRERM'
 #!/bin/sh
 set -e
 [ ! -d /run/systemd/system ] || systemctl stop headwater.service
+[ ! -d /run/systemd/system ] || [ "$1" != remove ] || systemctl stop run-headwater_bpf.mount
 PRERM
 chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
 dpkg-deb -Zzstd -z3 --root-owner-group --build "$root" "dist/headwater_${version}_$architecture.deb" >/dev/null

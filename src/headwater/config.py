@@ -192,8 +192,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         each CPU, at most 4. With one, rows are in order of time, with more nearly so (20 ms).
     detail: what leaves the kernel: "flows" that it keeps itself, of which user space learns when they are over; "packets", beside flows if
         there are records of them; "rates" alone, which costs least; "auto" takes what the records need. `headwater detail set` changes it.
-    keep_flows: flows that the kernel keeps outlive the run, even one that is killed, in /sys/fs/bpf/headwater. The next run goes on with
-        them.
+    keep_flows: flows that the kernel keeps outlive the run, even one that is killed, in /sys/fs/bpf/headwater, or in HEADWATER_PINS.
+        The next run goes on with them.
     sample: of the packets that the filter keeps, one in so many becomes a row, at random; of flows, one in so many is kept.
     records: what is written and sent; the ledger always is. Empty takes conn and, in a directory, weird; packet where detail is "packets",
         where packets are written whole (-w), where Grafana gets them, or with xdp_metadata; rate where it is "rates". "cost" is what the

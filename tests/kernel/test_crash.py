@@ -19,7 +19,7 @@ import pytest
 from netns import End, FrameSender, Veth
 from test_tap import attached, ethernet, ipv4, udp
 
-from headwater.kernel import tail
+from headwater.kernel import pins
 
 pytestmark = pytest.mark.kernel
 
@@ -31,18 +31,18 @@ FRAME = ethernet(ipv4(udp(1000, 2000)))
 @contextlib.contextmanager
 def remembering(folder: Path) -> Iterator[Path]:
     """What runs leave behind lies below `folder`; the folder of states. Not every machine has the BPF file system mounted."""
-    mounted = tail.PINS.parent.is_mount()
+    mounted, top = pins.mounted(), pins.folder()
     if not mounted:
-        subprocess.run(["mount", "-t", "bpf", "bpf", str(tail.PINS.parent)], check=True)
-    before = set(tail.PINS.glob("run-*"))
+        subprocess.run(["mount", "-t", "bpf", "bpf", str(top.parent)], check=True)
+    before = set(top.glob("run-*"))
     try:
         with mock.patch.dict(os.environ, STATE_DIRECTORY=str(folder / "state")):
             yield folder / "state/runs"
     finally:
-        for left in set(tail.PINS.glob("run-*")) - before:
+        for left in set(top.glob("run-*")) - before:
             shutil.rmtree(left)
         if not mounted:
-            subprocess.run(["umount", str(tail.PINS.parent)], check=True)
+            subprocess.run(["umount", str(top.parent)], check=True)
 
 
 @pytest.fixture

@@ -24,14 +24,14 @@ FRAME = ethernet(ipv4(udp(1000, 2000)))
 @pytest.fixture
 def folder(silent_veth: Veth) -> Iterator[Path]:
     """Where the flows of the network namespace are kept. Not every machine has the file system mounted."""
-    mounted = pins.FOLDER.parent.is_mount()
+    mounted = pins.mounted()
     if not mounted:
-        subprocess.run(["mount", "-t", "bpf", "bpf", str(pins.FOLDER.parent)], check=True)
-    found = pins.FOLDER / f"flows-{Path('/run/netns', silent_veth.near.space.name).stat().st_ino}"
+        subprocess.run(["mount", "-t", "bpf", "bpf", str(pins.folder().parent)], check=True)
+    found = pins.folder() / f"flows-{Path('/run/netns', silent_veth.near.space.name).stat().st_ino}"
     yield found
     shutil.rmtree(found, ignore_errors=True)
     if not mounted:
-        subprocess.run(["umount", str(pins.FOLDER.parent)], check=True)
+        subprocess.run(["umount", str(pins.folder().parent)], check=True)
 
 
 class Run:

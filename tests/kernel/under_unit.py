@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 UNIT = Path(__file__).parents[2] / "packaging/headwater.service"
+MOUNT = UNIT.with_name("run-headwater_bpf.mount")
 NUMBERS = Path("/usr/include") / f"{os.uname().machine}-linux-gnu/asm/unistd_64.h"
 
 
-def values(key: str) -> list[str]:
-    return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.M)
+def values(key: str, unit: Path = UNIT) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", unit.read_text(), re.M)
 
 
 def members(group: str) -> set[str]:

@@ -31,6 +31,7 @@ def test_it_says_what_it_is_and_keeps_what_was_configured(package: Path) -> None
     files = subprocess.check_output(["dpkg-deb", "--contents", package], text=True)
     assert "-rw-r----- root/root" in next(line for line in files.splitlines() if line.endswith("./etc/headwater/headwater.toml"))
     assert "./usr/lib/systemd/system/headwater.service" in files
+    assert "./usr/lib/systemd/system/run-headwater_bpf.mount" in files
 
 
 @pytest.mark.kernel

@@ -144,12 +144,14 @@ def run(
         notes.tell()
         tell_ledger(ledger, spent)
         _tell_loss(ledger, settings.ring_bytes)
+    _must_have_arrived(ledger, "rows or packets" if packets else "rows")
+
+
+def _must_have_arrived(ledger: Ledger, what: str) -> None:
+    """Raises SinkError where a sink has lost any for a reason that lasts."""
     lost = sum(count for entry, count in ledger.totals().items() if entry.place == "sink" and entry.reason in LOST)
     if lost:
-        raise SinkError(
-            f"{lost:,} {'rows or packets' if packets else 'rows'} did not reach where they should; the ledger above says which",
-            retryable=False,
-        )
+        raise SinkError(f"{lost:,} {what} did not reach where they should; the ledger above says which", retryable=False)
 
 
 def _watcher(

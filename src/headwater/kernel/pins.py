@@ -13,10 +13,20 @@ from headwater.errors import KernelError
 from headwater.kernel import libbpf
 from headwater.records import btf
 
-FOLDER = Path("/sys/fs/bpf/headwater")
 SECRET_OCTETS = 64
 _WHAT = "hw_kept"  # a map with what the others hold, and the secret that goes with them
 _DIGEST_OCTETS = hashlib.sha256().digest_size
+
+
+def folder() -> Path:
+    """Where maps are pinned: HEADWATER_PINS, for a service a BPF file system of its own, or else a folder of the system's."""
+    return Path(os.environ.get("HEADWATER_PINS") or "/sys/fs/bpf/headwater")
+
+
+def mounted() -> bool:
+    """Whether that is in a BPF file system."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return any(kind == "bpf" and folder().is_relative_to(where) for _, where, kind, *_ in mounts)
 
 
 def layout(structs: Sequence[btf.Struct], *more: int) -> bytes:
@@ -34,7 +44,7 @@ class Pins:
         self._names = tuple(names)
         self._layout = layout
         self._report = report
-        self._folder = FOLDER / f"flows-{Path('/proc/thread-self/ns/net').stat().st_ino}"
+        self._folder = folder() / f"flows-{Path('/proc/thread-self/ns/net').stat().st_ino}"
         self._lock = -1
         self._left: dict[str, int] = {}
         self.secret = b""
@@ -44,8 +54,9 @@ class Pins:
 
         Raises KernelError where there is no BPF file system that we may write to, or where another run has them.
         """
-        if not FOLDER.parent.is_mount():
-            raise KernelError(f"keep_flows needs a BPF file system: mount -t bpf bpf {FOLDER.parent}")
+        if not mounted():
+            where = folder() if "HEADWATER_PINS" in os.environ else folder().parent
+            raise KernelError(f"keep_flows needs a BPF file system: mount -t bpf bpf {where}")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)

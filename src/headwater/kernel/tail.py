@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from headwater._native import lib
+from headwater.kernel import pins
 from headwater.kernel.counters import seen_of
 
-PINS = Path("/sys/fs/bpf/headwater")
 _COUNTS, _STATE = "hw_counts", "state.json"
 _MOST = 1 << 20  # octets of a state
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h
@@ -63,7 +63,7 @@ class Tail:
     def __init__(self) -> None:
         name = f"{_space()}-{os.getpid()}"
         self._folder = runs() / name
-        self._pins = PINS / f"run-{name}"
+        self._pins = pins.folder() / f"run-{name}"
         self._file = -1
         self._opened: list[int] = []
         self._what: dict[str, Any] = {}
@@ -77,7 +77,7 @@ class Tail:
             self._file = os.open(self._folder / _STATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who finds it and can lock it knows that we are gone
             pinned = False
-            if counts_fd >= 0 and PINS.parent.is_mount():
+            if counts_fd >= 0 and pins.mounted():
                 with contextlib.suppress(OSError):
                     self._pins.mkdir(mode=0o700, parents=True, exist_ok=True)
                     (self._pins / _COUNTS).unlink(missing_ok=True)
@@ -143,9 +143,9 @@ def collect(report: Callable[[str], None]) -> Counter[str]:
 
 
 def _collect(folder: Path, report: Callable[[str], None]) -> Iterator[tuple[str, int]]:
-    state, pins = folder / _STATE, PINS / f"run-{folder.name}"
+    state, left = folder / _STATE, pins.folder() / f"run-{folder.name}"
     if not state.exists():
-        _remove(pins)
+        _remove(left)
         _remove(folder)
         return
     with state.open("rb") as file:
@@ -156,17 +156,18 @@ def _collect(folder: Path, report: Callable[[str], None]) -> Iterator[tuple[str,
         text = file.read(_MOST)
         what = json.loads(text) if text else {}
         here = what.get("space") == _space()
-        if what and what["boot"] == _boot() and not here and time.time_ns() - what["at"] < _OLD_NS:
+        same_boot = what and ((left / _COUNTS).exists() or what["boot"] == _boot())  # at a new start there are no pins
+        if same_boot and not here and time.time_ns() - what["at"] < _OLD_NS:
             return  # of another network namespace: whoever runs there next tells it
         if what and here:
-            yield from _lost(what, pins, report)
-        _remove(pins, pins / _COUNTS)
+            yield from _lost(what, left, report)
+        _remove(left, left / _COUNTS)
         _remove(folder, state)
 
 
-def _lost(what: Mapping[str, Any], pins: Path, report: Callable[[str], None]) -> Iterator[tuple[str, int]]:
+def _lost(what: Mapping[str, Any], left: Path, report: Callable[[str], None]) -> Iterator[tuple[str, int]]:
     then = datetime.fromtimestamp(what["at"] / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    counts = int(lib.bpf_obj_get(bytes(pins / _COUNTS))) if what["pinned"] and what["boot"] == _boot() else -1
+    counts = int(lib.bpf_obj_get(bytes(left / _COUNTS))) if what["pinned"] else -1
     yield from what["owed"].items()
     flows = f"; {what['flows']:,} flows that went on are lost (keep_flows keeps them)" if what["flows"] else ""
     if counts < 0:
