@@ -5,6 +5,12 @@
 
 #include "flow_kernel.h"
 
+/* Whether a flow carries what is in the packet. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
+HW_INLINE int hw_flow_carries_by_flow(const struct hw_packet *row)
+{
+	return row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
+}
+
 /* Apart, because of the stack that it takes. */
 HW_STEP int hw_flow_make_uid(struct hw_flow_way *at)
 {
@@ -52,6 +58,75 @@ HW_STEP int hw_flow_name(struct hw_flow_way *at)
 		entry->is_named = 1;
 	}
 	hw_unlock(&entry->lock);
+	return 1;
+}
+
+/* Likewise, of one that user space keeps: it has made the same of the first packet. */
+HW_STEP int hw_flow_name_elsewhere(struct hw_flow_way *at)
+{
+	__u64 *first, hash;
+
+	if (!at)
+		return 0;
+	hash = at->hash;
+	first = bpf_map_lookup_elem(&hw_flow_elsewhere, &hash);
+	if (!first)
+		return 0;
+	at->first = *first;
+	at->again = 0;
+	at->tunnel = 1; /* user space tells of that */
+	hw_flow_make_uid(at);
+	return 1;
+}
+
+HW_INLINE int hw_flow_is_refused(int taken)
+{
+	return taken == HW_FLOW_FULL || taken == HW_FLOW_ELSEWHERE;
+}
+
+/* A packet, or what it tells of its addresses, is to be kept in user space. */
+HW_STEP int hw_flow_refuse(struct hw_flow_way *at, __u32 place, __u32 keep, __u32 by)
+{
+	__u32 slot;
+
+	if (!at)
+		return 0;
+	slot = at->refusal_count;
+	HW_OPAQUE(slot);
+	if (slot > HW_MAX_TUNNELS)
+		return 0;
+	at->refusals[slot].place = place;
+	at->refusals[slot].keep = keep;
+	at->refusals[slot].by = by;
+	at->refusal_count = slot + 1;
+	return 0;
+}
+
+/* To user space, with all that it cannot know. Returns whether there was room. */
+HW_STEP int hw_flow_hand_over(const struct hw_packet *row, struct hw_flow_way *at, struct hw_counters *counters, __u32 number)
+{
+	struct hw_deferred *slot;
+	__u32 by, keep;
+	int carries;
+
+	if (!row || !at || !counters || number > HW_MAX_TUNNELS)
+		return 0;
+	keep = at->refusals[number].keep;
+	by = at->refusals[number].by;
+	carries = at->refusals[number].place < at->inner && (keep & HW_DEFERRED_addresses || hw_flow_carries_by_flow(row));
+	slot = hw_deferred_new();
+	if (!slot) {
+		counters->undeferred++;
+		return 0;
+	}
+	slot->row = *row;
+	slot->why = HW_DEFERRED_WHY_flow;
+	slot->keep = keep;
+	slot->carries = carries;
+	slot->is_carried = by != 0;
+	hw_copy_uid(slot->carrier, at->carriers[(by - 1) & (HW_MAX_TUNNELS - 1)].uid);
+	counters->deferred_rows++;
+	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 1;
 }
 
@@ -163,12 +238,11 @@ HW_STEP int hw_flow_take_packet(const struct hw_packet *row, struct hw_flow_way 
 		return HW_FLOW_SAMPLED_OUT;
 	}
 	taken = hw_flow_take(row, at);
-	if (taken == HW_FLOW_TAKEN) { /* counted with its flow */
-		if (at->carrier_count)
-			hw_flow_carried(row, at);
+	if (at->carrier_count && (taken == HW_FLOW_TAKEN || hw_flow_is_refused(taken)))
+		hw_flow_carried(row, at);
+	if (taken == HW_FLOW_TAKEN) /* counted with its flow */
 		return taken;
-	}
-	at->totals.refused += taken == HW_FLOW_FULL || taken == HW_FLOW_ELSEWHERE;
+	at->totals.refused += hw_flow_is_refused(taken);
 	at->totals.postponed += taken == HW_FLOW_CONTENDED && at->may_wait;
 	at->totals.contended += taken == HW_FLOW_CONTENDED && !at->may_wait;
 	at->totals.ring_full += taken == HW_FLOW_UNHEARD;
@@ -176,19 +250,19 @@ HW_STEP int hw_flow_take_packet(const struct hw_packet *row, struct hw_flow_way 
 	return taken;
 }
 
-/*
- * What carries the packets after it; `taken` is what became of it as a packet. A tunnel of GRE over UDP is one between addresses, as in
- * Zeek.
- */
-HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way *at, int taken)
+/* What carries the packets after it, the frame's `place`; `taken` is what became of it as a packet. */
+HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way *at, int taken, __u32 place)
 {
-	int by_flow, i;
-	__u32 slot;
+	__u32 slot, keep, by;
+	int i, named;
 
 	if (!row || !at)
 		return 0;
-	by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
-	if (!by_flow && row->has) {
+	by = at->carrier_count;
+	keep = hw_flow_is_refused(taken) ? HW_DEFERRED_packet : 0;
+	if (taken == HW_FLOW_TAKEN || keep)
+		at->inner = place;
+	if (!hw_flow_carries_by_flow(row) && row->has) {
 		at->about = *row;
 		at->about.proto = 4;
 		at->about.has &= ~HW_HAS_ports;
@@ -200,9 +274,21 @@ HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way
 			taken = hw_flow_open(&at->about, at);
 			if (taken == HW_FLOW_TAKEN)
 				taken = hw_flow_give_carried(&at->about, at);
+			if (taken == HW_FLOW_FULL)
+				hw_flow_send_away(row, at);
+			if (hw_flow_is_refused(taken))
+				break;
 		}
+		if (hw_flow_is_refused(taken))
+			keep |= HW_DEFERRED_addresses;
 	}
-	if ((taken != HW_FLOW_TAKEN && taken != HW_FLOW_DUPLICATE) || !hw_flow_name(at))
+	if (keep)
+		hw_flow_refuse(at, place, keep, by);
+	if (hw_flow_is_refused(taken))
+		named = hw_flow_name_elsewhere(at);
+	else
+		named = (taken == HW_FLOW_TAKEN || taken == HW_FLOW_DUPLICATE) && hw_flow_name(at);
+	if (!named)
 		return 0;
 	slot = at->carrier_count;
 	HW_OPAQUE(slot);
@@ -216,18 +302,47 @@ HW_STEP int hw_flow_take_carrier(const struct hw_packet *row, struct hw_flow_way
 	return 0;
 }
 
-/* All of a frame. Returns enum hw_flow_taken, of its innermost packet. It may wait if user space can hand it to us once more. */
-HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at, int may_wait)
+/* What of the frame finds no room goes to user space. Returns whether its innermost packet, if that is among it, did. */
+HW_STEP int hw_flow_hand_all_over(const struct hw_parser *p, struct hw_flow_way *at, struct hw_counters *counters)
+{
+	__u32 i, place;
+	int there = 0;
+
+	if (!p || !at || !counters)
+		return 0;
+	for (i = 0; i <= HW_MAX_TUNNELS && i < at->refusal_count; i++) {
+		place = at->refusals[i].place;
+		HW_OPAQUE(place);
+		if (place < HW_MAX_TUNNELS)
+			hw_flow_hand_over(&p->carriers[place], at, counters, i);
+		else
+			there = hw_flow_hand_over(&p->row, at, counters, i);
+	}
+	return there;
+}
+
+/*
+ * All of a frame. Returns enum hw_flow_taken, of its innermost packet. It may wait if user space can hand it to us once more. `there`: what
+ * finds no room went to user space.
+ */
+HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at, struct hw_counters *counters, int may_wait, int *there)
 {
 	__u32 i;
 	int taken;
 
-	at->carrier_count = 0;
+	at->carrier_count = at->refusal_count = at->inner = 0;
 	at->segments = p->row.segments;
 	at->may_wait = may_wait && !p->carrier_count;
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
-		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at));
+		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at), i);
 	taken = hw_flow_take_packet(&p->row, at);
+	if (hw_flow_is_refused(taken))
+		hw_flow_refuse(at, HW_MAX_TUNNELS, HW_DEFERRED_packet, at->carrier_count);
+	if (at->refusal_count) {
+		if (taken == HW_FLOW_TAKEN || hw_flow_is_refused(taken))
+			at->inner = HW_MAX_TUNNELS;
+		*there = hw_flow_hand_all_over(p, at, counters);
+	}
 	at->unblamed = 0;
 	if (taken == HW_FLOW_TAKEN && p->row.has & HW_HAS_quoted)
 		at->unblamed = hw_flow_blame(&p->row, at);

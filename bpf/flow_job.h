@@ -3,7 +3,7 @@
 #ifndef HW_FLOW_JOB_H
 #define HW_FLOW_JOB_H
 
-#include "flow_frame.h"
+#include "tap.h"
 
 enum hw_flow_job {
 	HW_FLOW_JOB_expire, /* end what is due at `now` */
@@ -137,12 +137,16 @@ HW_INLINE void hw_flow_do(void)
 	__u32 zero = 0, one = 1;
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &one);
 	struct hw_parser *p = bpf_map_lookup_elem(&hw_flow_handed, &zero);
+	struct hw_counters *counters;
+	int there;
 
 	if (!at || !p)
 		return;
 	switch (hw_control.flows.job) {
 	case HW_FLOW_JOB_frame:
-		hw_control.flows.at = hw_flow_frame(p, at, 0);
+		counters = hw_counters_of(p->row.interface);
+		if (counters)
+			hw_flow_frame(p, at, counters, 0, &there);
 		break;
 	case HW_FLOW_JOB_blame:
 		hw_flow_blame_again(p, at);

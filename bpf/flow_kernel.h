@@ -18,6 +18,13 @@ struct hw_flow_carrier {
 	__u8 uid[12];
 };
 
+/* A packet of a frame that user space is to keep something of. */
+struct hw_flow_refusal {
+	__u32 place; /* among what carries, or HW_MAX_TUNNELS */
+	__u32 keep;  /* HW_DEFERRED_packet, HW_DEFERRED_addresses */
+	__u32 by;    /* carriers before it */
+};
+
 /* A packet on its way to its flow: too large for a program's stack. */
 struct hw_flow_way {
 	struct hw_flow_key key;
@@ -41,6 +48,9 @@ struct hw_flow_way {
 	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];
+	__u32 inner; /* the place of the innermost packet of the frame that is of a flow */
+	__u32 refusal_count;
+	struct hw_flow_refusal refusals[HW_MAX_TUNNELS + 1];
 	struct hw_packet about; /* of an ICMP error */
 	struct hw_flow_totals totals;
 	__u64 looked_at;	 /* packets that the flow had when a filter was asked about it */
@@ -479,15 +489,16 @@ HW_STEP int hw_flow_give_carried(const struct hw_packet *row, struct hw_flow_way
 }
 
 /* There is no room for a flow: from now on user space keeps it. */
-HW_STEP int hw_flow_send_away(struct hw_flow_way *at)
+HW_STEP int hw_flow_send_away(const struct hw_packet *row, struct hw_flow_way *at)
 {
-	__u64 hash;
+	__u64 hash, first;
 
-	if (!at)
+	if (!row || !at)
 		return 0;
 	hash = at->hash;
+	first = row->ts;
 	hw_control.flows.elsewhere = 1;
-	at->totals.homeless += bpf_map_update_elem(&hw_flow_elsewhere, &hash, &hash, BPF_ANY) != 0;
+	at->totals.homeless += bpf_map_update_elem(&hw_flow_elsewhere, &hash, &first, BPF_ANY) != 0;
 	return 0;
 }
 
@@ -560,7 +571,7 @@ HW_INLINE int hw_flow_take(const struct hw_packet *row, struct hw_flow_way *at)
 	if (taken == HW_FLOW_TAKEN && at->weirds)
 		hw_flow_tell_weird(row, at, 0);
 	if (taken == HW_FLOW_FULL)
-		hw_flow_send_away(at);
+		hw_flow_send_away(row, at);
 	return taken == HW_FLOW_CLOSED ? HW_FLOW_CONTENDED : taken;
 }
 

@@ -83,8 +83,8 @@ struct hw_flow_words {
 };
 
 /*
- * Hashes of keys whose flows found no room: user space keeps these, from their first packet to their end, when it takes the hash out. So a
- * flow does not come to lie in two places.
+ * Hashes of keys whose flows found no room, and when these began: user space keeps them, from their first packet to their end, when it takes
+ * the hash out. So a flow does not come to lie in two places.
  */
 struct hw_flow_words hw_flow_elsewhere SEC(".maps");
 

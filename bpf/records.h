@@ -363,10 +363,20 @@ enum hw_deferred_why {
 	HW_DEFERRED_WHY_weird, /* something is odd in it, or it tells whose an address is; of flows it is no news */
 };
 
+/* What of a packet for which there is no room (HW_DEFERRED_WHY_flow) is to be kept. */
+#define HW_DEFERRED_packet 1	/* its flow */
+#define HW_DEFERRED_addresses 2 /* that its addresses carry IP */
+
 struct hw_deferred {
 	struct hw_packet row;
 	__u32 why; /* enum hw_deferred_why */
-	__u32 unused;
+	/* of one for which there is no room: */
+	__u8 keep;	 /* HW_DEFERRED_packet, HW_DEFERRED_addresses */
+	__u8 carries;	 /* 1: what it carries is of a flow */
+	__u8 is_carried; /* 1: `carrier` is set */
+	__u8 unused;
+	__u8 carrier[12]; /* the uid of what carries it, the innermost */
+	__u32 unused_2;
 };
 
 /* One second of an interface, direction, protocol and service port. What found no room in the table has none of these but the second. */

@@ -19,8 +19,6 @@ HW_INLINE const struct hw_filter *hw_filter_of(enum hw_filter_of what)
 	return &hw_control.filters[what][hw_control.filter >> what & 1];
 }
 
-#include "flow_frame.h"
-
 #define HW_BLOCK 32
 /* The same number, if it is one to HW_WINDOW, so that kernels before 6.8 see it too: to them `!= 0` says nothing about a range. */
 #define HW_ONE_TO_WINDOW(size) ((((size)-1) & (HW_WINDOW - 1)) + 1)
@@ -172,18 +170,26 @@ HW_INLINE int hw_emit(struct hw_parser *p, struct hw_counters *counters)
 	return hw_put_row(&p->row);
 }
 
-/* A row for analyses alone. Returns whether there was room. */
-HW_STEP int hw_put_deferred(const struct hw_packet *row, struct hw_counters *counters, __u32 why)
+/* A record for analyses alone, which the caller counts; 0 if there is no room. */
+HW_INLINE struct hw_deferred *hw_deferred_new(void)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct hw_deferred *slot = 0;
-	void *ring;
+	void *ring = bpf_map_lookup_elem(&hw_deferred_rings, &cpu);
+
+	if (ring)
+		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
+	return slot;
+}
+
+/* A row for them. Returns whether there was room. */
+HW_STEP int hw_put_deferred(const struct hw_packet *row, struct hw_counters *counters, __u32 why)
+{
+	struct hw_deferred *slot;
 
 	if (!row || !counters)
 		return 0;
-	ring = bpf_map_lookup_elem(&hw_deferred_rings, &cpu);
-	if (ring)
-		slot = bpf_ringbuf_reserve(ring, sizeof(*slot), 0);
+	slot = hw_deferred_new();
 	if (!slot) {
 		counters->undeferred++;
 		return 0;
@@ -194,6 +200,8 @@ HW_STEP int hw_put_deferred(const struct hw_packet *row, struct hw_counters *cou
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 1;
 }
+
+#include "flow_frame.h"
 
 /* The frame, if user space has to look at it first. Returns whether there was room. */
 HW_INLINE int hw_defer_frame(struct hw_parser *p, struct hw_counters *counters)
@@ -211,7 +219,7 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 {
 	__u32 zero = 0;
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
-	int odd, taken, there;
+	int odd, taken, there = 0;
 
 	if (!at || !hw_control.flows.keeps)
 		return 0;
@@ -222,7 +230,7 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 		taken = HW_FLOW_FRAGMENT;
 		hw_control.flows.pieces = p->row.ts;
 	} else {
-		taken = hw_flow_frame(p, at, 1);
+		taken = hw_flow_frame(p, at, counters, 1, &there);
 		if (taken == HW_FLOW_CONTENDED && at->may_wait)
 			taken = HW_FLOW_FRAGMENT;
 		if (at->unblamed && p->row.ts - hw_control.flows.pieces < HW_SECOND) /* that may be about a datagram that was in pieces */
@@ -235,10 +243,11 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 	case HW_FLOW_SAMPLED_OUT:
 		counters->sampled_out++;
 		return 1;
+	case HW_FLOW_FRAGMENT:
+		there = hw_defer_frame(p, counters);
+		/* fall through */
 	case HW_FLOW_FULL:
 	case HW_FLOW_ELSEWHERE:
-	case HW_FLOW_FRAGMENT:
-		there = taken == HW_FLOW_FRAGMENT ? hw_defer_frame(p, counters) : hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_flow);
 		if (there)
 			counters->deferred++;
 		else

@@ -38,6 +38,15 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 	return flow;
 }
 
+/* A flow carries another one: that is told once. */
+static void discover(struct hw_flows *flows, struct hw_entry *by, uint64_t ts, enum hw_tunnel tunnel)
+{
+	if (by->tunnel)
+		return;
+	by->tunnel = tunnel;
+	hw_flows_put_tunnel(flows, by, ts, HW_TUNNEL_ACTION_discover);
+}
+
 /* This flow is within those tunnels. */
 static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct hw_packet *row)
 {
@@ -47,10 +56,8 @@ static void carry(struct hw_flows *flows, struct hw_entry *entry, const struct h
 	for (uint32_t i = 0; i < flows->carrier_count; i++) {
 		struct hw_entry *by = hw_flow_at(&flows->table, flows->carriers[i].flow);
 
-		if (!by->due || by->tunnel || memcmp(by->uid, flows->carriers[i].uid, sizeof(by->uid)))
-			continue;
-		by->tunnel = flows->carriers[i].tunnel;
-		hw_flows_put_tunnel(flows, by, row->ts, HW_TUNNEL_ACTION_discover);
+		if (by->due && !memcmp(by->uid, flows->carriers[i].uid, sizeof(by->uid)))
+			discover(flows, by, row->ts, flows->carriers[i].tunnel);
 	}
 	if (rare)
 		hw_flow_carry(rare, innermost->uid);
@@ -232,6 +239,29 @@ void hw_flows_take_carrier(struct hw_flows *flows, const struct hw_packet *row, 
 	carrier->flow = flow;
 	carrier->tunnel = row->tunnel;
 	memcpy(carrier->uid, hw_flow_at(&flows->table, flow)->uid, sizeof(carrier->uid));
+}
+
+void hw_flows_take_refused(struct hw_flows *flows, const struct hw_deferred *refused)
+{
+	const struct hw_packet *row = &refused->row;
+	uint32_t flow = HW_NOBODY;
+	struct hw_sought sought;
+	struct hw_rare *rare;
+
+	hw_flows_seek(flows, row, row, &sought);
+	if (refused->keep & HW_DEFERRED_packet)
+		flow = take(flows, row, &sought);
+	else
+		flows->counts.no_flow++;
+	if (flow != HW_NOBODY && !flows->is_duplicate && refused->is_carried) {
+		rare = hw_flow_rare(hw_flow_at(&flows->table, flow));
+		if (rare)
+			hw_flow_carry(rare, refused->carrier);
+	}
+	if (refused->keep & HW_DEFERRED_addresses)
+		flow = carry_ip(flows, row);
+	if (flow != HW_NOBODY && refused->carries)
+		discover(flows, hw_flow_at(&flows->table, flow), row->ts, row->tunnel);
 }
 
 /* Whether that is of the same frame as the packet before. */

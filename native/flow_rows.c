@@ -85,14 +85,14 @@ void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum h
 {
 	struct hw_entry *entry = hw_flow_at(&flows->table, flow);
 
+	if (flows->tells_left)
+		flows->found->left[flows->found->left_count++] = hw_flow_map_hash(flows->salt, &entry->key);
 	if (entry->only_carries) {
 		if (now && entry->tunnel)
 			hw_flows_put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
 		flows->counts.only_carrying--;
 	} else {
 		hw_flows_put_over(flows, entry, now, why);
-		if (flows->tells_left)
-			flows->found->left[flows->found->left_count++] = hw_flow_map_hash(flows->salt, &entry->key);
 		if (flows->servers)
 			hw_servers_finish(flows->servers, entry, why == HW_CONN_END_stopped);
 		flows->counts.ended++;

@@ -85,6 +85,8 @@ void hw_flows_seek(const struct hw_flows *, const struct hw_packet *of, const st
 void hw_flows_take_packet(struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
 /* and what carries those after it. */
 void hw_flows_take_carrier(struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
+/* The same of one for which the kernel has no room; that has looked at what carries it. */
+void hw_flows_take_refused(struct hw_flows *, const struct hw_deferred *);
 
 /* -- flow_rows.c ---------------------------------------------------------------------------------------------------------------- */
 

@@ -86,6 +86,18 @@ static int tell_servers(struct hw_flows *flows, uint64_t now)
 	return flows->found->server_count > 0;
 }
 
+/* Before a packet is taken. Returns 0 if there is no room for what its time brings. */
+static int come_to(struct hw_flows *flows, uint64_t ts)
+{
+	if (tell_servers(flows, ts) || !hw_flows_pass(flows, ts))
+		return 0;
+	flows->calm = 0;
+	if (ts > flows->counts.latest)
+		flows->counts.latest = ts;
+	hw_weird_rows_at(&flows->weirds, ts);
+	return 1;
+}
+
 size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *found)
 {
 	const char *at = rows, *ahead = rows;
@@ -108,16 +120,31 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 			next = &sought[(i + NEAR) % (2 * FAR)];
 			hw_flow_expect(&flows->table, next->hash, next->key.proto == HW_PROTO_TCP);
 		}
-		if (tell_servers(flows, row->ts) || !hw_flows_pass(flows, row->ts))
+		if (!come_to(flows, row->ts))
 			break;
-		flows->calm = 0;
-		if (row->ts > flows->counts.latest)
-			flows->counts.latest = row->ts;
-		hw_weird_rows_at(&flows->weirds, row->ts);
 		if (row->segments)
 			hw_flows_take_packet(flows, row, &sought[i % (2 * FAR)]);
 		else
 			hw_flows_take_carrier(flows, row, &sought[i % (2 * FAR)]);
+	}
+	found->weird_count = flows->weirds.made;
+	return i;
+}
+
+size_t hw_flows_add_refused(struct hw_flows *flows, const void *rows, size_t stride, size_t count, uint32_t interface,
+			    struct hw_found *found)
+{
+	const char *at = rows;
+	size_t i;
+
+	hw_flows_begin_found(flows, found);
+	flows->interface = interface;
+	for (i = 0; i < count; i++, at += stride) {
+		const struct hw_deferred *refused = (const struct hw_deferred *)at;
+
+		if (!come_to(flows, refused->row.ts))
+			break;
+		hw_flows_take_refused(flows, refused);
 	}
 	found->weird_count = flows->weirds.made;
 	return i;

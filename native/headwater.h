@@ -125,6 +125,8 @@ int hw_flows_overlap(struct hw_flows *);
 void hw_flows_ask(struct hw_flows *, const void *filter, int place);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
+/* The same of packets for which the kernel has no room, each a struct hw_deferred. */
+size_t hw_flows_add_refused(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 /* Ends those whose time has come, a room's worth a call. Returns 1 if there may be more. */
 int hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
 /* Ends all that are left, likewise. */

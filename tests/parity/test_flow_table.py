@@ -1,15 +1,18 @@
 """Flows in the kernel's table are those of the native one, every column: of captures, of made conversations, and where there is no room."""
 
+import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import captured
+import frames
 import kernel_flows as kf
 import numpy as np
 import pytest
-from captured import frames
 from conversations import ACK, FIN, START, SYN, TCP, Packet, rows, traffic
+from forge import timed
 from hypothesis import HealthCheck, given, settings
 from kernel_flows import Table, build, differences
 from parity import ROOT, altered
@@ -74,7 +77,7 @@ def test_frames_of_captures(table: Table) -> None:
     """Through the tap's own program, at their times."""
     compared = 0
     for path in captures():
-        taken = list(frames(path))
+        taken = list(captured.frames(path))
         if not kf.suits(taken) or not is_clock(np.array([frame.ts for frame in taken])) or path.parent.name in SEVERAL:
             continue
         assert differences(kf.through_kernel(table, taken), kf.through_native(path, SETTINGS)) == [], path
@@ -201,6 +204,59 @@ def test_answered_flows_that_find_no_room_are_whole(objects: Path, monkeypatch: 
     assert totals["packets"] + totals["refused"] == len(made)
     assert totals["evicted"] == totals["homeless"] == 0
     assert left == 0
+
+
+def in_vxlan(packet: bytes, src: str, dst: str) -> bytes:
+    """By the same ports both ways, so that they are one flow."""
+    return frames.udp(src, dst, 4789, 4789, struct.pack("!II", 8 << 24, 7 << 8) + frames.ethernet(packet, 0x0800))
+
+
+def in_gre(packet: bytes, src: str, dst: str) -> bytes:
+    return frames.ip(struct.pack("!HH", 0, 0x0800) + packet, 47, src, dst)
+
+
+Tunnel = Callable[[bytes, str, str], bytes]
+
+
+def carried(count: int, tunnel: Tunnel, *, apart: bool, later: bool = False) -> Iterator[tuple[int, bytes]]:
+    """So many conversations that go on together, in one tunnel or each in one of its own; or only `later` in one. A millisecond a frame."""
+    steps = [(SYN, 0, 0), (SYN | ACK, 0, 1), (ACK, 0, 0)], [(ACK, 10, 0), (FIN | ACK, 0, 0), (FIN | ACK, 0, 1), (ACK, 0, 0)]
+    next_of = [[100, 900] for _ in range(count)]
+    order = [(which, half, step) for half in (0, 1) for which in range(count) for step in steps[half]]
+    for number, (which, half, (flags, octets, side)) in enumerate(order):
+        inner, outer = (
+            [(f"10.0.{which >> 8}.{which & 255}", 40_000), ("10.1.0.1", 80)],
+            [f"10.2.{which * apart >> 8}.{which * apart & 255}", "10.3.0.1"],
+        )
+        (src, sport), (dst, dport) = inner[:: 1 - 2 * side]
+        seq = next_of[which]
+        packet = frames.tcp(src, dst, sport, dport, flags, payload=b"x" * octets, seq=seq[side], ack=seq[1 - side] if flags & ACK else 0)
+        seq[side] += octets + bool(flags & (SYN | FIN))
+        src, dst = outer[:: 1 - 2 * side]
+        yield START + number * 10**6, frames.ethernet(packet if later and not half else tunnel(packet, src, dst), 0x0800)
+
+
+@pytest.mark.parametrize("tunnel", [in_vxlan, in_gre])
+@pytest.mark.parametrize(
+    ("count", "apart", "later"), [(400, False, False), (400, True, False), (32, False, True), (32, True, True), (20, True, True)]
+)
+def test_tunnels_and_what_they_carry_that_find_no_room(
+    tunnel: Tunnel, count: int, apart: bool, later: bool, objects: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What carries a flow is told, wherever the one and the other are kept; through the tap's program, and as handed back to it."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    path = tmp_path / "carried.pcap"
+    path.write_bytes(timed(carried(count, tunnel, apart=apart, later=later)))
+    native = kf.through_native(path, SETTINGS)
+    assert len(native["conn"]) == count + (tunnel is in_vxlan) * (count if apart else 1)
+    assert len(native["tunnel"]) > 0
+    with Table(SETTINGS, octets=1) as small:
+        assert differences(kf.through_kernel(small, list(captured.frames(path))), native) == []
+        assert small.kernel.looked_at > 0
+        assert small.elsewhere() == 0
+        given_rows = kf.rows_of(path)
+        assert given_rows is not None
+        assert differences(kf.rows_through_kernel(small, given_rows), native) == []
 
 
 def test_flows_that_nobody_answers_make_room_oldest_first(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from headwater._native import ffi, lib
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
-from headwater.records import CONN, CONN_LONG, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
+from headwater.records import CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, FilterOf, place_reason
 from headwater.telemetry import Entry, Ledger
 
@@ -177,12 +177,12 @@ class Flows:
         if batch.tracked or batch.deferred == "weird":
             return
         self._ask()
-        if self._elsewhere and batch.deferred == "flow":
+        if self._elsewhere and batch.record is DEFERRED:
             lib.hw_flows_tell_left(self._flows, self._elsewhere.salt)
         self._learn(batch.interfaces)
         if self._live and len(self._interfaces) > 1 and lib.hw_flows_overlap(self._flows):
             raise MemoryError("no memory for the places where flows are seen")
-        take = lib.hw_flows_hear if batch.record is FLOW_EVENT else lib.hw_flows_add
+        take = {FLOW_EVENT.name: lib.hw_flows_hear, DEFERRED.name: lib.hw_flows_add_refused}.get(batch.record.name, lib.hw_flows_add)
         rows, at = batch.rows, 0
         while at < len(rows):
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]

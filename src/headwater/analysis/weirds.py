@@ -43,7 +43,7 @@ class Weirds:
 
     def find(self, batch: Batch) -> Iterator[Batch]:
         """What a batch of packets shows. Numbers of interfaces mean what the batch says: with other names, all before is forgotten."""
-        if batch.record is not PACKET or batch.deferred == "flow":
+        if batch.record is not PACKET:
             return
         if batch.interfaces is not self._interfaces:
             self._interfaces = batch.interfaces

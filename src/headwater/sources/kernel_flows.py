@@ -28,7 +28,6 @@ LEAST_RING, FEWER = 1 << 16, 8  # octets of a ring for what is deferred, and by 
 DATAGRAMS = 4096  # in pieces, at a time
 EVENTS = 1 << 16  # that are borrowed at a time: all that a ring of 32 MiB holds
 EVERY_NS = 1_000_000_000
-REFUSED = (3, 4)  # HW_FLOW_FULL, HW_FLOW_ELSEWHERE
 ELSEWHERE = 1 << 17  # flows that find no room, at a time
 CONN_ENDS = {name: value for value, name in ENUMS["hw_conn_end"].items()}
 WHY = {Job.expire: CONN_ENDS["timeout"], Job.report: 0, Job.end: CONN_ENDS["stopped"]}
@@ -263,9 +262,10 @@ class KernelFlows:
                 if why == "blame":
                     blamed.append(np.array(part["row"]))
                 elif why == "frame":
-                    taken, refused = self.hand_back(part, interfaces)
-                    yield from refused
+                    taken = self.hand_back(part)
                     done = done if left else taken  # the last frame's end may come yet
+                elif why == "flow":
+                    yield Batch(DEFERRED, np.array(part), interfaces, deferred=why)
                 else:
                     yield Batch(PACKET, np.array(part["row"]), interfaces, deferred=why)
                 self.looked_at += done
@@ -278,12 +278,9 @@ class KernelFlows:
                 self.heard += len(events)
                 ring.release(len(events))
 
-    def hand_back(self, rows: np.ndarray[Any, np.dtype[Any]], interfaces: Mapping[int, str]) -> tuple[int, list[Batch]]:
-        """Frames with datagrams in pieces: those that are whole go to the kernel's table.
-
-        Returns how many rows are done with, and packets for which it has no room.
-        """
-        at, ready, refused = 0, ffi.new("int *"), []
+    def hand_back(self, rows: np.ndarray[Any, np.dtype[Any]]) -> int:
+        """Frames with datagrams in pieces: those that are whole go to the kernel's table. Returns how many rows are done with."""
+        at, ready = 0, ffi.new("int *")
         into = ffi.from_buffer(self._frame)
         while at < len(rows):
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
@@ -293,10 +290,7 @@ class KernelFlows:
             at += int(taken)
             if ready[0]:
                 self._hand(self._frame, Job.frame)
-                if self._control.reached in REFUSED:
-                    row = np.frombuffer(self._frame, PACKET.dtype, 1, self._row_at).copy()
-                    refused.append(Batch(PACKET, row, interfaces, deferred="flow"))
-        return at, refused
+        return at
 
     def _hand(self, frame: bytes | bytearray, job: Job) -> None:
         """A frame (struct hw_parser), or a row alone, to the program."""
