@@ -217,17 +217,24 @@ HW_INLINE enum hw_conn_end hw_flow_end(const struct hw_flow *flow, enum hw_conn_
 	return HW_CONN_END_timeout;
 }
 
+/* What a flow has of the packet of the side `which` that began it. */
+HW_INLINE void hw_flow_begun_by(struct hw_flow *flow, int which, const struct hw_packet *row)
+{
+	flow->first = row->ts;
+	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~(HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner) : row->has;
+	flow->vlan = row->vlan;
+	flow->vlan_inner = row->vlan_inner;
+	__builtin_memcpy(flow->l2[which & 1], row->l2_src, 6);
+	__builtin_memcpy(flow->l2[!(which & 1)], row->l2_dst, 6);
+}
+
 /* A flow that begins with this packet; hw_flow_add() is yet to be called with it. `flip`: who answers was seen first. */
 HW_INLINE void hw_flow_begin(struct hw_flow *flow, const struct hw_packet *row, int flip)
 {
 	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->first = flow->last = row->ts;
+	hw_flow_begun_by(flow, HW_ORIG, row);
+	flow->last = row->ts;
 	flow->proto = row->proto;
-	flow->has = row->has & HW_PACKET_HAS_l2_apart ? row->has & ~(HW_HAS_l2 | HW_HAS_vlan | HW_HAS_vlan_inner) : row->has;
-	flow->vlan = row->vlan;
-	flow->vlan_inner = row->vlan_inner;
-	__builtin_memcpy(flow->l2[0], row->l2_src, 6);
-	__builtin_memcpy(flow->l2[1], row->l2_dst, 6);
 	flow->more[0].delivered = flow->more[0].trimmed = 1;
 	flow->more[1].delivered = flow->more[1].trimmed = 1;
 	if (flip)

@@ -332,6 +332,7 @@ HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at, struct 
 
 	at->carrier_count = at->refusal_count = at->inner = 0;
 	at->segments = p->row.segments;
+	at->is_late = !may_wait;
 	at->may_wait = may_wait && !p->carrier_count;
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
 		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at), i);

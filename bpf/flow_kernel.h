@@ -4,6 +4,7 @@
 #define HW_FLOW_KERNEL_H
 
 #include "flow_asked.h"
+#include "flow_late.h"
 #include "flow_map.h"
 #include "flow_seconds.h"
 #include "flow_server.h"
@@ -44,6 +45,7 @@ struct hw_flow_way {
 	__u32 reuse;	    /* enum hw_weird: it ends the flow before, and that is odd */
 	__u8 uid[12];	    /* of its flow, by hw_flow_name() */
 	__u32 segments;	    /* of the frame */
+	__u32 is_late;	    /* user space had it: what came after it may have been counted */
 	__u32 may_wait;	    /* the frame, where another CPU is in the way: nothing of it was counted yet */
 	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
@@ -419,12 +421,41 @@ HW_STEP int hw_flow_look_at(const struct hw_packet *row, struct hw_flow_way *at)
 	return HW_FLOW_TAKEN;
 }
 
+/* A late packet may come before the one that its flow has begun with. A uid that was told is made of that one's time, which then stays. */
+HW_STEP int hw_flow_precede(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	struct hw_flow_bucket *bucket;
+	struct hw_flow_entry *entry;
+	hw_ktime first;
+	int which, flip;
+
+	if (!row || !at || row->proto == HW_PROTO_TCP)
+		return 0;
+	flip = hw_begins_with_answer(row);
+	bucket = hw_flow_bucket_of(at);
+	entry = hw_flow_entry_of(at);
+	if (!bucket || !entry || !hw_lock(&entry->lock))
+		return 0;
+	first = entry->flow.first;
+	if (hw_flow_is_there(entry, at) && !entry->only_carries && row->ts < first) {
+		which = (at->second ^ entry->orig) & 1;
+		entry->orig ^= which ^ hw_flow_begin_before(&entry->flow, which, row, flip);
+		if (entry->is_named)
+			entry->flow.first = first;
+		entry->interface = row->interface;
+		hw_flow_due(entry, bucket, at->way & (HW_WAYS - 1), row->ts + 1, row->ts); /* it may have another one now */
+	}
+	hw_unlock(&entry->lock);
+	return 0;
+}
+
 /* Give the packet to its flow, if that is there and goes on. */
 HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
 	__u32 way, weirds;
+	hw_ktime last;
 	__u64 stage;
 	int taken = HW_FLOW_CLOSED;
 
@@ -442,7 +473,10 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 	if (bucket->tags[way] == at->tag && hw_flow_is_there(entry, at) && row->ts < entry->due) {
 		stage = hw_flow_stage(&entry->flow);
 		weirds = entry->flow.weirds;
+		last = entry->flow.last;
 		hw_flow_add(&entry->flow, (at->second ^ entry->orig) & 1, row);
+		if (at->is_late && last > entry->flow.last)
+			entry->flow.last = last;
 		entry->orig ^= !!((stage ^ entry->flow.marks) & HW_FLOW_flipped);
 		if (entry->flow.sides[0].packets && entry->flow.sides[1].packets)
 			bucket->stays[way] = 1;
@@ -527,6 +561,8 @@ HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow
 
 	if (hw_control.flows.overlap && !hw_flow_is_new_here(row, at))
 		return HW_FLOW_DUPLICATE;
+	if (at->is_late)
+		hw_flow_precede(row, at);
 	if (hw_control.flows.weirds && row->proto == HW_PROTO_TCP)
 		taken = hw_flow_look_at(row, at);
 	if (taken == HW_FLOW_TAKEN)

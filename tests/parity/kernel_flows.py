@@ -29,6 +29,8 @@ MULTIARCH = Path("/usr/include") / f"{os.uname().machine}-linux-gnu"
 ETHERNET = 1
 SMALL = 900  # octets of memory for a flow, more or less
 LEAST, MOST = 14, 9000  # octets of a frame that a test run of XDP takes
+YEAR_NS = 365 * 86_400 * 10**9
+SEVERAL = {"tunnels__gre-aruba-amsdu"}  # a frame with several packets, of which a live one gives the first
 NAMES = {0: "capture", 1: "lo"}
 FINISHED = next(value for value, name in ENUMS["hw_conn_state"].items() if name == "SF")
 EVICTED, OVERDUE, ATTEMPT = (next(v for v, n in ENUMS["hw_conn_end"].items() if n == name) for name in ("evicted", "timeout", "attempt"))
@@ -207,6 +209,12 @@ def sums_of_servers(rows: Rows) -> dict[tuple[bytes, ...], dict[str, int]]:
 def suits(taken: list[Frame]) -> bool:
     """Whether the kernel can be shown these frames as they are."""
     return bool(taken) and all(f.link_type == ETHERNET and LEAST <= len(f.octets) <= MOST and f.length == len(f.octets) for f in taken)
+
+
+def is_clock(times: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> bool:
+    """Whether a host's clock could have said so, which runs, and not by a year at a time: when a flow ends depends on that."""
+    later = np.diff(times.astype(np.int64))
+    return bool(np.all((later >= 0) & (later < YEAR_NS)))
 
 
 def differences(kernel: dict[str, Rows], native: dict[str, Rows]) -> list[str]:

@@ -11,7 +11,7 @@ import frames
 import kernel_flows as kf
 import numpy as np
 import pytest
-from conversations import ACK, FIN, START, SYN, TCP, Packet, rows, traffic
+from conversations import ACK, FIN, ICMP, START, SYN, TCP, UDP, Packet, rows, traffic
 from forge import timed
 from hypothesis import HealthCheck, given, settings
 from kernel_flows import Table, build, differences
@@ -26,8 +26,6 @@ from headwater.records import CONN, PACKET
 pytestmark = pytest.mark.kernel
 
 SETTINGS = FlowSettings(bytes(range(16)), weirds_a_second=1_000_000)
-YEAR_NS = 365 * 86_400 * 10**9
-SEVERAL = {"tunnels__gre-aruba-amsdu"}  # a frame with several packets, of which a live one gives the first
 
 WRONG = {
     "sides that do not turn": ("entry->orig ^= !!((stage ^ entry->flow.marks) & HW_FLOW_flipped);", ""),
@@ -50,7 +48,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def known() -> list[tuple[Path, kf.Rows, dict[str, kf.Rows]]]:
     """Captures, their rows, and what the native table makes of them."""
-    found = [(path, given) for path in captures() if (given := kf.rows_of(path)) is not None and is_clock(given["ts"])]
+    found = [(path, given) for path in captures() if (given := kf.rows_of(path)) is not None and kf.is_clock(given["ts"])]
     assert len(found) > 1200
     return [(path, given, kf.rows_through_native(given, SETTINGS)) for path, given in found]
 
@@ -66,19 +64,13 @@ def captures() -> list[Path]:
     return sorted(path for path in CORPORA.rglob("*") if path.suffix in {".pcap", ".pcapng", ".ntar"})
 
 
-def is_clock(times: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> bool:
-    """Whether a host's clock could have said so, which runs, and not by a year at a time: when a flow ends depends on that."""
-    later = np.diff(times.astype(np.int64))
-    return bool(np.all((later >= 0) & (later < YEAR_NS)))
-
-
 @pytest.mark.corpora
 def test_frames_of_captures(table: Table) -> None:
     """Through the tap's own program, at their times."""
     compared = 0
     for path in captures():
         taken = list(captured.frames(path))
-        if not kf.suits(taken) or not is_clock(np.array([frame.ts for frame in taken])) or path.parent.name in SEVERAL:
+        if not kf.suits(taken) or not kf.is_clock(np.array([frame.ts for frame in taken])) or path.parent.name in kf.SEVERAL:
             continue
         assert differences(kf.through_kernel(table, taken), kf.through_native(path, SETTINGS)) == [], path
         compared += 1
@@ -167,6 +159,21 @@ def test_conversations(table: Table, packets: list[Packet]) -> None:
     made = rows(packets)
     made["ts"] = np.maximum.accumulate(made["ts"]) if len(made) else made["ts"]
     assert differences(kf.rows_through_kernel(table, made), kf.rows_through_native(made, SETTINGS)) == []
+
+
+@pytest.mark.parametrize(
+    "ends", [((UDP, 40_000, 2049), (UDP, 2049, 40_000)), ((UDP, 40_000, 53), (UDP, 53, 40_000)), ((ICMP, 8, 0), (ICMP, 0, 0))]
+)
+@pytest.mark.parametrize("begun", [False, True], ids=["first", "later"])
+def test_what_user_space_had_comes_late(table: Table, ends: tuple[tuple[int, int, int], ...], begun: bool) -> None:
+    """A question in pieces: its answers were counted before it."""
+    asked, told = ends
+    question = [Packet(START + at, "10.0.0.1", "10.0.0.2", *asked, 4000) for at in (1000, 3000)]
+    answers = [Packet(START + at, "10.0.0.2", "10.0.0.1", *told, 10) for at in (2000, 4000)]
+    before = [Packet(START, "10.0.0.1", "10.0.0.2", *asked, 10)] if begun else []
+    made = rows(sorted(before + question + answers))
+    come = rows(before + answers + question)
+    assert differences(kf.rows_through_kernel(table, come), kf.rows_through_native(made, SETTINGS)) == []
 
 
 def many(count: int, *, answered: bool) -> "np.ndarray[tuple[int], np.dtype[np.void]]":
