@@ -25,6 +25,10 @@ if [ "$purpose" != build ]; then
 	need tshark tshark
 	need tcpdump tcpdump
 	need iperf3 iperf3
+	need curl curl
+	need dig bind9-dnsutils
+	need ssh openssh-client
+	need dropbear dropbear-bin
 	need ip iproute2
 	need zstd zstd
 	need ethtool ethtool

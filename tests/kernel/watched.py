@@ -27,7 +27,7 @@ def watching(end: End, folder: Path, record: str, *more: str) -> Iterator[Rows]:
     command = [sys.executable, "-m", "headwater", "run", "-i", end.interface, "--record", record, "-o", str(folder), *more]
     with end.space.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
         try:
-            until = time.monotonic() + 30
+            until = time.monotonic() + 120
             while not file.exists():  # files are made once all is attached
                 assert run.poll() is None, run.communicate()[1]
                 assert time.monotonic() < until, "it does not begin"

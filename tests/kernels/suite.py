@@ -1,4 +1,4 @@
-"""Tests of tests/kernel that ask what this kernel is: filters of clsact that must not stay, and what a confined run can still do."""
+"""Tests of tests/kernel that ask what this kernel is: filters of clsact that must not stay, what a confined run can still do, and netem."""
 
 import re
 import subprocess
@@ -7,7 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 KERNEL_TESTS = Path(__file__).parents[1] / "kernel"
-TESTS = {"test_verifier.py": "", "test_confine.py": "forbidden", "test_clsact.py": ""}  # file: which of it
+TESTS = {
+    "test_verifier.py": "",
+    "test_confine.py": "forbidden",
+    "test_clsact.py": "",
+    "test_conversations.py": "netem",
+}  # file: which of it
 TIMEOUT_S = 1500
 
 
