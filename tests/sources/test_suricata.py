@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.records.address import packed
 from headwater.records.log_columns import zeek_type
-from headwater.sources.log_values import packed_address
 from headwater.sources.suricata import EVENTS
 from headwater.sources.zeek import Imported, tables
 
@@ -102,7 +102,7 @@ def test_each_event_is_a_row_of_its_table(tmp_path: Path) -> None:
             of = {column.name: zeek_type(column) for column in one.table.schema}
             assert of == {**EVENTS[event], "more": "string"}
     (flow,) = found["suricata_flow"].table.to_pylist()
-    assert flow["src_ip"] == packed_address("192.0.2.1") and flow["dest_ip"] == packed_address("2001:db8::2") and flow["dest_port"] == 389
+    assert flow["src_ip"] == packed("192.0.2.1") and flow["dest_ip"] == packed("2001:db8::2") and flow["dest_port"] == 389
     assert flow["ts"].isoformat() == "2024-05-28T09:39:37.034492+00:00" and flow["flow.end"].microsecond == 34870
     assert flow["flow.bytes_toserver"] == 358 and flow["tcp.syn"] is True and flow["tcp.state"] == "established"
     assert json.loads(flow["more"]) == {"tcp": {"of_tomorrow": [1, {"a": None}]}}

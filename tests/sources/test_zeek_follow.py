@@ -97,7 +97,9 @@ def test_a_rotated_log_is_read_to_its_end_before_the_next(zeek: Path, fate: str,
     assert reader.uids == (["C0", "C2"] if fate == "taken away" else ["C0", "C1", "C2"])
     if fate == "renamed":
         (rotated.parent / f"{rotated.name}.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+        before = set(reader.follow.state()["files"])
         reader.poll()
+        assert set(reader.follow.state()["files"]) == before  # while both are there, the copy is not looked at
         rotated.unlink()
         reader.poll()
         reader.start()

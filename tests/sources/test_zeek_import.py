@@ -19,7 +19,7 @@ from headwater.sources import log_lines
 from headwater.sources.log_lines import Notes, pieces
 from headwater.sources.zeek import Imported, is_live, log_of, tables
 from headwater.sources.zeek_json import JsonLog, _Log
-from headwater.sources.zeek_tsv import FIELDS_MAX
+from headwater.sources.zeek_tsv import FIELDS_MAX, PATHS_MAX
 
 HEAD = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n"
 CONN = HEAD + "#path\tconn\n#open\t2024-01-01-00-00-00\n#fields\tts\tuid\tid.orig_h\torig_bytes\n#types\ttime\tstring\taddr\tcount\n"
@@ -82,6 +82,8 @@ def test_the_header_may_change_within_a_file(tmp_path: Path) -> None:
     got = read(tmp_path, CONN + "1.0\tC1\t10.0.0.1\t1\n#close\tx\n" + CONN + "1.0\tC2\t10.0.0.1\t1\n" + other + "2.0\tq\n3.0\tr\n")
     assert [(one.name, one.table.num_rows) for one in got.parts] == [("conn", 1), ("conn", 1), ("dns", 2)] and not got.told
     assert got.column("query", "dns") == ["q", "r"]
+    got = read(tmp_path, CONN + "1.0\tC1\t10.0.0.1\t1\n#fields\tuid\tx\n#types\tstring\tport\nC2\t5\n")
+    assert got.column("uid") == ["C1", "C2"] and got.column("x") == [None, 5] and not got.told
 
 
 def test_other_separators_and_marks(tmp_path: Path) -> None:
@@ -157,6 +159,12 @@ def test_json_lines_that_are_wrong_cost_no_other(tmp_path: Path) -> None:
     assert f"{tmp_path / 'conn.log'}:2: uid is no string: left out" in got.told
 
 
+@pytest.mark.parametrize("line", [b'{"ts":1}{"ts":2}', b'{"ts":1,"uid":"a"} {"ts":2}', b"", b'{"ts":1,"ts":2}x'])
+def test_a_line_is_one_object(line: bytes, tmp_path: Path) -> None:
+    got = read(tmp_path, LINE + line + b"\n" + LINE)
+    assert got.column("uid") == ["C1", "C1"] and got.skipped == {"json": 1} and f"{tmp_path / 'conn.log'}:2: " in got.told[0]
+
+
 def test_arrow_and_the_lines_one_by_one_say_the_same(tmp_path: Path) -> None:
     """What one wrong line makes of the rest of its block."""
     lines = b"".join(
@@ -225,6 +233,15 @@ def test_rows_of_many_logs_in_one_file(tmp_path: Path) -> None:
         tmp_path, b'{"_path":"dns","ts":1,"query":"a"}\n{"_path":"conn","ts":2,"uid":"C"}\n{"_path": "dns","ts":3}\n{"ts":4}\n', "all.log"
     )
     assert got.column("query", "dns") == ["a", None] and got.column("uid", "conn") == ["C"] and len(got.rows("all")) == 1
+
+
+def test_logs_in_one_file_are_bounded(tmp_path: Path) -> None:
+    got = read(tmp_path, "".join(f'{{"_path":"p{number}","ts":1}}\n' for number in range(300)))
+    assert len(got.parts) == PATHS_MAX and got.skipped == {"fields": 300 - PATHS_MAX}
+    head = "#fields\ta\n#types\tcount\n1\n"
+    got = read(tmp_path, HEAD + "".join(f"#path\tp{number}\n#fields\ta{number}\n{head}" for number in range(300)))
+    assert len({one.name for one in got.parts}) == PATHS_MAX and got.skipped == {"header": 300 - PATHS_MAX}
+    assert len(got.told) < 110
 
 
 def test_octets_of_json_that_are_no_utf8_survive(tmp_path: Path) -> None:
@@ -317,6 +334,8 @@ def test_a_name_or_line_of_a_stranger_does_nothing_to_the_terminal(tmp_path: Pat
 def test_of_many_wrong_lines_few_are_told(tmp_path: Path) -> None:
     got = read(tmp_path, LINE + b"x\n" * 10_000)
     assert got.skipped == {"json": 10_000} and len(got.told) == 4
+    got = read(tmp_path, HEAD + "#path\tx\n" + "#fields\ta\n#types\tb\tc\n" * 1000)
+    assert len(got.told) == 101 and got.told[-1].endswith("no more is said of this file")
 
 
 # -- bounds -------------------------------------------------------------------------------------------------------------------------

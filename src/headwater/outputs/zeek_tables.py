@@ -6,7 +6,6 @@ Zeek: an interval or time with more than six decimals keeps them in TSV.
 
 import json
 import re
-import socket
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -21,10 +20,10 @@ from headwater.outputs.sinks.zeek import EMPTY, END, FALSE, TRUE, UNSET, closing
 from headwater.outputs.sinks.zeek import escape as tsv_escape
 from headwater.outputs.sinks.zeek_json import doubles
 from headwater.outputs.text import distinct, joined, literal, octets
+from headwater.records.address import unpacked
 from headwater.records.log_columns import ARROW, TEXT, WORDS, kinds, zeek_type
 
 _OCTETS = re.compile(r"(?:\\\\x[89a-f][0-9a-f])+")
-_MAPPED = b"\0" * 10 + b"\xff\xff"
 _NULL, _JSON_TRUE, _JSON_FALSE = literal("null"), literal("true"), literal("false")
 
 
@@ -203,11 +202,4 @@ def _together(values: pa.Array, elements: pa.Array) -> pa.Array:
 
 
 def _addresses(packed: pa.Array) -> pa.Array:
-    return pa.array([None if one is None else address(one) for one in packed.to_pylist()], TEXT)
-
-
-def address(packed: bytes) -> str:
-    """An address of 16 octets as text."""
-    if packed.startswith(_MAPPED):
-        return socket.inet_ntop(socket.AF_INET, packed[12:])
-    return socket.inet_ntop(socket.AF_INET6, packed)
+    return pa.array([None if one is None else unpacked(one) for one in packed.to_pylist()], TEXT)

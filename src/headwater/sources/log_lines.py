@@ -11,6 +11,7 @@ BLOCK = 1 << 23  # octets
 LINES = 1 << 16  # of a batch at most
 LINE_MAX = 1 << 24  # octets of a line
 _SAID = 3  # lines of a file that are told of, for each reason; all are counted
+_SAID_MOST = 100  # lines about one file
 _SHOWN = 200
 
 
@@ -27,6 +28,7 @@ class Notes:
         self.skipped: Counter[str] = Counter()
         self._report = report
         self._since: Counter[str] = Counter()
+        self._said = 0
 
     def skip(self, reason: str, line: int, what: str) -> None:
         """One line that is left out."""
@@ -38,11 +40,15 @@ class Notes:
             self.say(line, what)
         self.skipped[reason] += number
         if self.skipped[reason] - number < _SAID <= self.skipped[reason]:
-            self._report(f"{_plain(self.file)}: more lines like this one are only counted, as {reason}")
+            self.say(0, f"more lines like this one are only counted, as {reason}")
 
     def say(self, line: int, what: str) -> None:
         """Something to know that costs no row. `line` 0 is the file as a whole."""
-        self._report(f"{_plain(self.file)}{f':{line}' if line else ''}: {_plain(what)}")
+        self._said += 1
+        if self._said <= _SAID_MOST:
+            self._report(f"{_plain(self.file)}{f':{line}' if line else ''}: {_plain(what)}")
+        elif self._said == _SAID_MOST + 1:
+            self._report(f"{_plain(self.file)}: no more is said of this file")
 
     def news(self) -> dict[str, int]:
         """What was skipped since the last call."""

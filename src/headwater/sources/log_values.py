@@ -5,9 +5,9 @@ stay as they are escaped, \\xe9, as in its JSON (src/threading/formatters/JSON.c
 """
 
 import re
-import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headwater.records.address import packed
 from headwater.records.log_columns import ARROW, TEXT, WORDS, kinds
 
-MAPPED = b"\0" * 10 + b"\xff\xff"
 MILLIS_FROM = 1e11  # a `ts` from here on counts milliseconds: in seconds it would be of the year 5138
 _NS = 10**9
 _TIMES = -(1 << 63), (1 << 63) - 1  # 1677 to 2262
+_EPOCH = date(1970, 1, 1).toordinal()
 _SECONDS = pa.decimal128(38, 9)
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|\\)")
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?")
@@ -107,22 +108,13 @@ def unescape(octets: bytes) -> str:
 
 def _addresses(cells: pa.Array) -> Column:
     encoded = cells.dictionary_encode()
-    packed = [None if word is None else packed_address(word) for word in encoded.dictionary.to_pylist()]
-    wrong = {place for place, word in enumerate(packed) if word == b""}
-    values = pa.array([word or None for word in packed], ARROW["address"]).take(encoded.indices)
+    addresses = [None if word is None else packed(word.decode("ascii", "replace")) for word in encoded.dictionary.to_pylist()]
+    wrong = {place for place, word in enumerate(addresses) if word == b""}
+    values = pa.array([word or None for word in addresses], ARROW["address"]).take(encoded.indices)
     if not wrong:
         return Column(values)
     places = np.asarray(encoded.indices.fill_null(-1))
     return Column(values, set(np.flatnonzero(np.isin(places, list(wrong))).tolist()))
-
-
-def packed_address(word: bytes | str) -> bytes:
-    """16 octets; none if the text is no address."""
-    try:
-        text = word if isinstance(word, str) else word.decode("ascii")
-        return socket.inet_pton(socket.AF_INET6, text) if ":" in text else MAPPED + socket.inet_pton(socket.AF_INET, text)
-    except (OSError, ValueError):
-        return b""
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------------------------
@@ -177,7 +169,12 @@ def from_values(values: Sequence[Any], column: pa.Field, clock: str) -> Column:
     kind, element = kinds(column)
     bad = {row for row, value in enumerate(values) if value is not None and not _is(value, kind, element, clock)}
     kept = [None if row in bad else value for row, value in enumerate(values)] if bad else values
-    done = finished(pa.array(kept, storage(column, clock)), column, clock)
+    stored = storage(column, clock)
+    if stored == pa.float64():
+        kept = [value if value is None else float(value) for value in kept]  # Arrow refuses integers that no double has
+    elif stored == pa.list_(pa.float64()):
+        kept = [value and [one if one is None else float(one) for one in value] for value in kept]
+    done = finished(pa.array(kept, stored), column, clock)
     return Column(done.values, bad | set(done.bad), done.beyond)
 
 
@@ -194,15 +191,14 @@ def _is(value: Any, kind: str, element: str, clock: str) -> bool:
     return isinstance(value, str)
 
 
-def fits(value: Any, column: pa.Field) -> bool:
-    """Whether a value of JSON can stand in `column`, times as ISO 8601."""
-    kind, element = kinds(column)
+def fits(value: Any, kind: str, element: str = "") -> bool:
+    """Whether a value of JSON can stand in a column of that kind, times as ISO 8601."""
     if not _is(value, kind, element, "text"):
         return False
     those = value if element else [value]
     match element or kind:
         case "address":
-            return all(one is None or packed_address(one) for one in those)
+            return all(one is None or packed(one) for one in those)
         case "time":
             return all(one is None or _is_time(one) for one in those)
     return True
@@ -270,7 +266,7 @@ def iso_time(word: str) -> int:
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     if hour > 23 or minute > 59 or second > 60:
         raise ValueError
-    days = int(np.datetime64(f"{year:04d}-{month:02d}-{day:02d}", "D").astype(np.int64))
+    days = date(year, month, day).toordinal() - _EPOCH
     zone = found[8] or "Z"
     east = 0 if zone == "Z" else (int(zone[1:3]) * 60 + int(zone[-2:])) * (-60 if zone[0] == "-" else 60)
     return (days * 86400 + hour * 3600 + minute * 60 + second - east) * _NS + int((found[7] or "0").ljust(9, "0"))

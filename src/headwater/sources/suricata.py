@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from headwater.records.log_columns import schema
+from headwater.records.stored import kinds, schema
 from headwater.sources.log_lines import Notes
 from headwater.sources.log_values import fits, from_values
 from headwater.sources.zeek_json import decoded
@@ -70,64 +70,72 @@ class EveLog:
 
     def __init__(self, _path: str, notes: Notes, state: Mapping[str, Any] | None = None) -> None:
         self._notes = notes
-        self._schemas: dict[str, pa.Schema] = {event: _schema(event) for event in (state or {}).get("events", ())}
+        self._events = {event: _Event(event) for event in (state or {}).get("events", ())}
 
     def state(self) -> dict[str, Any]:
         """What a later reader of the same file needs, as JSON can hold it."""
-        return {"events": list(self._schemas)}
+        return {"events": list(self._events)}
 
     def read(self, number: int, block: bytes) -> Iterator[tuple[str, pa.RecordBatch]]:
         """(table, rows) of whole lines, the first of which is line `number`."""
-        events: dict[str, list[dict[str, Any]]] = {}
+        rows: dict[str, list[dict[str, Any]]] = {}
         for place, line in enumerate(block.removesuffix(b"\n").split(b"\n"), number):
             try:
                 row = decoded(line)
             except (ValueError, RecursionError):
                 self._notes.skip("json", place, "no object of JSON: left out")
                 continue
-            event = self._event(row, place)
-            if event:
-                events.setdefault(event, []).append(_flat(row, self._schemas[event]))
-        for event, rows in events.items():
-            columns = self._schemas[event]
-            values = [from_values([row.get(column.name) for row in rows], column, "text").values for column in columns]
-            yield f"suricata_{event.replace('-', '_')}", pa.RecordBatch.from_arrays(values, schema=columns)
+            if event := self._event_of(row, place):
+                rows.setdefault(event, []).append(self._events[event].flat(row))
+        for event, those in rows.items():
+            yield f"suricata_{event.replace('-', '_')}", self._events[event].table(those)
 
-    def _event(self, row: dict[str, Any], number: int) -> str:
+    def _event_of(self, row: dict[str, Any], number: int) -> str:
         event = row.get("event_type")
         if not isinstance(event, str) or not _TYPE.fullmatch(event):
             self._notes.skip("value", number, "no event_type that names a table: left out")
             return ""
-        if event not in self._schemas:
-            if len(self._schemas) >= TYPES_MAX:
+        if event not in self._events:
+            if len(self._events) >= TYPES_MAX:
                 self._notes.skip("fields", number, f"more than {TYPES_MAX} types of event: left out")
                 return ""
-            self._schemas[event] = _schema(event)
-        if not fits(row.get("timestamp"), self._schemas[event].field("ts")):
+            self._events[event] = _Event(event)
+        if not fits(row.get("timestamp"), "time"):
             self._notes.skip("value", number, "timestamp is no time: left out")
             return ""
         return event
 
 
-def _schema(event: str) -> pa.Schema:
-    return schema(_fields(event), event, "suricata")
+class _Event:
+    """A type of event: where in its objects each column is."""
 
+    def __init__(self, event: str) -> None:
+        self._schema = schema(_fields(event), event, "suricata")
+        self._places: list[tuple[str, list[str], str, str, str]] = []
+        for column in self._schema:
+            *folders, name = (_CALLED.get(column.name) or column.name).split(".")
+            if column.name != "more":
+                self._places.append((column.name, folders, name, *kinds(column)))
 
-def _flat(row: dict[str, Any], columns: pa.Schema) -> dict[str, Any]:
-    """The fields that are known; the rest of the row is `more`."""
-    flat: dict[str, Any] = {}
-    for column in columns:
-        if column.name == "more":
-            continue
-        *folders, name = (_CALLED.get(column.name) or column.name).split(".")
-        within: Any = row
-        for folder in folders:
-            within = within.get(folder) if isinstance(within, dict) else None
-        if isinstance(within, dict) and name in within and (within[name] is None or fits(within[name], column)):
-            flat[column.name] = within.pop(name)
-    rest = _left(row)
-    flat["more"] = msgspec.json.encode(rest).decode() if rest else None
-    return flat
+    def flat(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The fields that are known; the rest of the row is `more`."""
+        flat: dict[str, Any] = {}
+        for column, folders, name, kind, element in self._places:
+            if (folders[0] if folders else name) not in row:
+                continue
+            within: Any = row
+            for folder in folders:
+                within = within.get(folder) if isinstance(within, dict) else None
+            if isinstance(within, dict) and name in within and (within[name] is None or fits(within[name], kind, element)):
+                flat[column] = within.pop(name)
+        rest = _left(row)
+        flat["more"] = msgspec.json.encode(rest).decode() if rest else None
+        return flat
+
+    def table(self, rows: list[dict[str, Any]]) -> pa.RecordBatch:
+        """What flat() gave as rows."""
+        values = [from_values([row.get(column.name) for row in rows], column, "text").values for column in self._schema]
+        return pa.RecordBatch.from_arrays(values, schema=self._schema)
 
 
 def _left(row: dict[str, Any]) -> dict[str, Any]:

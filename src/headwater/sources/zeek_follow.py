@@ -170,6 +170,7 @@ class Follow:
         self._files[key] = {**self._files[key], "position": lines.position + len(lines.rest), "done": True}
         if last or (new := notes.news()):
             yield (last or [_nothing(entry["log"], new, notes)])[0], self.state()
+        self._logs.pop(key, None)
 
     def _reader(self, key: str, log: Path) -> tuple[Log | None, Notes]:
         entry = self._files[key]

@@ -20,9 +20,8 @@ from headwater.records.log_columns import schema, zeek_type
 from headwater.records.zeek_types import EVERYWHERE, LOGS
 from headwater.sources.log_lines import Notes, pieces
 from headwater.sources.log_values import MILLIS_FROM, Column, finished, from_values, storage
-from headwater.sources.zeek_tsv import CELLS, FIELDS_MAX
+from headwater.sources.zeek_tsv import CELLS, FIELDS_MAX, NAME_MAX, PATHS_MAX
 
-NAME_MAX = 256
 _PATH = re.compile(rb'"_path"\s*:\s*"([A-Za-z_][\w-]{0,63})"')
 _DECODE = msgspec.json.Decoder().decode
 
@@ -58,7 +57,11 @@ class JsonLog:
             block.splitlines(keepends=True) if b"\r" not in block else block.replace(b"\r", b" ").splitlines(True)
         ):
             found = _PATH.search(line)
-            numbers, texts = those.setdefault(found[1].decode() if found else self._name, ([], []))
+            path = found[1].decode() if found else self._name
+            if path not in self._logs and path not in those and len(self._logs) + len(those) >= PATHS_MAX:
+                self._notes.skip("fields", number + place, f"more than {PATHS_MAX} logs in one file: left out")
+                continue
+            numbers, texts = those.setdefault(path, ([], []))
             numbers.append(number + place)
             texts.append(line)
         for path, (numbers, texts) in those.items():

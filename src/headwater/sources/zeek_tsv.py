@@ -18,6 +18,8 @@ from headwater.sources.log_lines import Notes, pieces
 from headwater.sources.log_values import from_text, unescape
 
 FIELDS_MAX = 1024
+NAME_MAX = 256  # letters of a field's name
+PATHS_MAX = 256  # logs in one file
 CELLS = 1 << 22  # of a batch
 PATH = re.compile(r"[A-Za-z_][\w-]{0,63}", re.ASCII)
 _KEYWORDS = ("separator", "set_separator", "empty_field", "unset_field", "path", "fields", "types")
@@ -34,6 +36,7 @@ class TsvLog:
         self._notes = notes
         self._header: dict[str, str] = dict(header or {})
         self._schema: pa.Schema | None = None
+        self._paths: set[str] = set()
         if header:
             self._settle(0)
 
@@ -79,7 +82,9 @@ class TsvLog:
         types = self._list("types")
         if not names or not types:
             return
-        if len(names) != len(types) or len(set(names)) < len(names) or not all(names) or len(names) > FIELDS_MAX:
+        fit = len(names) == len(types) == len(set(names)) <= FIELDS_MAX and all(0 < len(name) <= NAME_MAX for name in names)
+        self._paths.add(self.path)
+        if not fit or len(self._paths) > PATHS_MAX:
             self._notes.say(number, f"a header of {len(names)} fields and {len(types)} types is none: its rows are left out")
             return
         for name, of in zip(names, types, strict=True):
