@@ -244,6 +244,15 @@ def test_logs_in_one_file_are_bounded(tmp_path: Path) -> None:
     assert len(got.told) < 110
 
 
+@pytest.mark.parametrize("depth", [60, 65, 500, 900, 990, 1100, 100_000])
+@pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("head", [b'{"ts":1,"uid":"C"}', b'{"timestamp":"2024-01-01T00:00:00Z","event_type":"x"}'])
+def test_what_is_nested_too_deep_is_one_line(head: bytes, begin: bytes, end: bytes, depth: int, tmp_path: Path) -> None:
+    deep = head[:-1] + b',"own":' + begin * depth + b"1" + end * depth + b"}"
+    got = read(tmp_path, head + b"\n" + deep + b"\n" + head + b"\n")
+    assert (len(got.rows()), got.skipped) == ((3, {}) if depth == 60 else (2, {"json": 1}))
+
+
 def test_octets_of_json_that_are_no_utf8_survive(tmp_path: Path) -> None:
     got = read(tmp_path, b'{"ts":1,"uid":"caf\xe9"}\n{"ts":1,"uid":"\\ud800"}\n{"ts":1,"uid":"caf\\\\xe9"}\n')
     assert got.column("uid") == ["caf\\xe9", "\\xed\\xa0\\x80", "caf\\xe9"]

@@ -39,6 +39,7 @@ class Follow:
         self._files: dict[str, dict[str, Any]] = dict(state.get("files", {}))
         self._begun = "files" in state
         self._logs: dict[str, tuple[Log | None, Notes]] = {}
+        self._told: set[Path] = set()
         self._stop = Event()
 
     def read(self) -> Iterator[tuple[Imported, dict[str, Any]]]:
@@ -64,8 +65,9 @@ class Follow:
             try:
                 yield from self._look(log, there)
             except OSError as error:
-                if not isinstance(error, FileNotFoundError):  # it was renamed meanwhile: the next look finds it
-                    self._report(f"{log} cannot be read now: {error.strerror}")
+                if not isinstance(error, FileNotFoundError) and log not in self._told:  # else it was renamed: the next look finds it
+                    self._told.add(log)
+                    self._report(f"{log} cannot be read now, and is tried again: {error.strerror}")
         self._begun = True
         self._forget(there)
 

@@ -22,6 +22,7 @@ from headwater.sources.log_lines import Notes, pieces
 from headwater.sources.log_values import MILLIS_FROM, Column, finished, from_values, storage
 from headwater.sources.zeek_tsv import CELLS, FIELDS_MAX, NAME_MAX, PATHS_MAX
 
+DEPTH_MAX = 64
 _PATH = re.compile(rb'"_path"\s*:\s*"([A-Za-z_][\w-]{0,63})"')
 _DECODE = msgspec.json.Decoder().decode
 
@@ -218,9 +219,20 @@ def decoded(line: bytes) -> dict[str, Any]:
         row = _mended(json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_refuse))
     except UnicodeDecodeError:
         row = _mended(json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_refuse))
-    if not isinstance(row, dict):
-        raise ValueError("no object")
+    if not isinstance(row, dict) or _is_deep(row, line):
+        raise ValueError("no object, or one that is nested too deep")
     return row
+
+
+def _is_deep(row: dict[str, Any], line: bytes) -> bool:
+    if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:
+        return False
+    level: list[Any] = [row]
+    for _ in range(DEPTH_MAX):
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one) if isinstance(inner, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def _refuse(word: str) -> None:
