@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from headwater.records.stored import kinds, schema
+from headwater.records.log_columns import kinds, schema
 from headwater.sources.log_lines import Notes
 from headwater.sources.log_values import fits, from_values
 from headwater.sources.zeek_json import decoded
