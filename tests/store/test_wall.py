@@ -10,7 +10,8 @@ from store import queries
 
 from headwater.errors import QueryRefused
 from headwater.store import functions
-from headwater.store.lexer import MOST_TOKENS
+from headwater.store.lexer import MOST_TOKENS, Token, cut
+from headwater.store.tree import tables
 from headwater.store.wall import Statement, checked, checked_setting
 
 LEGAL, REFUSED = queries.LEGAL, queries.REFUSED
@@ -152,6 +153,15 @@ def test_what_is_nested_as_deep_as_people_nest(nested: str) -> None:
 def test_a_long_list_passes() -> None:
     ports = ", ".join(map(str, range(MOST_TOKENS // 2 - 20)))
     assert checked("SELECT * FROM conn WHERE `id.resp_p` IN (@)".replace("@", ports))
+
+
+def test_what_sqlglot_cuts_otherwise_is_refused() -> None:
+    text = "SELECT ab FROM conn"
+    select, ab, from_, conn = cut(text).tokens
+    assert tables(text, [select, ab, from_, conn]) == [["conn"]]
+    for tokens in ([select, from_, conn], [select, Token("word", "ab FROM", 7, 14), conn], [select, Token("word", "a", 7, 8), from_, conn]):
+        with pytest.raises(QueryRefused, match="it can be read in two ways"):
+            tables(text, tokens)
 
 
 pieces = st.sampled_from([piece for query in [*LEGAL, *REFUSED] for piece in query.replace("(", " ( ").replace(",", " , ").split()])

@@ -28,7 +28,7 @@ if importlib.util.find_spec("chdb") is None:
 
 LEGAL = queries.LEGAL
 # What the engine's parser itself makes calls of.
-OPERATORS = {"in", "notIn", "globalIn", "globalNotIn", "lambda", "exists", "caseWithExpression"}
+OPERATORS = {"in", "notIn", "globalIn", "globalNotIn", "lambda", "exists", "caseWithExpression", "SQLStandardValues"}
 
 NO_FUNCTIONS = calls._KEYWORDS | calls._TYPES
 

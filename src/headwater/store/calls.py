@@ -92,7 +92,8 @@ def check(text: Text, tokens: list[Token], ours: Names) -> None:
 def _check_call(text: Text, at: int, ours: Names) -> None:
     tokens, called = text.tokens, text.tokens[at]
     name, begin, end = called.name, at + 1, text.partners[at + 1]
-    if called.upper in _KEYWORDS or called.text in _TYPES or _is_list_of_columns(tokens, begin, end):
+    of_database = at > 0 and tokens[at - 1].text == "."
+    if not of_database and (called.upper in _KEYWORDS or called.text in _TYPES or _is_list_of_columns(tokens, begin, end)):
         return
     first = tokens[begin + 1].text if [token.text for token in tokens[begin + 2 : begin + 3]] == [","] else ""
     named = _SIMPLE_TEXT.fullmatch(first)
@@ -104,7 +105,7 @@ def _check_call(text: Text, at: int, ours: Names) -> None:
             raise QueryRefused(
                 f"the first argument of {name} names no dictionary of the store", f"write one of {', '.join(sorted(ours.dictionaries))}"
             )
-    elif not (name in ours.functions if at and tokens[at - 1].text == "." else ours.may_call(name)):
+    elif not (name in ours.functions if of_database else ours.may_call(name)):
         raise QueryRefused(
             f"`{shown(name)}` is no function that a query may call",
             "use what only computes from its arguments, such as the functions of texts, times, arrays and addresses",

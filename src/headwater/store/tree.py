@@ -76,7 +76,7 @@ def _tables(query: exp.Expr) -> Iterator[list[str]]:
     for node in query.find_all(exp.Table, exp.In):
         parts: list[exp.Expr] = []
         if isinstance(node, exp.In):  # `x IN t`; to the engine `x IN (t)` is the same
-            field: object = node.args.get("field") or (node.expressions[0].unnest() if len(node.expressions) == 1 else None)
+            field = node.args.get("field") or (node.expressions[0].unnest() if len(node.expressions) == 1 else None)
             parts = list(field.parts) if isinstance(field, exp.Column | exp.Dot) else []
         elif isinstance(node, exp.Table) and not isinstance(node.this, exp.Func):
             parts = list(node.parts)

@@ -135,3 +135,5 @@ SELECT uid FROM conn LIMIT 2 FORMAT JSONEachRow
 SELECT uid FROM conn LIMIT 2 SETTINGS max_threads = 1, session_timezone = 'Europe/Berlin' FORMAT CSVWithNames
 SELECT uid FROM conn LIMIT 2 FORMAT Arrow SETTINGS output_format_arrow_low_cardinality_as_dictionary = true
 SELECT format, settings FROM (SELECT 1 AS format, 2 AS settings)
+SELECT 1 -- x@CR@ y 'z
+SELECT 1 /* a -- b */ + 1 -- /* c

@@ -147,3 +147,6 @@ SHOW CREATE SETTINGS PROFILE
 SELECT dictGet('a' || 'sn', 'n', 1)
 SELECT arrayReduce('sum' || 'x', [1])
 SELECT arrayReduce('sum'::String, [1])
+SELECT system.processes.query FROM conn
+WITH file('@FILE@') AS (SELECT 1) SELECT 1
+WITH file(1) AS (SELECT 1) SELECT 1

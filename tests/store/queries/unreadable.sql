@@ -38,3 +38,8 @@ SELEKT 1
 SELECT 1 SETTINGS max_threads =
 SELECT 1 SETTINGS max_threads = 1, final =
 SELECT 1 SETTINGS max_threads = 1, final
+SELECT 0, .5
+SELECT id.SELECT() FROM conn
+SELECT x.Array(1) FROM conn
+(1)
+(SELECT 1) + 1
