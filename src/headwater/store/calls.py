@@ -1,7 +1,7 @@
 """What a query's words may call and reach, read from its tokens alone: no parser's idea of the text can hide a call from it.
 
 The engine calls what stands before a parenthesis, what APPLY names, and what is named, without a parenthesis, as the first argument of
-arrayMap and its kind. A few functions take the name of an aggregate function or a dictionary as a text.
+arrayMap and its kind. A few functions take the name of an aggregate function or a dictionary as a text, and one takes columns.
 """
 
 import re
@@ -20,7 +20,7 @@ SYSTEM_TABLES = names(
 _KEYWORDS = names(
     """
     SELECT DISTINCT ON EXCEPT REPLACE COLUMNS APPLY AS FROM JOIN USING PREWHERE WHERE BY SETS ROLLUP CUBE HAVING QUALIFY OVER FILTER LIMIT
-    OFFSET FETCH TO STEP INTERPOLATE SAMPLE VALUES UNION ALL INTERSECT WITH AND OR NOT IN BETWEEN LIKE ILIKE REGEXP ANY EXISTS CASE WHEN
+    OFFSET FETCH TO STEP INTERPOLATE SAMPLE UNION ALL INTERSECT WITH AND OR NOT IN BETWEEN LIKE ILIKE REGEXP ANY EXISTS CASE WHEN
     THEN ELSE INTERVAL DESCRIBE DESC TABLE EXPLAIN AST SYNTAX TREE PLAN PIPELINE ESTIMATE ANALYZE
     EXTRACT TRIM LTRIM RTRIM {DATE,TIMESTAMP}{_,}{ADD,SUB}
     """
@@ -33,9 +33,11 @@ _TYPES = names(
     Time64 DECIMAL NUMERIC VARCHAR CHAR
     """
 )
+_PLAIN_TYPES = names("String Bool UUID Date Date32 DateTime IPv4 IPv6 {UInt,Int}{8,16,32,64,128,256} Float{32,64}") | _TYPES
 _OTHER_DATABASES = {"system", "information_schema", "default"}
 _NEVER = {"INTO": "it writes a file", "OUTFILE": "it writes a file", "INFILE": "it reads a file", "STREAM": "it never ends"}
 _WORD = re.compile(r"[A-Za-z0-9_]+")
+_STRUCTURE = re.compile(r"'(?:[\w(), ]|''[\w/+-]*'')*'", re.ASCII)
 _SIMPLE_TEXT = re.compile(r"'([\w.]+)(?:\([\w., ]*\))?'")
 
 
@@ -97,7 +99,12 @@ def _check_call(text: Text, at: int, ours: Names) -> None:
         return
     first = tokens[begin + 1].text if [token.text for token in tokens[begin + 2 : begin + 3]] == [","] else ""
     named = _SIMPLE_TEXT.fullmatch(first)
-    if name in NAMED_AGGREGATE:
+    if name.lower() == "values":
+        if not _is_structure(first):
+            raise QueryRefused(
+                "the first argument of values is no plain list of columns", "write values('a UInt8, b String', (1, 'x'), ...)"
+            )
+    elif name in NAMED_AGGREGATE:
         if named is None or not is_aggregate(named[1]):
             raise QueryRefused(f"the first argument of {name} names no aggregate function", "write its name as a text, for instance 'sum'")
     elif name in NAMED_DICTIONARY and ours.dictionaries:
@@ -119,6 +126,17 @@ def _is_list_of_columns(tokens: list[Token], begin: int, end: int) -> bool:
     inside = tokens[begin + 1 : end]
     listed = all(token.name if at % 2 == 0 else token.text == "," for at, token in enumerate(inside))
     return bool(inside) and listed and [token.text.upper() for token in tokens[end + 1 : end + 3]] == ["AS", "("]
+
+
+def _is_structure(text: str) -> bool:
+    """`'a UInt8, b Array(String)'`, and nothing that computes: the engine takes `b String ALIAS file('x')` there too."""
+    if not _STRUCTURE.fullmatch(text) or not _TYPES.issuperset(re.findall(r"(\w+) *\(", text)):
+        return False
+    columns, inner = "", text[1:-1]
+    while columns != inner:  # each turn takes the innermost brackets
+        columns, inner = inner, re.sub(r"\([^()]*\)", "", inner)
+    words = [column.split() for column in columns.split(",")]
+    return all(len(column) == 2 and column[1] in _PLAIN_TYPES for column in words)
 
 
 def _check_called_argument(text: Text, begin: int, ours: Names) -> None:

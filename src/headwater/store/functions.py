@@ -1,8 +1,9 @@
 """Which functions of the engine a reader may call: what computes from its arguments, and nothing else.
 
 Chosen from `system.functions` of ClickHouse 26.9 (tests/store/test_wall_engine.py holds the list against it). Left out is whatever reads
-a file, opens a socket, waits, raises, logs, tells about the host or other readers, goes through a dictionary or a joined table, or is
-no longer meant to be used. No name here is that of a table function that does such things, so that it does not matter where a name stands.
+a file (convertCharset does), opens a socket, waits, raises, logs, tells about the host or other readers, goes through a dictionary or a
+joined table, computes for long without looking at the clock (arrayLevenshteinDistance), or is no longer meant to be used. No name here
+is that of a table function that does such things, so that it does not matter where a name stands.
 
 A word with braces stands for several names: `to{Int8,Int16}{,OrNull}` is toInt8, toInt8OrNull, toInt16 and toInt16OrNull.
 """
@@ -75,7 +76,7 @@ _EXACT = names(
     {substring,substringIndex,translate,overlay}UTF8 translate substringIndex positionCaseInsensitive regexpExtract
     concatAssumeInjective concatWithSeparator firstLine basename
     startsWith{,UTF8,CaseInsensitive,CaseInsensitiveUTF8} endsWith{,UTF8,CaseInsensitive,CaseInsensitiveUTF8}
-    appendTrailingCharIfAbsent compareSubstrings convertCharset printf toValidUTF8 isValidUTF8 isValidASCII isASCII removeDiacriticsUTF8
+    appendTrailingCharIfAbsent compareSubstrings  printf toValidUTF8 isValidUTF8 isValidASCII isASCII removeDiacriticsUTF8
     normalizeUTF8{NFC,NFD,NFKC,NFKD} {decodeHTML,decodeXML,encodeXML}Component extractTextFromHTML
     stringBytes{Entropy,Uniq} stringJaccardIndex{,UTF8} jaroSimilarity jaroWinklerSimilarity
     editDistance{,UTF8} levenshteinDistance{,UTF8} damerauLevenshteinDistance
@@ -118,7 +119,7 @@ _EXACT = names(
     array{Map,Filter,Fold,Exists,All,Count,Fill,ReverseFill,Split,ReverseSplit,Compact} array{First,Last}{,Index,OrNull}
     array{Sum,Avg,Min,Max,Product,CumSum,CumSumNonNegative,Difference} array{Sort,ReverseSort,PartialSort,PartialReverseSort}
     array{TopK,BottomK,Concat,Distinct,DotProduct,Element,ElementOrNull,Except,Intersect,SymmetricDifference,Union,JaccardIndex,Uniq}
-    arrayEnumerate{,Dense,Uniq,DenseRanked,UniqRanked} array{LevenshteinDistance,Similarity,Autocorrelation}
+    arrayEnumerate{,Dense,Uniq,DenseRanked,UniqRanked} arrayAutocorrelation
     array{PopBack,PopFront,PushBack,PushFront,RandomSample,Remove,Resize,Reverse,RotateLeft,RotateRight,ShiftLeft,ShiftRight,Shingles}
     array{Shuffle,Slice,Transpose,WithConstant,Zip,ZipUnaligned,Flatten,ROCAUC,AUCPR} emptyArray{String,UInt8,UInt64,Int64,Float64,DateTime}
     tuple

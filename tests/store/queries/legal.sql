@@ -137,3 +137,4 @@ SELECT uid FROM conn LIMIT 2 FORMAT Arrow SETTINGS output_format_arrow_low_cardi
 SELECT format, settings FROM (SELECT 1 AS format, 2 AS settings)
 SELECT 1 -- x@CR@ y 'z
 SELECT 1 /* a -- b */ + 1 -- /* c
+SELECT * FROM values('a DateTime64(9, ''Europe/Berlin''), b Tuple(x UInt8, y Array(Nullable(String))), c LowCardinality(String)', ('2026-03-01', (1, ['x']), 'y'))

@@ -150,3 +150,13 @@ SELECT arrayReduce('sum'::String, [1])
 SELECT system.processes.query FROM conn
 WITH file('@FILE@') AS (SELECT 1) SELECT 1
 WITH file(1) AS (SELECT 1) SELECT 1
+SELECT * FROM values('a String DEFAULT 1', 'x')
+SELECT * FROM values('a String EPHEMERAL', 'x')
+SELECT * FROM values('a EPHEMERAL, b String', 'x')
+SELECT * FROM values({s:String}, 'x')
+SELECT * FROM values(('a String'), 'x')
+SELECT * FROM null('a String ALIAS file(''@FILE@'')')
+SELECT convertCharset('x', 'a', 'b')
+SELECT arrayLevenshteinDistance(range(100000), range(100000))
+SELECT b FROM values(concat('a String, b String ALIAS file(''@FILE@', ''')'), 'x')
+SELECT b FROM values('a String, b String A' || 'LIAS file(''@FILE@'')', 'x')
