@@ -118,6 +118,7 @@ def test_a_setting_of_a_url(name: str, value: str) -> None:
         ("max_threads", ""),
         ("max_execution_time", "0"),
         ("readonly", "2"),
+        ("session_timezone", "/etc/passwd"),
         ("final", "2"),
         ("x", ""),
     ],

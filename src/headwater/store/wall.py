@@ -33,7 +33,7 @@ FORMATS = names(
 )
 """Output formats, in small letters, that need no file (a template, a schema)."""
 
-_SWITCH, _WORD = range(2), re.compile(r"[A-Za-z0-9_/+-]{0,40}")
+_SWITCH, _WORD = range(2), re.compile(r"[A-Za-z0-9_][A-Za-z0-9_/+-]{0,39}")
 SETTINGS: Mapping[str, range | re.Pattern[str]] = {
     "max_threads": range(1, 65),
     "max_block_size": range(1, 1_000_001),
