@@ -79,6 +79,7 @@ def test_what_runs_is_the_text_but_for_comments_and_settings(text: str, statemen
         ("SELECT\n'x", "line 2, column 1: a text that is not closed"),
         ("SELECT \u202e1", "line 1, column 8: the character U+202E; quote texts"),
         ("SELECT * FROM conn WHERE", "line 1, column 24: "),
+        ("SELECT " + "(" * 61 + "1" + ")" * 61, "line 1, column 68: it is nested too deeply; use WITH"),
         ("SELECT 1 FORMAT Template", "the format `Template` is not for queries; write one such as JSON"),
     ],
 )
