@@ -19,6 +19,7 @@ from watched import watching
 
 MOST_S = 30.0
 START_S = 4.0  # that a run takes to begin and to end, more or less
+SMALL = "ring_bytes = 1048576\n[flows]\nmemory_mib = 16\n"  # so that it begins sooner
 MTU = 65_535  # a veth pair's largest
 LEAST, MOST = 14, MTU + 14
 
@@ -100,7 +101,10 @@ def replay_all(chosen: Sequence[Capture], folder: Path, together: int) -> list[s
 def replay(capture: Capture, folder: Path) -> list[str]:
     """Send it, with a run at the other end; what is not equal in its flows."""
     with veth_pair(mtu=MTU, silent=True) as pair, FrameSender(pair.far) as sender:
-        with watching(pair.near, folder, "conn", "--detail", "flows") as rows:
+        settings = folder / "headwater.toml"
+        folder.mkdir()
+        settings.write_text(SMALL)
+        with watching(pair.near, folder / "rows", "conn", "--detail", "flows", "-c", str(settings)) as rows:
             begin = time.monotonic() - capture.taken[0].ts / 1e9
             for frame in capture.taken:
                 time.sleep(max(begin + frame.ts / 1e9 - time.monotonic(), 0))

@@ -14,7 +14,7 @@ from netns import veth_pair
 from replay import captures, replay_all
 from test_crash import kill_again_and_again, remembering
 
-TOGETHER = 6
+TOGETHER = 8
 
 
 def main() -> None:
