@@ -7,11 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import writing
 from storing import made, running
-
-pytestmark = pytest.mark.alone
 
 ROUNDS = 20
 

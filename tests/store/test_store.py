@@ -19,8 +19,6 @@ from headwater.outputs.spool import Spool, waiting
 from headwater.records.stored import as_text
 from headwater.store.client import Client
 
-pytestmark = pytest.mark.alone
-
 RECORDS = {
     "packet": packets(3000),
     "rate": rates(50),

@@ -1,6 +1,7 @@
 """A process that keeps rows and tells of each batch once it is safe: writing.py FOLDER FIRST. To be killed."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def main() -> None:
             sys.stdout.write(f"{number}\n")
             sys.stdout.flush()
             number += 1
+            time.sleep(0.01)  # what it writes is to be taken in the end
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ class Store:
     def run(self, *, once: bool = False) -> None:
         """Until stop(), or once all that waits has been taken."""
         while not self._stop.is_set():
+            self._retention.look()
             if not self.loader.load():
                 if once:
                     return
                 self._stop.wait(LOOK_S)
-            self._retention.look()
         while self.loader.load():
             pass
 
