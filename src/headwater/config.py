@@ -40,6 +40,7 @@ EXAMPLES = {
     "records": ["conn", "packet"],
     "user": "headwater",
     "directory": "rows",
+    "path": "/var/lib/headwater/store",
     "uid_key": "any text",
     "asn": "/var/lib/GeoIP/GeoLite2-ASN.mmdb",
     "city": "/var/lib/GeoIP/GeoLite2-City.mmdb",

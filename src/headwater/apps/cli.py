@@ -36,6 +36,7 @@ from headwater.apps.options import (
     store_option,
 )
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed, SinkError
+from headwater.store.starting import of_the_extra
 
 if TYPE_CHECKING:
     from headwater.apps.outlets import WhereTo
@@ -221,7 +222,8 @@ def flows(
 ) -> None:
     """Show flows on a terminal, live or those of captures; keys sort and filter them (? says which). Or print those of the store."""
     if since is not None:
-        from headwater.apps import storing  # noqa: PLC0415 - see the module's docstring
+        with of_the_extra():
+            from headwater.apps import storing  # noqa: PLC0415 - see the module's docstring
 
         storing.flows(settings_of(config_file, None)[0], since, " ".join(files) or flags["filter"] or "", form)
         return

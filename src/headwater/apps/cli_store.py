@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.apps.options import Command, Commands, Duration, Named, config_option, example
+from headwater.store.starting import of_the_extra
 
 if TYPE_CHECKING:
     from headwater.store.settings import StoreSettings
@@ -39,7 +40,8 @@ def store(
     settings, configured = settings_of(config_file, path, listen=listen)
     ctx.obj = settings
     if ctx.invoked_subcommand is None:
-        from headwater.apps import storing  # noqa: PLC0415 - likewise
+        with of_the_extra():
+            from headwater.apps import storing  # noqa: PLC0415 - likewise
 
         storing.serve(settings, user or configured, once=once, while_asked=while_asked)
 
@@ -55,7 +57,8 @@ def store(
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv", "parquet", "arrow"]), help="table on a terminal, else jsonl.")
 def query(sql: str | None, config_file: str | None, path: str | None, form: str | None) -> None:
     """Ask the store, in ClickHouse's SQL; without SQL, what there is to ask."""
-    from headwater.apps import storing  # noqa: PLC0415 - likewise
+    with of_the_extra():
+        from headwater.apps import storing  # noqa: PLC0415 - likewise
 
     storing.query(settings_of(config_file, path)[0], sql or "", form)
 
@@ -66,7 +69,8 @@ def query(sql: str | None, config_file: str | None, path: str | None, form: str 
 @path_option
 def store_status(config_file: str | None, path: str | None) -> None:
     """Say what there is: rows, size, what waits, what was put aside."""
-    from headwater.apps import exporting  # noqa: PLC0415 - likewise
+    with of_the_extra():
+        from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
     for what, much in exporting.status(settings_of(config_file, path)[0]):
         click.echo(f"{what:<22} {much}")
@@ -82,7 +86,8 @@ def store_status(config_file: str | None, path: str | None) -> None:
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "jsonl"]), default="parquet", show_default=True)
 def export(config_file: str | None, path: str | None, output: str, since: float | None, only: tuple[str, ...], form: str) -> None:
     """Write what the store has into files."""
-    from headwater.apps import exporting  # noqa: PLC0415 - likewise
+    with of_the_extra():
+        from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
     exporting.export(settings_of(config_file, path)[0], since, Path(output), form, only)
 

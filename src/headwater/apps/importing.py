@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from headwater.apps.beside import Beside
 from headwater.apps.console import tell, tell_ledger
 from headwater.apps.outlets import naming, spool
-from headwater.apps.storing import Beside
 from headwater.config import Settings
 from headwater.errors import SinkError, SourceError
 from headwater.interfaces import Sent

@@ -12,6 +12,7 @@ import numpy as np
 
 from headwater.apps import control, view
 from headwater.apps.analyses import analyses, flow_settings, keeps_flows
+from headwater.apps.beside import Beside
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.flows.table import FlowTable
 from headwater.apps.flows.view import FlowView
@@ -20,7 +21,6 @@ from headwater.apps.lines import Lines
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.privileges import Privileges
 from headwater.apps.screen import OnScreen, console
-from headwater.apps.storing import Beside
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.filters import FILTERS

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headwater.apps.analyses import analyses, keeps_flows
+from headwater.apps.beside import Beside
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
-from headwater.apps.storing import Beside
 from headwater.apps.table import TABLES, Table
 from headwater.config import OutputSettings, Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError

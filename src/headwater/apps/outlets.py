@@ -18,12 +18,13 @@ from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
-from headwater.outputs.spool import Spool
 from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
+from headwater.store.starting import of_the_extra
 from headwater.telemetry import Ledger
 
 if TYPE_CHECKING:
     from headwater.analysis.enrich import Names
+    from headwater.outputs.spool import Spool
 
 LOOK_S = 5.0  # after which files of names are looked at again
 RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST)}
@@ -104,8 +105,10 @@ def outlets(
     return made
 
 
-def spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float], *, waits: bool) -> Spool:
+def spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float], *, waits: bool) -> "Spool":
     """What becomes files for the store, with names beside its addresses; the store has `patience_s` at the end (Spool)."""
+    from headwater.outputs.spool import Spool  # noqa: PLC0415 - pyarrow, as above
+
     named = naming(settings, report)
     store = settings.kept()
     records = frozenset([*(store.records or settings.records), LEDGER.name])
@@ -121,7 +124,8 @@ def spool(settings: Settings, report: Callable[[str], None], patience_s: Callabl
 
 def naming(settings: Settings, report: Callable[[str], None]) -> "Callable[[], Names]":
     """What names addresses: to be called for each batch, so that a file of names is read again when it has changed."""
-    from headwater.analysis.enrich import Names  # noqa: PLC0415 - its tables take a tenth of a second, which only a store needs
+    with of_the_extra():
+        from headwater.analysis.enrich import Names  # noqa: PLC0415 - its tables take a tenth of a second, which only a store needs
 
     names, looked_at = Names(country=settings.names.country, asn=settings.names.asn, city=settings.names.city), 0.0
 

@@ -2,25 +2,22 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import click
 
+from headwater.apps.beside import made
 from headwater.apps.console import tell
-from headwater.config import Settings
-from headwater.errors import ConfigError, HeadwaterError, OutputClosed, StoreError
+from headwater.errors import ConfigError, HeadwaterError, OutputClosed
 from headwater.filters.sql import condition
 from headwater.kernel.confine import account, confine
-from headwater.store.client import Client, answers, start
+from headwater.store.client import Client
 from headwater.store.engine import load
 from headwater.store.process import Store
-from headwater.store.settings import Place, StoreSettings
+from headwater.store.settings import StoreSettings
 
 FORMATS = {"table": "PrettyCompactMonoBlock", "jsonl": "JSONEachRow", "csv": "CSVWithNames", "parquet": "Parquet", "arrow": "Arrow"}
 """What --format is called, and what ClickHouse calls it."""
@@ -56,19 +53,6 @@ def serve(settings: StoreSettings, user: str | None, *, once: bool = False, whil
         os._exit(code)  # the engine's threads cannot be stopped
 
 
-def made(place: Place, user: str | None) -> None:
-    """The folder of a store, of the account that its process becomes. Raises HeadwaterError."""
-    become = account(user) if user != "root" else None
-    try:
-        place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place.spool.mkdir(mode=0o700, exist_ok=True)
-        if become and place.folder.stat().st_uid != become.pw_uid:
-            for path in [place.folder, *place.folder.rglob("*")]:
-                os.chown(path, become.pw_uid, become.pw_gid, follow_symlinks=False)
-    except OSError as error:
-        raise StoreError(f"the store {place.folder}: {error.strerror}; give another path, or use sudo") from None
-
-
 def _send_words_to(log: Path) -> None:
     """What the engine itself writes to standard error is long, and for developers: it goes to a file, and ours stays what it was."""
     ours = os.dup(2)
@@ -81,48 +65,6 @@ def _send_words_to(log: Path) -> None:
 def _until_eof(store: Store) -> None:
     sys.stdin.buffer.read()
     store.stop()
-
-
-class Beside:
-    """The store's process beside a run, if that keeps rows; it outlives the run only to take what waits, for `patience_s` at least."""
-
-    def __init__(self, settings: Settings, patience_s: float) -> None:
-        self._settings = settings
-        self._patience_s = patience_s
-        self._process: subprocess.Popen[bytes] | None = None
-        self._said: threading.Thread | None = None
-
-    def __enter__(self) -> None:
-        """Start it, unless another has that store: that one takes what we keep. Raises HeadwaterError."""
-        if self._settings.store is None:
-            return
-        place, user = self._settings.store.place(), self._settings.user
-        made(place, user)
-        if not answers(place):
-            self._process = start(place, "--listen", self._settings.store.listen, *(["--user", user] if user else []))
-
-    def begin(self, report: Callable[[str], None]) -> None:
-        """Hear what it says, in a thread."""
-        if self._process:
-            self._said = threading.Thread(target=self._hear, args=(report,), name="store", daemon=True)
-            self._said.start()
-
-    def patience_s(self) -> float:
-        """How long it is worth waiting for it to take what it has been given."""
-        return self._patience_s if self._process is None or self._process.poll() is None else 0.0
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Let it take what waits, and end."""
-        if self._process and self._process.stdin:
-            self._process.stdin.close()
-            self._process.wait()
-        if self._said:
-            self._said.join()
-
-    def _hear(self, report: Callable[[str], None]) -> None:
-        assert self._process and self._process.stderr  # noqa: S101 - start() gives it one
-        for line in self._process.stderr:
-            report(line.decode(errors="replace").strip().removeprefix("headwater: "))
 
 
 def query(settings: StoreSettings, sql: str, form: str | None) -> None:

@@ -33,6 +33,7 @@ FAILED = (
     "OR (match(history, 'S') AND resp_pkts = 0)), 0)"
 )
 """A RST, or a SYN that nothing answered: what `conn.failed` is of a row."""
+_VERSIONS = {"ip": "startsWith(toString(`id.orig_h`), '::ffff:')", "ipv6": "NOT startsWith(toString(`id.orig_h`), '::ffff:')"}
 _PROTOCOLS = {"tcp": "tcp", "udp": "udp", "sctp": "sctp"}
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "%": 1.0}
 _OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
@@ -71,7 +72,9 @@ class _Condition:
         if test.bits:
             raise self._fail("bits are of packets' flags: the store's rows have none to pick", test.bits.at)
         if not test.operator and name in ("ip", "ipv6"):
-            return f"{'NOT ' if name == 'ipv6' else ''}startsWith(toString(`id.orig_h`), '::ffff:')"
+            return _VERSIONS[name]
+        if not test.operator and name in ("icmp", "icmpv6"):  # one word for both in Zeek's logs
+            return f"(ifNull(proto = 'icmp', 0) AND {_VERSIONS[name.replace('icmp', 'ip')]})"
         if not test.operator and name in _PROTOCOLS:
             return f"ifNull(proto = '{name}', 0)"
         if name == "conn.failed":

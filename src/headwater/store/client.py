@@ -1,10 +1,7 @@
 """Asking a store: the embedded one of this machine over its socket, or any ClickHouse by URL. One protocol for both."""
 
 import contextlib
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -12,10 +9,9 @@ from typing import Any, Self
 import httpx2
 
 from headwater.errors import StoreError
-from headwater.store.engine import DATABASE
-from headwater.store.settings import Place
+from headwater.store.settings import DATABASE, Place
+from headwater.store.starting import answers, begin
 
-BEGIN_S = 30.0
 _TIMEOUT = httpx2.Timeout(10.0, read=None)
 
 
@@ -104,37 +100,6 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def answers(place: Place) -> bool:
-    """Whether a process has that store, and listens. Raises StoreError where it is somebody else's."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(place.socket))
-        except PermissionError:
-            raise StoreError(f"the store {place.folder} is another user's: use sudo") from None
-        except OSError:
-            return False
-    return True
-
-
-def begin(place: Place, *more: str) -> "subprocess.Popen[bytes]":
-    """A process for that store, once it answers; it ends when its standard input does. Raises StoreError with what it said."""
-    process = start(place, *more)
-    deadline = time.monotonic() + BEGIN_S
-    while not answers(place):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            said = process.communicate()[1].decode(errors="replace").strip().splitlines()
-            raise StoreError((said[-1] if said else "the store does not begin").removeprefix("headwater: "))
-        time.sleep(0.02)
-    return process
-
-
-def start(place: Place, *more: str) -> "subprocess.Popen[bytes]":
-    """Likewise, without waiting."""
-    command = [sys.executable, "-m", "headwater", "store", "--path", str(place.folder), "--while-asked", *more]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def _said(text: str) -> str:

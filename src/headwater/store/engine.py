@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from headwater.errors import StoreError
+from headwater.store.settings import DATABASE
+from headwater.store.starting import of_the_extra
 
-DATABASE = "headwater"
 IN_PIECES = frozenset(
     "TabSeparated TSV TabSeparatedRaw TSVRaw CSV JSONEachRow JSONLines NDJSON JSONCompactEachRow Native RowBinary".split()
 )
@@ -164,10 +165,8 @@ class Engine:
 
 def load() -> None:
     """Load the engine's library, which nothing else does. Raises StoreError where it is not installed."""
-    try:
+    with of_the_extra():
         import chdb.session  # noqa: F401, PLC0415 - a second, and of an extra
-    except ImportError as error:
-        raise StoreError(f"the store needs chDB ({error}): pip install 'headwater[store]'") from None
 
 
 def reading(memory: int, time_s: float) -> dict[str, object]:

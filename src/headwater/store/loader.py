@@ -13,8 +13,9 @@ import pyarrow as pa
 from headwater.errors import StoreError
 from headwater.outputs import spool
 from headwater.outputs.spool import Spooled
-from headwater.store.engine import DATABASE, Connection, EngineError
+from headwater.store.engine import Connection, EngineError
 from headwater.store.rollups import rollups
+from headwater.store.settings import DATABASE
 from headwater.store.tables import creation, named, widening
 
 _LATER = {159, 164, 202, 241, 243, 252, 394, 425, 999}

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from headwater.store.engine import DATABASE, Connection
-from headwater.store.settings import Place, StoreSettings
+from headwater.store.engine import Connection
+from headwater.store.settings import DATABASE, Place, StoreSettings
 
 LOOK_S = 60.0
 STEADY_S = 3600.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from headwater.store.engine import DATABASE
+from headwater.store.settings import DATABASE
 from headwater.store.tables import type_of
 
 STEPS = {"minute": ("toStartOfMinute", "toYYYYMMDD"), "hour": ("toStartOfHour", "toYYYYMM")}

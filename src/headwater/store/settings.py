@@ -7,6 +7,8 @@ from typing import Annotated
 
 import msgspec
 
+DATABASE = "headwater"
+"""Of all tables."""
 DEFAULT_LISTEN = "127.0.0.1:8123"
 
 

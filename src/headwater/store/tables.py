@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from headwater.errors import StoreError
-from headwater.store.engine import DATABASE
+from headwater.store.settings import DATABASE
 
 INGESTED = "ingested"
 """When a row was stored, by which retention counts."""
