@@ -265,8 +265,8 @@ enum hw_drop {
 	HW_DROP_sink__unsampled,       /* above the rate that the sink is configured for */
 	HW_DROP_sink__unreachable,     /* given up at the end of the run */
 	HW_DROP_sink__disk_full,       /* no room to write a file */
-	HW_DROP_spool__full,	/* the oldest rows that waited for the store made room for newer ones */
-	HW_DROP_spool__damaged, /* what the disk gave back of them was not what was written; or the store cannot take it */
+	HW_DROP_spool__full,	       /* the oldest rows that waited for the store made room for newer ones */
+	HW_DROP_spool__damaged,	       /* what the disk gave back of them was not what was written; or the store cannot take it */
 	HW_DROP_nic__not_attached, /* an interface that came during the run had carried these before it was listened on; a few more may have slipped by */
 	HW_DROP_crash_tail__killed, /* a run before was killed: it had seen these, and told nothing of them */
 	HW_DROP_MAX,

@@ -34,6 +34,7 @@ def serve(settings: StoreSettings, user: str | None, *, once: bool = False, whil
         made(settings.place(), user)
         _send_words_to(settings.place().log)
         load()  # which asks for more than what is left then
+        os.chdir(settings.place().folder)  # the engine would take a config.xml that lies where we were started
         if user != "root":
             confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=True)
         store.open()

@@ -158,7 +158,7 @@ class Engine:
         with self._lock:
             try:
                 session = make(f"{self._folder}?max_server_memory_usage={self._memory}&{caches}")
-            except RuntimeError as error:
+            except (RuntimeError, ValueError) as error:
                 raise EngineError(error) from None
         return Connection(session, settings)
 

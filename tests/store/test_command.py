@@ -1,0 +1,77 @@
+"""The commands as a user types them, from a folder that the store's account cannot read, and without what the store needs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import CORPORA
+
+CAPTURE = CORPORA / "zeek/modbus__modbusBig/trace.pcap"
+
+
+def headwater(*words: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "headwater", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.corpora
+def test_rows_of_a_capture_are_kept_asked_for_and_exported(tmp_path: Path) -> None:
+    config, private = tmp_path / "headwater.toml", tmp_path / "private"
+    private.mkdir(mode=0o700)
+    for folder in tmp_path.parents:
+        if folder.name.startswith(("pytest", "popen")):
+            folder.chmod(0o711)
+    tmp_path.chmod(0o711)
+    config.write_text(f'[store]\npath = "{tmp_path}/store"\nlisten = ""\n')
+    kept = headwater("read", "-c", str(config), str(CAPTURE), "--store", cwd=private)
+    assert (kept.returncode, kept.stdout) == (0, "")
+    assert "acked" in kept.stderr and "spooled" not in kept.stderr
+    assert "adds up exactly" in kept.stderr
+    asked = headwater("query", "-c", str(config), "SELECT sum(orig_bytes) AS octets, count() AS n FROM conn", cwd=private)
+    assert json.loads(asked.stdout) == {"octets": 85592, "n": 3}
+    shown = headwater("flows", "-c", str(config), "--since", "9999d", "conn.bytes > 0 && ip.addr == 10.235.0.0/16", cwd=private)
+    assert len(shown.stdout.splitlines()) == 3
+    listed = headwater("query", "-c", str(config), cwd=private)
+    assert "conn_minute" in listed.stdout and "who sends most" in listed.stdout
+    assert "3 rows" in headwater("export", "-c", str(config), "-o", str(tmp_path / "out"), "--table", "conn", cwd=private).stdout
+    assert "rows" in headwater("store", "status", "-c", str(config), cwd=private).stdout
+    for wrong, said in (
+        ("SELECT nothing FROM conn", "nothing"),
+        ("DROP TABLE conn", "refused"),
+        ("SELECT file('/etc/passwd')", "refused"),
+    ):
+        refused = headwater("query", "-c", str(config), wrong, cwd=private)
+        assert refused.returncode != 0 and said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+
+def test_where_there_is_no_store_one_line_says_how_to_make_one(tmp_path: Path) -> None:
+    done = headwater("query", "--path", str(tmp_path / "none"), "SELECT 1", cwd=tmp_path)
+    assert done.returncode == 7
+    assert done.stderr.startswith("headwater: there is no store in") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["chdb", "iptocc", "uvicorn"])
+def test_what_is_not_installed_is_named(module: str, tmp_path: Path) -> None:
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text(f"raise ModuleNotFoundError('No module named {module}', name='{module}')")
+    with_it = os.pathsep.join([str(tmp_path), *(path for path in sys.path if path)])
+    words = (
+        ["read", "--store", str(CAPTURE)]
+        if module == "iptocc"
+        else ["store", "--once", "--path", str(tmp_path / "store"), "--user", "root"]
+    )
+    done = headwater(*words, cwd=tmp_path, PYTHONPATH=with_it)
+    assert done.returncode == 7, done.stderr
+    assert f"needs {module}, which is not installed: pip install 'headwater[store]'" in done.stderr
