@@ -25,6 +25,7 @@ FIGURES = (
     "kernel_scale",
     "live_flows",
     "names",
+    "store_ingest",
 )
 
 

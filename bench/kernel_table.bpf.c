@@ -60,6 +60,8 @@ int table_kept(struct xdp_md *ctx)
 	struct hw_parser *p = table_packet(ctx);
 	__u32 zero = 0;
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
+	struct hw_counters *counters = hw_counters_of(ctx->ingress_ifindex);
+	int there;
 
-	return p && at ? hw_flow_frame(p, at, 1) : XDP_DROP;
+	return p && at && counters ? hw_flow_frame(p, at, counters, 1, &there) : XDP_DROP;
 }

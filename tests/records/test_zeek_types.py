@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from headwater.records.stored import is_known
+from headwater.records.log_columns import is_known
 from headwater.records.zeek_types import LOGS, SCRIPTS
 
 SCRIPT = """

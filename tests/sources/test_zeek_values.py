@@ -246,13 +246,13 @@ def test_json_has_no_infinity() -> None:
 
 
 def test_octets_that_are_no_utf8_go_out_as_they_came(tmp_path: Path) -> None:
-    words = [r"\xe9", r"caf\xc3\xa9\xff", r"\\x41", r"a\\b", "\\xf0\\x9f"]
+    words = [r"\xe9", r"caf\xc3\xa9\xff", r"\\x41", r"a\\b", "\\xf0\\x9f", r"\\\xc2\x80"]
     head = "#separator \\x09\n#path\tmade\n#fields\tts\tx\n#types\ttime\tstring\n"
     (tmp_path / "made.log").write_text(head + "".join(f"1.000000\t{word}\n" for word in words))
     (one,) = tables(tmp_path / "made.log", pytest.fail)
-    assert one.table.column("x").to_pylist() == ["\\xe9", "café\\xff", "\\x41", "a\\b", "\\xf0\\x9f"]
+    assert one.table.column("x").to_pylist() == ["\\xe9", "café\\xff", "\\x41", "a\\b", "\\xf0\\x9f", "\\\x80"]
     out = bytes(FORMATS["zeek"](one.table.schema).rows(one.table)).decode().splitlines()
-    assert [line.split("\t")[1] for line in out] == ["\\xe9", "café\\xff", "\\\\x41", "a\\\\b", "\\xf0\\x9f"]
+    assert [line.split("\t")[1] for line in out] == ["\\xe9", "café\\xff", "\\\\x41", "a\\\\b", "\\xf0\\x9f", r"\\\xc2\x80"]
 
 
 def test_a_store_may_give_dictionaries_and_wider_numbers() -> None:

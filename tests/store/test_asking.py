@@ -25,7 +25,7 @@ FILTERS = (
     "conn.bytes > 10000 || conn.packets > 50",
     "conn.state == S0 || conn.state == SF",
     "conn.duration > 1s && !(udp)",
-    "ip.src == 10.0.0.0/8 && tcp.dstport in {80, 440..450, 1024..65535}",
+    "ip.src in {10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16} && tcp.dstport in {80, 440..450, 1024..65535}",
     "ip.addr != 192.168.0.0/16",
     "ipv6 || port == 53",
     "udp.port == 53 || icmp",

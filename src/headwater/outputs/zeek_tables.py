@@ -23,7 +23,7 @@ from headwater.outputs.text import distinct, joined, literal, octets
 from headwater.records.address import unpacked
 from headwater.records.log_columns import ARROW, TEXT, WORDS, kinds, zeek_type
 
-_OCTETS = re.compile(r"(?:\\\\x[89a-f][0-9a-f])+")
+_OCTETS = re.compile(r"((?:\\x[89a-f][0-9a-f])+)")
 _NULL, _JSON_TRUE, _JSON_FALSE = literal("null"), literal("true"), literal("false")
 
 
@@ -134,15 +134,27 @@ def _micros(numbers: pa.Array, micro: float) -> tuple["np.ndarray[Any, Any]", "n
 def _words(words: pa.Array) -> pa.Array:
     """Text as cells. Octets that were no UTF-8, which are \\xe9 in stored text, are written as Zeek writes them."""
     escaped = tsv_escape(words)
-    if not pc.any(pc.match_substring_regex(escaped, r"\\\\x[89a-f]")).as_py():
+    if not pc.any(pc.match_substring_regex(words, _OCTETS.pattern)).as_py():
         return escaped
-    return pa.array([_OCTETS.sub(_as_octets, word) for word in escaped.to_pylist()], TEXT)
+    has = pc.fill_null(pc.match_substring_regex(words, _OCTETS.pattern), False).to_pylist()
+    return pa.array(
+        [_apart(word) if is_one else said for word, said, is_one in zip(words.to_pylist(), escaped.to_pylist(), has, strict=True)], TEXT
+    )
 
 
-def _as_octets(found: "re.Match[str]") -> str:
-    said = found[0].replace("\\\\", "\\")
-    raw = bytes.fromhex(said.replace("\\x", ""))
-    return said if raw.decode("utf-8", "backslashreplace") == said else found[0]
+def _apart(word: str) -> str:
+    """A text with such octets: these as they are, and what is between them escaped."""
+    pieces = _OCTETS.split(word)
+    return "".join(piece if at % 2 and _is_octets(piece) else _escaped(piece) for at, piece in enumerate(pieces))
+
+
+def _escaped(text: str) -> str:
+    return str(tsv_escape(pa.array([text], TEXT))[0].as_py()) if text else ""
+
+
+def _is_octets(said: str) -> bool:
+    """Whether those octets are no UTF-8, so that they can have come of nothing else."""
+    return bytes.fromhex(said.replace("\\x", "")).decode("utf-8", "backslashreplace") == said
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ SELECT * FROM system/**/./**/processes
 SELECT * FROM SYSTEM.processes
 SELECT * FROM (system.processes)
 SELECT * FROM conn, system.processes
-SELECT * FROM conn JOIN system.parts AS p ON 1 = 1
+SELECT * FROM conn JOIN system.processes AS p ON 1 = 1
 SELECT uid FROM conn WHERE uid IN system.macros
 SELECT uid FROM conn WHERE uid IN (SELECT name FROM system.users)
 SELECT uid FROM conn WHERE uid GLOBAL NOT IN system.macros
