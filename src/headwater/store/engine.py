@@ -22,7 +22,7 @@ IN_PIECES = frozenset(
 )
 """Formats without a head or an end, in small letters. An answer in another one is made whole, within the limit of reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
-_WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 1, "join_use_nulls": 1}
+_WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 0, "join_use_nulls": 1}
 
 
 class EngineError(StoreError):

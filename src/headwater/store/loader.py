@@ -1,11 +1,16 @@
 """From the spool into tables: each file once, whatever dies in between.
 
-A file's rows go in with its token, and it is removed after they are on the disk. Who dies before that offers it again, and the engine,
-which has the tokens of the last ten thousand, takes nothing twice.
+A file's rows go into their table, and what they come to into those of the sums; then it is removed. Before that a note says which file it
+is, and the last block that each of these tables had. Who dies in between finds that note, and in each table a later block or none: an
+insert of a day's rows is one part, which is there or not. The engine's own deduplication is no help in this: it may know of a part that was
+never finished.
 """
 
+import contextlib
+import json
+import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +18,10 @@ import pyarrow as pa
 from headwater.errors import StoreError
 from headwater.outputs import spool
 from headwater.outputs.spool import Spooled
+from headwater.store import rollups
 from headwater.store.engine import Connection, EngineError
-from headwater.store.rollups import rollups
 from headwater.store.settings import DATABASE
-from headwater.store.tables import creation, named, widening
+from headwater.store.tables import creation, named, type_of, widening
 
 _LATER = {159, 164, 202, 241, 243, 252, 394, 425, 999}
 """Time, memory, disk, parts, too many at once: what says nothing of the rows (ErrorCodes.cpp)."""
@@ -28,6 +33,7 @@ class Tables:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._columns: dict[str, dict[str, str]] = {}
+        self._made: set[str] = set()  # in this process: one before may have died between two statements
 
     def open(self) -> None:
         """Look at them. Raises StoreError."""
@@ -38,30 +44,38 @@ class Tables:
 
     def ready(self, record: str, schema: pa.Schema) -> None:
         """Let there be a table for rows with these columns. Raises StoreError."""
-        has = self._columns.get(record)
-        if has is not None and has.keys() >= set(schema.names):
+        has = self._columns.get(record, {})
+        if record in self._made and has.keys() >= set(schema.names):
             return
-        new = [*creation(record, schema), *rollups(record, schema)] if has is None else widening(record, schema, has)
-        for statement in new:
+        statements = [*creation(record, schema), *(rollups.creation(*one, schema) for one in rollups.kept(record, schema))]
+        for statement in [*statements, *(widening(record, schema, has) if has else ())]:
             self._connection.run(statement)
+        self._made.add(record)
         found = self._connection.rows(f"SELECT name, type FROM system.columns WHERE database = '{DATABASE}' AND table = '{record}'")
         self._columns[record] = {one[0]: one[1] for one in found}
 
 
 class Loader:
-    """Takes what lies in the folder `spool` into the tables of `connection`. `report` is told in a line what cannot be taken."""
+    """Takes what lies in the folder `spool` into the tables of `connection`. `note` is the file in which it says what it has begun;
+    `report` is told in a line what cannot be taken.
+    """
 
-    def __init__(self, connection: Connection, folder: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, folder: Path, note: Path, report: Callable[[str], None]) -> None:
         self._connection = connection
         self._folder = folder
+        self._note = note
+        self._begun: tuple[str, dict[str, int]] = ("", {})  # the file that was begun last, and the last blocks before it
         self._report = report
         self._tables = Tables(connection)
         self._problem = ""
         self.rows = 0
 
     def open(self) -> None:
-        """Look at the tables that there are."""
+        """Look at the tables that there are, and at what was begun."""
         self._tables.open()
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+            said = json.loads(self._note.read_text())
+            self._begun = said["file"], said["blocks"]
 
     def load(self) -> int:
         """All that waits now. Returns how many files were taken; those that cannot be now are left for the next time."""
@@ -111,11 +125,38 @@ class Loader:
     def _insert(self, file: Spooled, schema: pa.Schema) -> None:
         columns = ", ".join(named(name) for name in schema.names)
         path = str(file.path).replace("\\", "\\\\").replace("'", "\\'")
-        self._connection.run(
-            f"INSERT INTO {DATABASE}.{named(file.record)} ({columns}) "
-            f"SETTINGS insert_deduplication_token = '{file.token}', deduplicate_blocks_in_dependent_materialized_views = 1 "
-            f"SELECT {columns} FROM file('{path}', 'Arrow')"
+        structure = ", ".join(f"{named(field.name)} {type_of(field)}" for field in schema).replace("\\", "\\\\").replace("'", "\\'")
+        rows = f"file('{path}', 'Arrow', '{structure}')"
+        steps = {file.record: f"INSERT INTO {DATABASE}.{named(file.record)} ({columns}) SELECT {columns} FROM {rows}"}
+        steps |= {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(file.record, schema)}
+        blocks = self._blocks(steps)
+        if self._begun[0] != file.token:
+            self._begin(file.token, blocks)
+        for table, statement in steps.items():
+            if blocks.get(table, 0) <= self._begun[1].get(table, 0):
+                self._connection.run(statement)
+
+    def _blocks(self, tables: Iterable[str]) -> dict[str, int]:
+        """The last block of each of them that has any."""
+        names = ", ".join(f"'{table}'" for table in tables)
+        found = self._connection.rows(
+            f"SELECT table, max(max_block_number) FROM system.parts WHERE database = '{DATABASE}' AND table IN ({names}) GROUP BY table"
         )
+        return {table: int(block) for table, block in found}
+
+    def _begin(self, token: str, blocks: dict[str, int]) -> None:
+        new = self._note.with_suffix(".new")
+        with new.open("w") as file:
+            json.dump({"file": token, "blocks": blocks}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(self._note)
+        folder = os.open(self._note.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._begun = token, blocks
 
     def _refuse(self, file: Spooled, why: str) -> None:
         self._report(f"store: {file.rows:,} rows of {file.record} cannot be taken ({why}); they lie aside in {file.path.parent}")

@@ -50,7 +50,7 @@ class Store:
             raise StoreError(f"the store {self._place.folder}: {error.strerror}; give another path, or use sudo") from None
         check_version(self._place)
         self._engine.open()
-        self.loader = Loader(self._engine.writer, self._place.spool, self._report)
+        self.loader = Loader(self._engine.writer, self._place.spool, self._place.note, self._report)
         self.loader.open()
         self._retention = Retention(self._engine.writer, self._settings, self._report)
         budget = reading(int(memory() * self._settings.memory_part * self._settings.query_memory_part), self._settings.query_time_s)

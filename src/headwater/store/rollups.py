@@ -1,5 +1,7 @@
-"""Sums by minute and hour, of rates and of connections, which the engine keeps as rows come in: a picture of a month reads thousands of
-rows, not billions. Few columns, on purpose: with addresses or ports there would be as many rows as before.
+"""Sums by minute and hour, of rates and of connections, which are kept as rows come in: a picture of a month reads thousands of rows, not
+billions. Few columns, on purpose: with addresses or ports there would be as many rows as before.
+
+They are no materialized views of the engine's: of one that dies between a table and its views it is not known which of them have the rows.
 """
 
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from headwater.store.settings import DATABASE
-from headwater.store.tables import type_of
+from headwater.store.tables import DURABLE, type_of
 
 STEPS = {"minute": ("toStartOfMinute", "toYYYYMMDD"), "hour": ("toStartOfHour", "toYYYYMM")}
 """Of each roll-up, how its times are cut and what its partitions are."""
@@ -16,12 +18,15 @@ STEPS = {"minute": ("toStartOfMinute", "toYYYYMMDD"), "hour": ("toStartOfHour", 
 
 @dataclass(frozen=True)
 class Rollup:
-    """What rows of a record come to: a row for each of `keys`, with sums of `sums` and further `states` (a type, and what makes it)."""
+    """What rows of a record come to: a row for each of `keys`, with sums of `sums` and further `states` (a type, and what makes it of the
+    columns `reads`).
+    """
 
     record: str
     keys: tuple[str, ...]
     sums: tuple[str, ...]
     states: tuple[tuple[str, str, str], ...] = ()
+    reads: tuple[str, ...] = ()
 
 
 ROLLUPS = (
@@ -39,34 +44,43 @@ ROLLUPS = (
             ("originators", "AggregateFunction(uniq, IPv6)", "uniqState(ifNull(`id.orig_h`, toIPv6('::')))"),
             ("responders", "AggregateFunction(uniq, IPv6)", "uniqState(ifNull(`id.resp_h`, toIPv6('::')))"),
         ),
+        ("duration", "id.orig_h", "id.resp_h"),
     ),
 )
 
 
-def rollups(record: str, schema: pa.Schema) -> Iterator[str]:
-    """The statements that make the roll-ups of a record with these columns; none where it has others, as an imported one may."""
+def kept(record: str, schema: pa.Schema) -> Iterator[tuple[Rollup, str]]:
+    """The roll-ups of a record with these columns, and their steps; none where it has others, as an imported one may."""
     for rollup in ROLLUPS:
-        if rollup.record == record and {*rollup.keys, *rollup.sums, "ts"} <= set(schema.names):
+        if rollup.record == record and {*rollup.keys, *rollup.sums, *rollup.reads, "ts"} <= set(schema.names):
             for step in STEPS:
-                yield from _made(rollup, step, schema)
+                yield rollup, step
 
 
-def _made(rollup: Rollup, step: str, schema: pa.Schema) -> Iterator[str]:
-    cut, day = STEPS[step]
-    name = f"{rollup.record}_{step}"
+def name_of(rollup: Rollup, step: str) -> str:
+    """What its table is called."""
+    return f"{rollup.record}_{step}"
+
+
+def creation(rollup: Rollup, step: str, schema: pa.Schema) -> str:
+    """The statement that makes its table."""
     keys = [f"`{key}` {type_of(schema.field(key))}" for key in rollup.keys]
     sums = [f"`{one}` SimpleAggregateFunction(sum, UInt64)" for one in ("rows", *rollup.sums)]
     states = [f"`{one}` {kind}" for one, kind, _ in rollup.states]
     columns = ["ts DateTime('UTC')", *keys, *sums, *states, "ingested SimpleAggregateFunction(max, DateTime)"]
     order = ", ".join(["ts", *(f"`{key}`" for key in rollup.keys)])
-    yield (
-        f"CREATE TABLE IF NOT EXISTS {DATABASE}.{name} ({', '.join(columns)}) ENGINE = AggregatingMergeTree "
-        f"PARTITION BY {day}(ts) ORDER BY ({order}) SETTINGS allow_nullable_key = 1, non_replicated_deduplication_window = 10000, "
-        "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480"
+    return (
+        f"CREATE TABLE IF NOT EXISTS {DATABASE}.{name_of(rollup, step)} ({', '.join(columns)}) ENGINE = AggregatingMergeTree "
+        f"PARTITION BY {STEPS[step][1]}(ts) ORDER BY ({order}) SETTINGS allow_nullable_key = 1, {DURABLE}"
     )
+
+
+def addition(rollup: Rollup, step: str, rows: str) -> str:
+    """The statement that adds what `rows`, a table expression, come to."""
     made = [f"sum(ifNull(`{one}`, 0)) AS `{one}`" for one in rollup.sums] + [f"{how} AS `{one}`" for one, _, how in rollup.states]
-    yield (
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {DATABASE}.into_{name} TO {DATABASE}.{name} AS SELECT {cut}(of.ts) AS ts, "
-        f"{', '.join(f'of.`{key}` AS `{key}`' for key in rollup.keys)}, count() AS rows, {', '.join(made)}, max(of.ingested) AS ingested "
-        f"FROM {DATABASE}.`{rollup.record}` AS of GROUP BY ts, {', '.join(f'`{key}`' for key in rollup.keys)}"
+    keys = ", ".join(f"`{key}`" for key in rollup.keys)
+    columns = ", ".join(["ts", keys, "rows", *(f"`{one}`" for one in (*rollup.sums, *(state[0] for state in rollup.states))), "ingested"])
+    return (
+        f"INSERT INTO {DATABASE}.{name_of(rollup, step)} ({columns}) SELECT {STEPS[step][0]}(of.ts) AS at, {keys}, count() AS rows, "
+        f"{', '.join(made)}, now() AS ingested FROM {rows} AS of GROUP BY at, {keys}"
     )

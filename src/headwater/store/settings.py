@@ -90,6 +90,11 @@ class Place(msgspec.Struct, frozen=True):
         return self.folder / "store.json"
 
     @property
+    def note(self) -> Path:
+        """Which file of the spool was begun last."""
+        return self.folder / "begun.json"
+
+    @property
     def clock(self) -> Path:
         """The time when it was last looked after."""
         return self.folder / "clock.json"

@@ -1,8 +1,7 @@
 """Tables, made of the columns of the first rows of their kind, and widened when a record gains one. Nobody lists columns twice.
 
 A table has one partition a day of its rows' own time. What it is sorted by is the hour and who began, so that the rows of one address lie
-together; storage.md of the design has what was measured. Rows are told apart by the token of the file that they came in, so that a file
-which is offered again changes nothing (non_replicated_deduplication_window).
+together.
 """
 
 import re
@@ -17,10 +16,9 @@ from headwater.store.settings import DATABASE
 INGESTED = "ingested"
 """When a row was stored, by which retention counts."""
 
-_SETTINGS = (
-    "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480, non_replicated_deduplication_window = 10000, "
-    "allow_nullable_key = 1"
-)
+DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480"
+"""Settings of a table whose rows are on the disk when an insert is over, and what a merge was made of until that is, too."""
+_SETTINGS = f"{DURABLE}, allow_nullable_key = 1"
 _REPLICATED = "replicated_deduplication_window = 10000"
 _INTEGERS = {
     pa.uint8(): "UInt8",
