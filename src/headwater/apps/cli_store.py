@@ -10,19 +10,18 @@ from headwater.apps.options import Command, Commands, Duration, Named, config_op
 from headwater.store.starting import of_the_extra
 
 if TYPE_CHECKING:
-    from headwater.store.settings import StoreSettings
+    from headwater.config import Settings
 
 path_option = click.option("--path", type=Named(), metavar="DIR", help="The store's folder (default: [store] path, see docs/store.md).")
 
 
-def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "tuple[StoreSettings, str | None]":
-    """The store's settings, of the file and the command line, and whom its process becomes. Raises ConfigError."""
+def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "Settings":
+    """The settings of the file, with those of the store that the command line gives. Raises ConfigError."""
     from headwater import config  # noqa: PLC0415 - start-up matters
 
     settings = config.load(Path(config_file) if config_file else None, os.environ)
     given = {key: value for key, value in {"path": path, **changes}.items() if value is not None}
-    settings = config.override(settings, "the command line", store={**config.builtins_of(settings.kept()), **given})
-    return settings.kept(), settings.user
+    return config.override(settings, "the command line", store={**config.builtins_of(settings.kept()), **given})
 
 
 @click.group(cls=Commands, invoke_without_command=True, epilog="\b\nExamples:\n  headwater store\n  headwater store status")
@@ -37,13 +36,12 @@ def store(
     ctx: click.Context, config_file: str | None, path: str | None, listen: str | None, once: bool, user: str | None, while_asked: bool
 ) -> None:
     """Keep the rows that wait in the spool, and answer questions; `headwater run --store` starts it by itself."""
-    settings, configured = settings_of(config_file, path, listen=listen)
-    ctx.obj = settings
     if ctx.invoked_subcommand is None:
         with of_the_extra():
             from headwater.apps import storing  # noqa: PLC0415 - likewise
 
-        storing.serve(settings, user or configured, once=once, while_asked=while_asked)
+        settings = settings_of(config_file, path, listen=listen)
+        storing.serve(settings.kept(), user or settings.user, once=once, while_asked=while_asked)
 
 
 @example(
@@ -60,7 +58,7 @@ def query(sql: str | None, config_file: str | None, path: str | None, form: str 
     with of_the_extra():
         from headwater.apps import storing  # noqa: PLC0415 - likewise
 
-    storing.query(settings_of(config_file, path)[0], sql or "", form)
+    storing.query(settings_of(config_file, path).kept(), sql or "", form)
 
 
 @example("Example:\n  headwater store status")
@@ -72,7 +70,7 @@ def store_status(config_file: str | None, path: str | None) -> None:
     with of_the_extra():
         from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
-    for what, much in exporting.status(settings_of(config_file, path)[0]):
+    for what, much in exporting.status(settings_of(config_file, path).kept()):
         click.echo(f"{what:<22} {much}")
 
 
@@ -89,7 +87,7 @@ def export(config_file: str | None, path: str | None, output: str, since: float 
     with of_the_extra():
         from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
-    exporting.export(settings_of(config_file, path)[0], since, Path(output), form, only)
+    exporting.export(settings_of(config_file, path).kept(), since, Path(output), form, only)
 
 
 @example("Examples:\n  headwater import /opt/zeek/logs/2026-11-22\n  headwater import conn.log.gz eve.json")
@@ -99,10 +97,6 @@ def export(config_file: str | None, path: str | None, output: str, since: float 
 @path_option
 def import_logs(paths: tuple[str, ...], config_file: str | None, path: str | None) -> None:
     """Take logs of Zeek (TSV, JSON) and Suricata (eve.json) into the store, packed or not; of a directory all, rotated ones in order."""
-    from headwater import config  # noqa: PLC0415 - likewise
     from headwater.apps import importing  # noqa: PLC0415 - likewise
 
-    settings = config.load(Path(config_file) if config_file else None, os.environ)
-    given = {"path": path} if path else {}
-    settings = config.override(settings, "the command line", store={**config.builtins_of(settings.kept()), **given})
-    importing.read_in(paths, settings)
+    importing.read_in(paths, settings_of(config_file, path))

@@ -9,15 +9,19 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headwater.errors import NO_ROOM, ConfigError, SinkError
+from headwater.errors import ConfigError, SinkError
+from headwater.filters.sql import plain, since
+from headwater.outputs.files import explain
+from headwater.outputs.spool import waiting, writers
 from headwater.records.stored import as_text
 from headwater.store.client import Client
-from headwater.store.rollups import ROLLUPS, STEPS
+from headwater.store.rollups import ROLLUPS, STEPS, name_of
 from headwater.store.settings import StoreSettings
+from headwater.store.tables import INGESTED
 
 FORMATS = ("parquet", "csv", "jsonl")
 _SETTINGS = "SETTINGS date_time_output_format = 'iso'"
-_MADE = {f"{rollup.record}_{step}" for rollup in ROLLUPS for step in STEPS}
+_MADE = {name_of(rollup, step) for rollup in ROLLUPS for step in STEPS}
 
 
 def export(settings: StoreSettings, since_s: float | None, directory: Path, form: str, only: tuple[str, ...]) -> None:
@@ -34,25 +38,21 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
             directory.mkdir(parents=True, exist_ok=True)
             for name, columns in there.items():
                 if name in only or (not only and name not in _MADE):
-                    where = f"WHERE ts >= now64(9) - toIntervalMillisecond({int(since_s * 1000)})" if since_s and "ts" in columns else ""
+                    where = f"WHERE {since(since_s)}" if since_s and "ts" in columns else ""
                     count = _write(client, name, where, directory / f"{name}.{form}", form)
                     click.echo(f"{directory / name}.{form}: {count:,} rows")
         except OSError as error:
-            room = "; free some, or choose another place" if error.errno in NO_ROOM else ""
-            raise SinkError(f"{directory}: {error.strerror}{room}", retryable=False) from None
+            raise SinkError(f"{directory}: {explain(error)}", retryable=False) from None
 
 
 def _write(client: Client, table: str, where: str, path: Path, form: str) -> int:
     """One file, which has its name once it is whole."""
     new = path.with_name(f".{path.name}.new")
     if form == "parquet":
-        count = _parquet(client, f"SELECT * EXCEPT ingested FROM `{table}` {where}", new)
+        count = _parquet(client, f"SELECT * EXCEPT {INGESTED} FROM `{table}` {where}", new)
     else:
-        kinds = {row[0]: row[1] for row in client.rows(f"DESCRIBE TABLE `{table}`", 2) if row[0] != "ingested"}
-        columns = [
-            f"replaceRegexpOne(toString(`{name}`), '^::ffff:', '') AS `{name}`" if "IPv6" in kind else f"`{name}`"
-            for name, kind in kinds.items()
-        ]
+        kinds = {name: kind for name, kind in client.columns(table).items() if name != INGESTED}
+        columns = [f"{plain(f'`{name}`')} AS `{name}`" if "IPv6" in kind else f"`{name}`" for name, kind in kinds.items()]
         sql = f"SELECT {', '.join(columns)} FROM (SELECT * FROM `{table}` {where}) {_SETTINGS}"
         count = 0
         with new.open("wb") as file:
@@ -116,8 +116,9 @@ def status(settings: StoreSettings) -> list[tuple[str, str]]:
             "SELECT sum(rows), sum(bytes_on_disk), uniqExact(partition) FROM system.parts WHERE active AND database = 'headwater'", 3
         )
         [[version]] = client.rows("SELECT version()", 1)
-    waiting = list(place.spool.glob("*/*.arrow"))
-    refused = list(place.spool.glob("*/*.refused"))
+    files = [file for writer in writers(place.spool) for file in waiting(writer)]
+    left = [file.rows for file in files if not file.refused]
+    refused = [file.rows for file in files if file.refused]
     disk = os.statvfs(place.folder)
     told: list[tuple[str, Any]] = [
         ("folder", place.folder),
@@ -126,16 +127,12 @@ def status(settings: StoreSettings) -> list[tuple[str, str]]:
             "rows",
             f"{int(rows):,} in {_size(int(octets))}, {days} days" + (f" ({int(octets) / int(rows):.1f} octets each)" if int(rows) else ""),
         ),
-        ("waiting in the spool", f"{sum(map(_rows, waiting)):,} rows in {len(waiting)} files"),
-        ("put aside", f"{sum(map(_rows, refused)):,} rows in {len(refused)} files"),
+        ("waiting in the spool", f"{sum(left):,} rows in {len(left)} files"),
+        ("put aside", f"{sum(refused):,} rows in {len(refused)} files"),
         ("free on the disk", _size(disk.f_bavail * disk.f_frsize)),
         ("kept", f"{settings.retention_days:g} days, {settings.size_gib:g} GiB at most"),
     ]
     return [(what, str(much)) for what, much in told]
-
-
-def _rows(path: Path) -> int:
-    return int(path.name.split(".")[1])
 
 
 def _size(octets: int) -> str:

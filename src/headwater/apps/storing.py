@@ -12,7 +12,7 @@ import click
 from headwater.apps.beside import made
 from headwater.apps.console import tell
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed
-from headwater.filters.sql import condition
+from headwater.filters.sql import condition, plain, since
 from headwater.kernel.confine import account, confine
 from headwater.store.client import Client
 from headwater.store.engine import load
@@ -103,17 +103,12 @@ _MOST = 1000
 def flows(settings: StoreSettings, since_s: float, text: str, form: str | None) -> None:
     """Print the connections of the last `since_s` seconds for which a filter holds, the newest first, 1,000 at most."""
     with Client(settings.place()) as client:
-        columns = {row[0]: row[1] for row in client.rows("DESCRIBE TABLE conn", 2)}
+        columns = client.columns("conn")
         held = condition(text, columns) if text.strip() else "1"
         shown = [name for name in _SHOWN if name in columns]
-        ends = ", ".join(f"{_plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
+        ends = ", ".join(f"{plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
         sql = (
             f"SELECT ts, proto, {ends}, round(duration, 6) AS duration, {', '.join(shown)} FROM conn "
-            f"WHERE ts >= now64(9) - toIntervalMillisecond({int(since_s * 1000)}) AND {held} ORDER BY ts DESC LIMIT {_MOST}"
+            f"WHERE {since(since_s)} AND {held} ORDER BY ts DESC LIMIT {_MOST}"
         )
         _print(client, sql, form)
-
-
-def _plain(column: str) -> str:
-    """An address as people write it."""
-    return f"replaceRegexpOne(toString({column}), '^::ffff:', '')"

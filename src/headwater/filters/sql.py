@@ -49,6 +49,16 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def plain(column: str) -> str:
+    """An address as people write it, of a column or what stands for one."""
+    return f"replaceRegexpOne(toString({column}), '^::ffff:', '')"
+
+
+def since(seconds: float) -> str:
+    """What holds of rows whose time is not longer ago."""
+    return f"ts >= now64(9) - toIntervalMillisecond({int(seconds * 1000)})"
+
+
 class _Condition:
     def __init__(self, text: str, columns: Mapping[str, str]) -> None:
         self._text = text

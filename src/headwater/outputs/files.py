@@ -385,12 +385,28 @@ def create(path: Path) -> int:
         except BlockingIOError:
             raise OSError(errno.EBUSY, "another run writes there", path) from None
         os.ftruncate(fd, 0)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)  # the name too is to survive a crash
-        finally:
-            os.close(folder)
+        _sync_names(path.parent)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def put(path: Path, text: str) -> None:
+    """A small file that a crash leaves as it was, or as it is to be. Raises OSError."""
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    _sync_names(path.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """The names too are to survive a crash."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

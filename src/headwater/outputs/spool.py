@@ -11,10 +11,10 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ from headwater.records.stored import days, to_stored, with_unset
 FREE_PART = 0.05  # of the disk is left to others
 _NAME = re.compile(r"(\d{12})\.(\d+)\.(-?\d+)\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,100})\.(arrow|refused)")
 _NEW = "new"
-_FULL, _DAMAGED, _DISK_FULL = Drop["spool__full"], Drop["spool__damaged"], Drop["sink__disk_full"]
+_FULL, _DAMAGED = Drop["spool__full"], Drop["spool__damaged"]
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -54,19 +54,30 @@ class Spooled:
         """What tells its rows from those of every other file, whenever it is offered again."""
         return f"{self.writer.name}-{self.number}"
 
-    def table(self) -> pa.Table:
-        """Its rows. Raises ValueError where the disk gives back other octets than were written; OSError."""
+    @property
+    def aside(self) -> Path:
+        """Where it is once the store has refused it."""
+        return replace(self, refused=True).path
+
+    def read(self) -> Any:
+        """What is in it, a pyarrow.RecordBatchFileReader. Raises ValueError where the disk gives back other octets than were written;
+        OSError.
+        """
         octets = self.path.read_bytes()
         if zlib.crc32(octets) != self.checksum:
-            raise ValueError("its checksum differs")
-        table = pa.ipc.open_file(pa.py_buffer(octets)).read_all()
+            raise ValueError("the disk gives back other octets than were written: the checksum differs")
+        return pa.ipc.open_file(pa.py_buffer(octets))
+
+    def table(self) -> pa.Table:
+        """Its rows. Raises as read()."""
+        table = self.read().read_all()
         if len(table) != self.rows:
             raise ValueError(f"it has {len(table):,} rows, and should have {self.rows:,}")
         return table
 
     def refuse(self) -> None:
         """Put it aside, where nobody offers it again; its writer counts its rows as lost."""
-        self.path.rename(Spooled(self.number, self.writer, self.rows, self.day, self.checksum, self.record, refused=True).path)
+        self.path.rename(self.aside)
 
 
 def waiting(writer: Path) -> list[Spooled]:
@@ -237,7 +248,7 @@ class Spool:
             try:
                 file.path.unlink()
             except FileNotFoundError:
-                self._taken += file.rows - self._was_refused(file)
+                self._settle(file)
                 continue
             self._lost[_FULL] = self._lost.get(_FULL, 0) + file.rows
             return True
@@ -263,15 +274,14 @@ class Spool:
                 names[file.writer] = {path.name for path in file.writer.iterdir()} if file.writer.is_dir() else set()
             if file.path.name not in names[file.writer]:
                 del self._there[file]
-                self._taken += file.rows - self._was_refused(file)
+                self._settle(file)
 
-    def _was_refused(self, file: Spooled) -> int:
-        """Its rows, if the store has put it aside."""
-        aside = Spooled(file.number, file.writer, file.rows, file.day, file.checksum, file.record, refused=True)
-        if not aside.path.exists():
-            return 0
-        self._lost[_DAMAGED] = self._lost.get(_DAMAGED, 0) + file.rows
-        return file.rows
+    def _settle(self, file: Spooled) -> None:
+        """Count what has gone: the store has it, or has put it aside."""
+        if file.aside.exists():
+            self._lost[_DAMAGED] = self._lost.get(_DAMAGED, 0) + file.rows
+        else:
+            self._taken += file.rows
 
     def _widened(self, batch: Batch) -> pa.RecordBatch:
         rows = to_stored(batch)

@@ -38,12 +38,13 @@ def arrow_schema(record: Record) -> pa.Schema:
 
 def to_arrow(batch: Batch) -> pa.RecordBatch:
     """The rows of `batch` in the schema of its record."""
-    return pa.RecordBatch.from_arrays(list(_arrays(batch)), schema=arrow_schema(batch.record))
+    return pa.RecordBatch.from_arrays(list(arrays(batch, batch.record.columns)), schema=arrow_schema(batch.record))
 
 
-def _arrays(batch: Batch) -> Iterator[pa.Array]:
-    has = np.ascontiguousarray(batch.rows["has"]) if any(column.needs for column in batch.record.columns) else None
-    for column in batch.record.columns:
+def arrays(batch: Batch, columns: Sequence[Column]) -> Iterator[pa.Array]:
+    """Of these columns of `batch`."""
+    has = np.ascontiguousarray(batch.rows["has"]) if any(column.needs for column in columns) else None
+    for column in columns:
         if column.kind in _FORMATTED:
             yield _formatted(batch, column)
             continue

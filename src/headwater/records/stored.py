@@ -4,18 +4,17 @@ Each field says by its metadata what its values are (`kind`), so that whoever ma
 have the same kinds.
 """
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater._native import ffi, lib
-from headwater.records.batch import Batch, present
-from headwater.records.columns import arrow_type, to_arrow
+from headwater.records.batch import Batch
+from headwater.records.columns import arrays, arrow_type, made
+from headwater.records.log_columns import ARROW
 from headwater.records.schema import Column, Kind, Record
 
-ADDRESS = pa.binary(16)
+ADDRESS = ARROW["address"]
 """An address, IPv4 as ::ffff:a.b.c.d."""
 NAME = pa.dictionary(pa.int32(), pa.string())
 """One of few words."""
@@ -43,9 +42,11 @@ def stored_schema(record: Record) -> pa.Schema:
 
 def to_stored(batch: Batch) -> pa.RecordBatch:
     """The rows of `batch` in stored_schema()."""
-    as_text = to_arrow(batch.where(np.arange(0)) if not len(batch) else batch)
-    arrays = [_stored(batch, column, as_text.column(place)) for place, column in enumerate(batch.record.columns)]
-    return pa.RecordBatch.from_arrays(arrays, schema=stored_schema(batch.record))
+    others = arrays(batch, [column for column in batch.record.columns if column.kind is not Kind.ADDRESS])
+    columns = [
+        _addresses(batch, column) if column.kind is Kind.ADDRESS else _stored(column, next(others)) for column in batch.record.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=stored_schema(batch.record))
 
 
 def _field(record: Record, column: Column) -> pa.Field:
@@ -54,23 +55,15 @@ def _field(record: Record, column: Column) -> pa.Field:
     return pa.field(column.name, stored_type(record, column), nullable=nullable, metadata={b"kind": column.kind.value.encode()})
 
 
-def _stored(batch: Batch, column: Column, as_text: pa.Array) -> pa.Array:
-    if column.kind is Kind.ADDRESS:
-        values = np.ascontiguousarray(batch.rows[column.name])
-        there = present(column, values.view(np.uint64)[::2] | values.view(np.uint64)[1::2], batch.rows["has"] if column.needs else None)
-        return addresses(values, there)
+def _stored(column: Column, values: pa.Array) -> pa.Array:
     if column.kind is Kind.UIDS:
-        split = pc.split_pattern(as_text, ",")  # none are an empty list
+        split = pc.split_pattern(values, ",")  # none are an empty list
         return pa.Array.from_buffers(split.type, len(split), [None, split.buffers()[1]], children=[split.values])
-    if column.kind in _WORDS:
-        return as_text.dictionary_encode()
-    return as_text
+    return values.dictionary_encode() if column.kind in _WORDS else values
 
 
-def addresses(values: "np.ndarray[Any, np.dtype[Any]]", there: "np.ndarray[Any, np.dtype[np.bool_]]") -> pa.Array:
-    """An array of ADDRESS of 16 octets each, null where they are not `there`."""
-    validity = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
-    return pa.Array.from_buffers(ADDRESS, len(values), [validity, pa.py_buffer(values)])
+def _addresses(batch: Batch, column: Column) -> pa.Array:
+    return made(ADDRESS, len(batch), [np.ascontiguousarray(batch.rows[column.name])], batch.present(column.name))
 
 
 def with_unset(rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.records.address import packed
-from headwater.records.log_columns import ARROW, TEXT, WORDS, kinds
+from headwater.records.log_columns import ARROW, TEXT, WORDS, kinds, zeek_type
+from headwater.sources.log_lines import Notes
 
 MILLIS_FROM = 1e11  # a `ts` from here on counts milliseconds: in seconds it would be of the year 5138
 _NS = 10**9
@@ -37,6 +38,22 @@ class Column:
     values: pa.Array
     bad: Collection[int] = ()
     beyond: int = 0
+
+
+def batch_of(made: Sequence[tuple[pa.Field, Column]], numbers: "np.ndarray[Any, Any]", notes: Notes, metadata: Any) -> pa.RecordBatch:
+    """The rows of these columns that are right; of the others, which are the lines `numbers`, `notes` has the count."""
+    left = np.ones(len(numbers), bool)
+    for column, done in made:
+        for row in sorted(done.bad):
+            if left[row]:
+                notes.skip("value", int(numbers[row]), f"{column.name} is no {zeek_type(column)}: left out")
+            left[row] = False
+        if done.beyond:
+            notes.count("beyond", done.beyond, int(numbers[0]), f"{column.name} has times before 1677 or after 2262")
+    batch = pa.RecordBatch.from_arrays(
+        [done.values for _, done in made], schema=pa.schema([column for column, _ in made], metadata=metadata)
+    )
+    return batch if left.all() else batch.filter(pa.array(left))
 
 
 # -- text ---------------------------------------------------------------------------------------------------------------------------

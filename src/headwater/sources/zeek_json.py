@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from headwater.records.log_columns import schema, zeek_type
+from headwater.records.log_columns import schema
 from headwater.records.zeek_types import EVERYWHERE, LOGS
 from headwater.sources.log_lines import Notes, pieces
-from headwater.sources.log_values import MILLIS_FROM, Column, finished, from_values, storage
+from headwater.sources.log_values import MILLIS_FROM, Column, batch_of, finished, from_values, storage
 from headwater.sources.zeek_tsv import CELLS, FIELDS_MAX, NAME_MAX, PATHS_MAX
 
 DEPTH_MAX = 64
@@ -45,7 +45,6 @@ class JsonLog:
 
     def read(self, number: int, block: bytes) -> Iterator[tuple[str, pa.RecordBatch]]:
         """(path, rows) of whole lines, the first of which is line `number`."""
-        lines = block.count(b"\n")
         if b'"_path"' not in block:
             log = self._log(self._name)
             for piece in pieces(block, log.lines()):
@@ -102,15 +101,14 @@ class _Log:
         self._clock = self._clock or _clock(text)
         columns = schema(self._known, self._path, "zeek")
         rows = self._at_once(text, columns, len(numbers))
-        left = np.ones(len(numbers), bool)
         if rows is None:
             yield from self._one_by_one(numbers, text)
             return
-        made: list[tuple[str, Column]] = []
+        made: list[tuple[pa.Field, Column]] = []
         for column, chunks in zip(columns, rows.columns, strict=True):
             if chunks.null_count < len(chunks) or column.name in self._seen:
-                made.append((column.name, finished(chunks.combine_chunks(), column, self._clock)))
-        yield from self._batch(numbers, made, columns, left)
+                made.append((column, finished(chunks.combine_chunks(), column, self._clock)))
+        yield from self._batch(numbers, made, columns.metadata)
 
     def _at_once(self, text: bytes, columns: pa.Schema, lines: int) -> pa.Table | None:
         """All lines by Arrow; None if it does not find a good object in each."""
@@ -146,8 +144,8 @@ class _Log:
             if column.name in self._seen or any(value is not None for value in values):
                 if (column.metadata or {})[b"kind"] == b"other":
                     values = [None if value is None else msgspec.json.encode(value).decode() for value in values]
-                made.append((column.name, from_values(values, column, self._clock)))
-        yield from self._batch(np.array(places), made, columns, np.ones(len(rows), bool))
+                made.append((column, from_values(values, column, self._clock)))
+        yield from self._batch(np.array(places), made, columns.metadata)
 
     def _learn(self, row: dict[str, Any], number: int) -> bool:
         """Know each field of `row` that has a value. False if there are too many."""
@@ -164,22 +162,13 @@ class _Log:
         return True
 
     def _batch(
-        self, numbers: "np.ndarray[Any, Any]", made: list[tuple[str, Column]], columns: pa.Schema, left: "np.ndarray[Any, Any]"
+        self, numbers: "np.ndarray[Any, Any]", made: list[tuple[pa.Field, Column]], metadata: Any
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
         if not made:
             self._notes.count("fields", len(numbers), int(numbers[0]), "objects without a field are left out")
             return
-        for name, done in made:
-            self._seen.add(name)
-            for row in sorted(done.bad):
-                if left[row]:
-                    self._notes.skip("value", int(numbers[row]), f"{name} is no {zeek_type(columns.field(name))}: left out")
-                left[row] = False
-            if done.beyond:
-                self._notes.count("beyond", done.beyond, int(numbers[0]), f"{name} has times before 1677 or after 2262")
-        there = pa.schema([columns.field(name) for name, _ in made], metadata=columns.metadata)
-        batch = pa.RecordBatch.from_arrays([done.values for _, done in made], schema=there)
-        yield self._path, batch if left.all() else batch.filter(pa.array(left))
+        self._seen.update(column.name for column, _ in made)
+        yield self._path, batch_of(made, numbers, self._notes, metadata)
 
 
 def _clock(text: bytes) -> str:
@@ -215,9 +204,7 @@ def decoded(line: bytes) -> dict[str, Any]:
     """An object of JSON. Octets that are no UTF-8 come out as \\xe9. Raises ValueError, RecursionError."""
     try:
         row = _DECODE(line)
-    except msgspec.DecodeError:
-        row = _mended(json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_refuse))
-    except UnicodeDecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         row = _mended(json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_refuse))
     if not isinstance(row, dict) or _is_deep(row, line):
         raise ValueError("no object, or one that is nested too deep")

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from headwater.records.log_columns import is_known, schema, zeek_type
+from headwater.records.log_columns import is_known, schema
 from headwater.records.zeek_types import LOGS
 from headwater.sources.log_lines import Notes, pieces
-from headwater.sources.log_values import from_text, unescape
+from headwater.sources.log_values import batch_of, from_text, unescape
 
 FIELDS_MAX = 1024
 NAME_MAX = 256  # letters of a field's name
@@ -154,16 +154,8 @@ class TsvLog:
                 strings_can_be_null=True,
             ),
         )
-        made, left = [], np.ones(len(numbers), bool)
         marks = {"unset": self._octets("unset_field"), "empty": self._octets("empty_field"), "separator": self._octets("set_separator")}
-        for column, chunks in zip(columns, cells.columns, strict=True):
-            done = from_text(chunks.combine_chunks(), column, **marks)
-            made.append(done.values)
-            for row in sorted(done.bad):
-                if left[row]:
-                    self._notes.skip("value", int(numbers[row]), f"{column.name} is no {zeek_type(column)}: left out")
-                left[row] = False
-            if done.beyond:
-                self._notes.count("beyond", done.beyond, int(numbers[0]), f"{column.name} has times before 1677 or after 2262")
-        batch = pa.RecordBatch.from_arrays(made, schema=columns)
-        yield self.path, batch if left.all() else batch.filter(pa.array(left))
+        made = [
+            (column, from_text(chunks.combine_chunks(), column, **marks)) for column, chunks in zip(columns, cells.columns, strict=True)
+        ]
+        yield self.path, batch_of(made, numbers, self._notes, columns.metadata)

@@ -80,6 +80,10 @@ class Client:
             found.setdefault(table, []).append(column)
         return found
 
+    def columns(self, table: str) -> dict[str, str]:
+        """The types of a table's columns. Raises StoreError."""
+        return {row[0]: row[1] for row in self.rows(f"DESCRIBE TABLE `{table}`", 2)}
+
     def rows(self, sql: str, columns: int) -> list[list[str]]:
         """The first columns of a short answer, as text. Raises StoreError."""
         lines = b"".join(self.ask(sql, "TabSeparatedRaw")).decode(errors="replace").splitlines()

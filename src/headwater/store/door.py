@@ -144,15 +144,15 @@ class Door:
             raise _Asked(_AUTHENTICATION_FAILED, "the store's token is needed, as password: it is in the file `token` of its folder")
 
     async def _ask(self, text: str, headers: Mapping[str, str], given: Mapping[str, str], send: Send) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            question = checked(text)
+            question = await loop.run_in_executor(self._pool, checked, text)  # of a long text it takes seconds, in which others are served
         except QueryRefused as refused:
             raise _Asked(_ACCESS_DENIED, str(refused)) from None
         form = question.format or headers.get("x-clickhouse-format") or given.get("default_format") or "TabSeparated"
         if not form.isalnum():
             raise _Asked(73, f"unknown format {form[:40]!r}", 400)
         parameters = {name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")}
-        loop = asyncio.get_running_loop()
         try:
             connection = await loop.run_in_executor(self._pool, self._reader)
         except queue.Empty:
@@ -160,7 +160,7 @@ class Door:
         pieces = connection.stream(self._runs(question), form, parameters, in_pieces=question.kind == "select")
         begun = False
         try:
-            first = await loop.run_in_executor(self._pool, next, pieces, b"")
+            piece = await loop.run_in_executor(self._pool, next, pieces, None)
             packed = (
                 zlib.compressobj(1, wbits=31)
                 if "gzip" in headers.get("accept-encoding", "") and given.get("enable_http_compression") == "1"
@@ -174,10 +174,9 @@ class Door:
                 "X-ClickHouse-Summary": '{"read_rows":"0","read_bytes":"0"}',
                 **({"Content-Encoding": "gzip"} if packed else {}),
             }))  # fmt: skip
-            piece = first
-            while piece:
+            while piece is not None:
                 await send({"type": "http.response.body", "body": packed.compress(piece) if packed else piece, "more_body": True})
-                piece = await loop.run_in_executor(self._pool, next, pieces, b"")
+                piece = await loop.run_in_executor(self._pool, next, pieces, None)
             await send({"type": "http.response.body", "body": packed.flush() if packed else b"", "more_body": False})
         except EngineError as error:
             if begun:  # what was sent is not all, and whoever reads must see that: the connection ends without the last piece

@@ -18,7 +18,7 @@ from headwater.store.settings import DATABASE
 from headwater.store.starting import of_the_extra
 
 IN_PIECES = frozenset(
-    "TabSeparated TSV TabSeparatedRaw TSVRaw CSV JSONEachRow JSONLines NDJSON JSONCompactEachRow Native RowBinary".split()
+    "tabseparated tsv tabseparatedraw tsvraw csv jsoneachrow jsonlines ndjson jsoncompacteachrow native rowbinary".split()
 )
 """Formats without a head or an end, in small letters. An answer in another one is made whole, within the limit of reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)

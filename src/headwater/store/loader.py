@@ -8,15 +8,15 @@ never finished.
 
 import contextlib
 import json
-import os
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
 from headwater.errors import StoreError
+from headwater.filters.sql import literal
 from headwater.outputs import spool
+from headwater.outputs.files import put
 from headwater.outputs.spool import Spooled
 from headwater.store import rollups
 from headwater.store.engine import Connection, EngineError
@@ -28,31 +28,28 @@ _LATER = {159, 164, 202, 241, 243, 252, 394, 425, 999}
 
 
 class Tables:
-    """The tables that there are, with their columns' types."""
+    """The tables that there are, with the names of their columns."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._columns: dict[str, dict[str, str]] = {}
+        self._columns: dict[str, set[str]] = {}
         self._made: set[str] = set()  # in this process: one before may have died between two statements
 
     def open(self) -> None:
         """Look at them. Raises StoreError."""
-        for table, column, kind in self._connection.rows(
-            f"SELECT table, name, type FROM system.columns WHERE database = '{DATABASE}' FORMAT TabSeparatedRaw"
-        ):
-            self._columns.setdefault(table, {})[column] = kind
+        for table, column in self._connection.rows(f"SELECT table, name FROM system.columns WHERE database = '{DATABASE}'"):
+            self._columns.setdefault(table, set()).add(column)
 
     def ready(self, record: str, schema: pa.Schema) -> None:
         """Let there be a table for rows with these columns. Raises StoreError."""
-        has = self._columns.get(record, {})
-        if record in self._made and has.keys() >= set(schema.names):
+        has = self._columns.get(record, set())
+        if record in self._made and has >= set(schema.names):
             return
-        statements = [*creation(record, schema), *(rollups.creation(*one, schema) for one in rollups.kept(record, schema))]
+        statements = [creation(record, schema), *(rollups.creation(*one, schema) for one in rollups.kept(record, schema))]
         for statement in [*statements, *(widening(record, schema, has) if has else ())]:
             self._connection.run(statement)
         self._made.add(record)
-        found = self._connection.rows(f"SELECT name, type FROM system.columns WHERE database = '{DATABASE}' AND table = '{record}'")
-        self._columns[record] = {one[0]: one[1] for one in found}
+        self._columns[record] = has | set(schema.names)
 
 
 class Loader:
@@ -99,10 +96,7 @@ class Loader:
     def _take(self, file: Spooled) -> bool:
         """Whether one may go on to the next."""
         try:
-            octets = file.path.read_bytes()
-            if zlib.crc32(octets) != file.checksum:
-                raise ValueError("the disk gives back other octets than were written")
-            schema = pa.ipc.open_file(pa.py_buffer(octets)).schema
+            schema = file.read().schema
             self._tables.ready(file.record, schema)
             self._insert(file, schema)
         except FileNotFoundError:
@@ -124,9 +118,8 @@ class Loader:
 
     def _insert(self, file: Spooled, schema: pa.Schema) -> None:
         columns = ", ".join(named(name) for name in schema.names)
-        path = str(file.path).replace("\\", "\\\\").replace("'", "\\'")
-        structure = ", ".join(f"{named(field.name)} {type_of(field)}" for field in schema).replace("\\", "\\\\").replace("'", "\\'")
-        rows = f"file('{path}', 'Arrow', '{structure}')"
+        structure = ", ".join(f"{named(field.name)} {type_of(field)}" for field in schema)
+        rows = f"file({literal(str(file.path))}, 'Arrow', {literal(structure)})"
         steps = {file.record: f"INSERT INTO {DATABASE}.{named(file.record)} ({columns}) SELECT {columns} FROM {rows}"}
         steps |= {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(file.record, schema)}
         blocks = self._blocks(steps)
@@ -145,17 +138,7 @@ class Loader:
         return {table: int(block) for table, block in found}
 
     def _begin(self, token: str, blocks: dict[str, int]) -> None:
-        new = self._note.with_suffix(".new")
-        with new.open("w") as file:
-            json.dump({"file": token, "blocks": blocks}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(self._note)
-        folder = os.open(self._note.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        put(self._note, json.dumps({"file": token, "blocks": blocks}))
         self._begun = token, blocks
 
     def _refuse(self, file: Spooled, why: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headwater.errors import StoreError
+from headwater.outputs.files import put
 from headwater.store.door import Door
 from headwater.store.engine import Engine, reading
 from headwater.store.loader import Loader
@@ -24,7 +25,7 @@ LOOK_S = 0.1
 
 
 class Store:
-    """The store of `settings`; `report` is told what is unusual, a line each."""
+    """The store of `settings`, whose folder is there (apps/beside.py); `report` is told what is unusual, a line each."""
 
     def __init__(self, settings: StoreSettings, report: Callable[[str], None]) -> None:
         self._settings = settings
@@ -32,7 +33,8 @@ class Store:
         self._place = settings.place()
         self._lock = -1
         self._stop = threading.Event()
-        self._engine = Engine(self._place.engine, int(memory() * settings.memory_part))
+        self._memory = int(memory() * settings.memory_part)
+        self._engine = Engine(self._place.engine, self._memory)
         self.loader: Loader
         self._retention: Retention
         self.door: Door | None = None
@@ -40,8 +42,6 @@ class Store:
     def open(self) -> None:
         """Be the one that has it. Raises StoreError."""
         try:
-            self._place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._place.spool.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(self._place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,7 +53,7 @@ class Store:
         self.loader = Loader(self._engine.writer, self._place.spool, self._place.note, self._report)
         self.loader.open()
         self._retention = Retention(self._engine.writer, self._settings, self._report)
-        budget = reading(int(memory() * self._settings.memory_part * self._settings.query_memory_part), self._settings.query_time_s)
+        budget = reading(int(self._memory * self._settings.query_memory_part), self._settings.query_time_s)
         door = Door(lambda: self._engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report)
         door.open(self._place.socket, self._settings.listen)
         self.door = door
@@ -97,9 +97,7 @@ def check_version(place: Place) -> None:
     try:
         found = json.loads(place.about.read_text())["version"]
     except FileNotFoundError:
-        new = place.about.with_suffix(".new")
-        new.write_text(json.dumps({"version": VERSION, "made": time.time_ns()}))
-        new.rename(place.about)
+        put(place.about, json.dumps({"version": VERSION, "made": time.time_ns()}))
         return
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise StoreError(f"{place.about} cannot be read ({error}): restore it, or move the store away") from None

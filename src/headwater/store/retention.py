@@ -4,12 +4,14 @@ Time is when rows were stored, and never their own: a capture of last year is as
 cost data, so that nothing goes by age until the clock has been where it is for an hour.
 """
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from headwater.outputs.files import put
 from headwater.store.engine import Connection
 from headwater.store.settings import DATABASE, Place, StoreSettings
 
@@ -64,12 +66,8 @@ class Clock:
         return float(found) if isinstance(found, (int, float)) else None
 
     def _note(self, now: float) -> None:
-        new = self._place.clock.with_suffix(".new")
-        try:
-            new.write_text(json.dumps(now))
-            new.rename(self._place.clock)
-        except OSError:
-            return  # a full disk: it is asked anew after a restart
+        with contextlib.suppress(OSError):  # a full disk: it is asked anew after a restart
+            put(self._place.clock, json.dumps(now))
 
 
 class Retention:

@@ -5,8 +5,7 @@ together.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 
@@ -18,8 +17,6 @@ INGESTED = "ingested"
 
 DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480"
 """Settings of a table whose rows are on the disk when an insert is over, and what a merge was made of until that is, too."""
-_SETTINGS = f"{DURABLE}, allow_nullable_key = 1"
-_REPLICATED = "replicated_deduplication_window = 10000"
 _INTEGERS = {
     pa.uint8(): "UInt8",
     pa.uint16(): "UInt16",
@@ -32,13 +29,6 @@ _INTEGERS = {
 }
 _SMALL = {"UInt8", "Int8", "Bool"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where tables are not of one server: each is replicated on the hosts of this cluster, and one more of its name spreads over them."""
-
-    name: str
 
 
 def named(name: str) -> str:
@@ -94,46 +84,33 @@ def codec_of(kind: str) -> str:
     return "CODEC(ZSTD(1))"
 
 
-def creation(name: str, schema: pa.Schema, cluster: Cluster | None = None) -> Iterator[str]:
-    """The statements that make the table of a record whose rows have these columns."""
+def creation(name: str, schema: pa.Schema) -> str:
+    """The statement that makes the table of a record whose rows have these columns."""
     columns = [_column(field) for field in schema]
     columns.append(f"{INGESTED} DateTime DEFAULT now() CODEC(Delta(4), ZSTD(1))")
     of_addresses = [field.name for field in schema if type_of(field).removeprefix("Nullable(").startswith("IPv6")]
-    has_time = "ts" in schema.names
     columns += [
         f"INDEX {named('of_' + one)} {named(one)} TYPE bloom_filter(0.01) GRANULARITY 4" for one in of_addresses if one.startswith("id.")
     ]
-    when = "ts" if has_time else INGESTED
+    when = "ts" if "ts" in schema.names else INGESTED
     order = ", ".join([f"toStartOfHour({when})", *(named(one) for one in of_addresses[:1]), when])
-    local = f"{DATABASE}.{named(name + '_local' if cluster else name)}"
-    where = f" ON CLUSTER {named(cluster.name)}" if cluster else ""
-    engine = "MergeTree"
-    if cluster:
-        engine = f"ReplicatedMergeTree('/clickhouse/tables/{{shard}}/{DATABASE}/{name}', '{{replica}}')"
-    settings = f"{_SETTINGS}, {_REPLICATED}" if cluster else _SETTINGS
-    yield (
-        f"CREATE TABLE IF NOT EXISTS {local}{where} ({', '.join(columns)}) ENGINE = {engine} "
-        f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order}) SETTINGS {settings}"
+    return (
+        f"CREATE TABLE IF NOT EXISTS {DATABASE}.{named(name)} ({', '.join(columns)}) ENGINE = MergeTree "
+        f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order}) SETTINGS {DURABLE}, allow_nullable_key = 1"
     )
-    if cluster:
-        spread = f"Distributed({named(cluster.name)}, {DATABASE}, {named(name + '_local')}, rand())"
-        yield f"CREATE TABLE IF NOT EXISTS {DATABASE}.{named(name)}{where} AS {local} ENGINE = {spread}"
 
 
-def widening(name: str, schema: pa.Schema, has: Mapping[str, str], cluster: Cluster | None = None) -> Iterator[str]:
+def widening(name: str, schema: pa.Schema, has: Collection[str]) -> Iterator[str]:
     """The statements that give a table the columns that these rows have and it has not."""
-    where = f" ON CLUSTER {named(cluster.name)}" if cluster else ""
     for field in schema:
         if field.name not in has:
-            for table in [f"{name}_local", name] if cluster else [name]:
-                column = _column(field, packed=table != name or not cluster)
-                yield f"ALTER TABLE {DATABASE}.{named(table)}{where} ADD COLUMN IF NOT EXISTS {column}"
+            yield f"ALTER TABLE {DATABASE}.{named(name)} ADD COLUMN IF NOT EXISTS {_column(field)}"
 
 
-def _column(field: pa.Field, *, packed: bool = True) -> str:
+def _column(field: pa.Field) -> str:
     if field.name == INGESTED:
         raise StoreError(f"a column {INGESTED!r} is the store's own: name it otherwise")
     kind = type_of(field)
     if field.name == "ts":
-        kind = kind.removeprefix("Nullable(").removesuffix(")") if kind.startswith("Nullable(") else kind
-    return f"{named(field.name)} {kind}{' ' + codec_of(kind) if packed else ''}"
+        kind = type_of(field.with_nullable(False))
+    return f"{named(field.name)} {kind} {codec_of(kind)}"
