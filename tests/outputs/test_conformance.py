@@ -314,7 +314,8 @@ def test_what_a_hung_sink_has_is_lost_at_the_end_and_not_counted_twice(monkeypat
     assert totals(ledger)["unreachable"] == totals(ledger)["made"] == 20
 
 
-def test_who_gives_up_waits_no_longer() -> None:
+def test_who_gives_up_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet_module, "ASK_S", 0.1)
     ledger, sink, said = Ledger(), Held(), []
     outlet = Outlet(sink, ledger, said.append)
     outlet.open()
