@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from headwater.apps.beside import Beside
@@ -16,6 +17,7 @@ from headwater.interfaces import Sent
 from headwater.outputs.outlet import NEVER
 from headwater.outputs.spool import Spool
 from headwater.records.layouts import place_reason
+from headwater.records.stored import NAME, SYSTEM
 from headwater.sources.zeek import tables
 from headwater.telemetry import Entry, Ledger
 
@@ -37,6 +39,7 @@ def read_in(paths: Sequence[str], settings: Settings) -> None:
                         rows = one.table
                         for field, values in named().of_table(rows):
                             rows = rows.append_column(field, values)
+                        rows = _marked(rows, one.table.schema)
                         _count(ledger, _kept(into, one.name, rows), len(rows))
                 except SourceError as error:
                     failed.append(error)
@@ -48,6 +51,14 @@ def read_in(paths: Sequence[str], settings: Settings) -> None:
     tell_ledger(ledger)
     if failed:
         raise failed[0]
+
+
+def _marked(rows: pa.RecordBatch, log: pa.Schema) -> pa.RecordBatch:
+    """With whose log they were in, beside our own rows of the same table."""
+    if SYSTEM in rows.schema.names:
+        return rows
+    whose = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), [(log.metadata or {}).get(b"system", b"").decode()])
+    return rows.append_column(pa.field(SYSTEM, NAME, metadata={b"kind": b"enum"}), whose)
 
 
 def _kept(into: Spool, name: str, rows: pa.RecordBatch) -> Sent:

@@ -22,7 +22,7 @@ from headwater.errors import NO_ROOM, SinkError
 from headwater.interfaces import Sent
 from headwater.outputs.files import explain
 from headwater.records import Batch, Drop
-from headwater.records.stored import days, to_stored, with_unset
+from headwater.records.stored import days, to_stored, with_empty
 
 FREE_PART = 0.05  # of the disk is left to others
 _NAME = re.compile(r"(\d{12})\.(\d+)\.(-?\d+)\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,100})\.(arrow|refused)")
@@ -185,7 +185,7 @@ class Spool:
 
     def encode(self, record: str, rows: pa.RecordBatch) -> None:
         """Take rows of any record, which write() makes files of."""
-        self._pending += [(record, day, part) for day, part in days(with_unset(rows))]
+        self._pending += [(record, day, part) for day, part in days(with_empty(rows))]
 
     def write(self) -> Sent:
         """Make files of all that was taken. Raises SinkError, after which it may be called again."""

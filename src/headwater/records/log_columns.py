@@ -1,7 +1,7 @@
 """The columns of stored tables: what Zeek's types are in Arrow, so that a log comes into the store and goes out again equal.
 
-A field's metadata says its kind; a list's says `set` or `vector`, and in `of` the kind of its elements. A table's schema says in `path`
-what Zeek calls the log, and in `system` whose it is. Null is unset; an empty set or text is itself.
+A field's metadata says its kind; a list's says `set` or `vector`, and in `of` the kind of its elements; `type` is what Zeek calls that.
+A table's schema says in `path` what Zeek calls the log, and in `system` whose it is. Null is unset; an empty set or text is itself.
 """
 
 import re
@@ -33,16 +33,19 @@ WORDS = frozenset(kind for kind, arrow in ARROW.items() if arrow is TEXT)
 """The kinds that are text."""
 
 LISTS = frozenset({"set", "vector"})
+_SPELLED = {"address": "addr", "other": "string"}  # what Zeek calls these kinds; the others are its own words
 _LIST = re.compile(r"(set|vector)\[(\w+)\]")
 
 
 def field(name: str, of: str) -> pa.Field:
     """The column of a field whose type Zeek writes as `of`: count, addr, set[string]. A type that is none of Zeek's is `other`: text."""
     if found := _LIST.fullmatch(of):
-        element = kind_of(found[2])
-        return pa.field(name, pa.list_(ARROW[element]), metadata={b"kind": found[1].encode(), b"of": element.encode()})
+        kind, element = found[1], kind_of(found[2])
+        said = f"{kind}[{_SPELLED.get(element, element)}]"
+        metadata = {b"kind": kind.encode(), b"of": element.encode(), b"type": said.encode()}
+        return pa.field(name, pa.list_(ARROW[element]), metadata=metadata)
     kind = kind_of(of)
-    return pa.field(name, ARROW[kind], metadata={b"kind": kind.encode()})
+    return pa.field(name, ARROW[kind], metadata={b"kind": kind.encode(), b"type": _SPELLED.get(kind, kind).encode()})
 
 
 def kind_of(of: str) -> str:
@@ -77,8 +80,7 @@ def _suggested(of: pa.DataType) -> str:
 def zeek_type(column: pa.Field) -> str:
     """What Zeek's #types line calls the column."""
     kind, element = kinds(column)
-    spelled = {"address": "addr", "other": "string"}
-    return f"{kind}[{spelled.get(element, element)}]" if element else spelled.get(kind, kind)
+    return f"{kind}[{_SPELLED.get(element, element)}]" if element else _SPELLED.get(kind, kind)
 
 
 def schema(fields: Mapping[str, str], path: str, system: str) -> pa.Schema:

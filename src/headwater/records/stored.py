@@ -18,12 +18,14 @@ ADDRESS = ARROW["address"]
 """An address, IPv4 as ::ffff:a.b.c.d."""
 NAME = pa.dictionary(pa.int32(), pa.string())
 """One of few words."""
-UNSET = "unset"
-"""The column that names lists which are not there, with commas between them."""
+EMPTY = "empty"
+"""The column that names lists which are there and have nothing in them, with commas between the names."""
+SYSTEM = "system"
+"""The column that says whose log an imported row was in; our own rows have none."""
 DAY_NS = 86_400 * 10**9
 
 _WORDS = {Kind.NAME, Kind.INTERFACE, Kind.MAC, Kind.LETTERS, Kind.TEXT}
-_MAY_BE_ABSENT = {Kind.NAME, Kind.INTERFACE, Kind.TEXT, Kind.LETTERS, Kind.UID, Kind.COMMUNITY_ID}
+_MAY_BE_ABSENT = {Kind.NAME, Kind.INTERFACE, Kind.TEXT, Kind.LETTERS, Kind.UID, Kind.UIDS, Kind.COMMUNITY_ID}
 
 
 def stored_type(record: Record, column: Column) -> pa.DataType:
@@ -57,8 +59,7 @@ def _field(record: Record, column: Column) -> pa.Field:
 
 def _stored(column: Column, values: pa.Array) -> pa.Array:
     if column.kind is Kind.UIDS:
-        split = pc.split_pattern(values, ",")  # none are an empty list
-        return pa.Array.from_buffers(split.type, len(split), [None, split.buffers()[1]], children=[split.values])
+        return pc.split_pattern(values, ",")
     return values.dictionary_encode() if column.kind in _WORDS else values
 
 
@@ -66,17 +67,22 @@ def _addresses(batch: Batch, column: Column) -> pa.Array:
     return made(ADDRESS, len(batch), [np.ascontiguousarray(batch.rows[column.name])], batch.present(column.name))
 
 
-def with_unset(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The same rows, with the names of lists that are not there, which a store could not tell from empty ones, in the column `unset`."""
+def with_empty(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, with the names of lists that are there and empty in the column `empty`: a store, which has no list that is absent,
+    has an empty one for those that are not there, too.
+    """
     lists = [(field.name, rows.column(place)) for place, field in enumerate(rows.schema) if pa.types.is_list(field.type)]
-    missing = [(name, column) for name, column in lists if column.null_count]
-    if not missing or UNSET in rows.schema.names:
+    if EMPTY in rows.schema.names:
         return rows
-    codes = sum(column.is_null().to_numpy(zero_copy_only=False).astype(np.int64) << place for place, (_, column) in enumerate(missing))
+    masks = [(name, pc.equal(pc.list_value_length(column), 0).fill_null(False)) for name, column in lists]
+    named = [(name, mask.to_numpy(zero_copy_only=False).astype(np.int64)) for name, mask in masks if pc.any(mask).as_py()]
+    if not named:
+        return rows
+    codes = sum(mask << place for place, (_, mask) in enumerate(named))
     distinct, places = np.unique(codes, return_inverse=True)
-    words = [",".join(name for place, (name, _) in enumerate(missing) if code >> place & 1) or None for code in distinct.tolist()]
+    words = [",".join(name for place, (name, _) in enumerate(named) if code >> place & 1) or None for code in distinct.tolist()]
     of_rows = pa.array(words, pa.string()).take(pa.array(places)).dictionary_encode()
-    return rows.append_column(pa.field(UNSET, NAME, metadata={b"kind": b"enum"}), of_rows)
+    return rows.append_column(pa.field(EMPTY, NAME, metadata={b"kind": b"enum"}), of_rows)
 
 
 def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:

@@ -10,6 +10,9 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 
 from headwater.errors import StoreError
+from headwater.filters.sql import literal
+from headwater.records.log_columns import LISTS
+from headwater.records.zeek_types import LOGS
 from headwater.store.settings import DATABASE
 
 INGESTED = "ingested"
@@ -17,6 +20,7 @@ INGESTED = "ingested"
 
 DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480"
 """Settings of a table whose rows are on the disk when an insert is over, and what a merge was made of until that is, too."""
+_APART = "share_nested_offsets = 0"  # else lists named san.dns and san.ip would have to have as many elements in each row
 _INTEGERS = {
     pa.uint8(): "UInt8",
     pa.uint16(): "UInt16",
@@ -70,7 +74,7 @@ def _plain(of: pa.DataType, kind: str) -> str | None:
     if pa.types.is_string(of) or pa.types.is_large_string(of):
         return "String"
     if pa.types.is_list(of) and (inner := _plain(of.value_type, "")):
-        return f"Array({inner})"
+        return f"Array(Nullable({inner}))" if kind in LISTS else f"Array({inner})"
     return None
 
 
@@ -86,7 +90,7 @@ def codec_of(kind: str) -> str:
 
 def creation(name: str, schema: pa.Schema) -> str:
     """The statement that makes the table of a record whose rows have these columns."""
-    columns = [_column(field) for field in schema]
+    columns = [_column(field, shared=name in LOGS) for field in schema]
     columns.append(f"{INGESTED} DateTime DEFAULT now() CODEC(Delta(4), ZSTD(1))")
     of_addresses = [field.name for field in schema if type_of(field).removeprefix("Nullable(").startswith("IPv6")]
     columns += [
@@ -96,7 +100,7 @@ def creation(name: str, schema: pa.Schema) -> str:
     order = ", ".join([f"toStartOfHour({when})", *(named(one) for one in of_addresses[:1]), when])
     return (
         f"CREATE TABLE IF NOT EXISTS {DATABASE}.{named(name)} ({', '.join(columns)}) ENGINE = MergeTree "
-        f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order}) SETTINGS {DURABLE}, allow_nullable_key = 1"
+        f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order}) SETTINGS {DURABLE}, {_APART}, allow_nullable_key = 1"
     )
 
 
@@ -104,13 +108,18 @@ def widening(name: str, schema: pa.Schema, has: Collection[str]) -> Iterator[str
     """The statements that give a table the columns that these rows have and it has not."""
     for field in schema:
         if field.name not in has:
-            yield f"ALTER TABLE {DATABASE}.{named(name)} ADD COLUMN IF NOT EXISTS {_column(field)}"
+            yield f"ALTER TABLE {DATABASE}.{named(name)} ADD COLUMN IF NOT EXISTS {_column(field, shared=True)}"
 
 
-def _column(field: pa.Field) -> str:
+def _column(field: pa.Field, *, shared: bool) -> str:
+    """`shared` is for what rows may lack that are not ours, or were there before it. Its comment says what a log called its type."""
     if field.name == INGESTED:
         raise StoreError(f"a column {INGESTED!r} is the store's own: name it otherwise")
     kind = type_of(field)
     if field.name == "ts":
         kind = type_of(field.with_nullable(False))
-    return f"{named(field.name)} {kind} {codec_of(kind)}"
+    elif shared and not kind.startswith("IPv6"):
+        kind = type_of(field.with_nullable(True))
+    said = str((field.metadata or {}).get(b"type", b""), "utf-8")
+    comment = f"COMMENT {literal(said)} " if said else ""
+    return f"{named(field.name)} {kind} {comment}{codec_of(kind)}"
