@@ -177,11 +177,12 @@ def read(
     checksums: bool = False,
 ) -> None:
     """Read `files` in turn; of the settings, filter, sample, flows and output apply. Without `records`, flows are asked for, and in a
-    directory what else there is. Raises ConfigError, and SourceError or SinkError after everything before it is written.
+    directory or the store what else there is. Raises ConfigError, and SourceError or SinkError after everything before it is written.
     """
     ledger = Ledger()
     output = settings.output
-    wanted = records or (LOGS if output.directory else LOGS[:1])
+    to_store_alone = settings.store is not None and output == OutputSettings() and not as_table
+    wanted = records or (LOGS if output.directory or to_store_alone else LOGS[:1])
     settings = override(settings, "the command line", records=list(wanted)).begun(datetime.now(UTC))
     one = next(iter(wanted)) if len(wanted) == 1 else ""
     if as_table and one not in TABLES:
@@ -198,11 +199,12 @@ def read(
         files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings), lends=PACKET.name not in wanted
     )
     made: list[Output] = [file] if file else []
-    if as_table or (not packets and output == OutputSettings() and sys.stdout.isatty() and one in TABLES):
+    on_terminal = not packets and not settings.store and output == OutputSettings() and sys.stdout.isatty() and one in TABLES
+    if shown := as_table or on_terminal:
         made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))
-    elif not file or output.directory or output.format:
+    if settings.store or (not shown and (not file or output.directory or output.format)):
         later = () if records else LOGS[1:]
-        to_stdout = output.directory is None and (settings.store is None or output.format is not None)
+        to_stdout = not shown and output.directory is None and (settings.store is None or output.format is not None)
         made += outlets(settings, ledger, tell, live=False, to_stdout=to_stdout, extra=extra, later=later, patience_s=beside.patience_s)
     watcher = _Bar(source) if sys.stderr.isatty() and (output.directory or file or not sys.stdout.isatty()) else None
     pipeline = Pipeline(
