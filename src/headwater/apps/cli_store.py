@@ -81,7 +81,7 @@ def store_status(config_file: str | None, path: str | None) -> None:
 @click.option("-o", "--output", type=Named(), metavar="DIR", required=True, help="Write one file a table into DIR.")
 @click.option("--since", type=Duration(), metavar="TIME", help="Rows of the last 1h, 7d, ... (default: all).")
 @click.option("--table", "only", multiple=True, help="This one (default: all but sums of others).")
-@click.option("--format", "form", type=click.Choice(["parquet", "csv", "jsonl"]), default="parquet", show_default=True)
+@click.option("--format", "form", type=click.Choice(["parquet", "csv", "jsonl", "zeek", "zeek-json"]), default="parquet", show_default=True)
 def export(config_file: str | None, path: str | None, output: str, since: float | None, only: tuple[str, ...], form: str) -> None:
     """Write what the store has into files."""
     with of_the_extra():

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from headwater.errors import ConfigError, SinkError
 from headwater.filters.sql import plain, since
 from headwater.outputs.files import explain
 from headwater.outputs.spool import waiting, writers
+from headwater.outputs.zeek_stored import log_of, logged
+from headwater.outputs.zeek_tables import FORMATS as ZEEK
+from headwater.outputs.zeek_tables import ZeekJsonTable, ZeekTable
 from headwater.records.stored import as_text
 from headwater.store.client import Client
 from headwater.store.rollups import ROLLUPS, STEPS, name_of
 from headwater.store.settings import StoreSettings
 from headwater.store.tables import INGESTED
 
-FORMATS = ("parquet", "csv", "jsonl")
+LOGS = ("zeek", "zeek-json")
+FORMATS = ("parquet", "csv", "jsonl", *LOGS)
 _SETTINGS = "SETTINGS date_time_output_format = 'iso'"
 _MADE = {name_of(rollup, step) for rollup in ROLLUPS for step in STEPS}
 
@@ -37,18 +42,25 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for name, columns in there.items():
-                if name in only or (not only and name not in _MADE):
+                log = log_of(name, client.logged(name)) if form in LOGS and name not in _MADE else None
+                if form in LOGS and log is None:
+                    if name in only:
+                        raise ConfigError(f"--table {name}", f"Zeek has no such log, and {form} writes no other: choose another format")
+                elif name in only or (not only and name not in _MADE):
                     where = f"WHERE {since(since_s)}" if since_s and "ts" in columns else ""
-                    count = _write(client, name, where, directory / f"{name}.{form}", form)
-                    click.echo(f"{directory / name}.{form}: {count:,} rows")
+                    path = directory / f"{name}.{'log' if log else form}"
+                    count = _write(client, name, where, path, form, log)
+                    click.echo(f"{path}: {count:,} rows")
         except OSError as error:
             raise SinkError(f"{directory}: {explain(error)}", retryable=False) from None
 
 
-def _write(client: Client, table: str, where: str, path: Path, form: str) -> int:
+def _write(client: Client, table: str, where: str, path: Path, form: str, log: pa.Schema | None) -> int:
     """One file, which has its name once it is whole."""
     new = path.with_name(f".{path.name}.new")
-    if form == "parquet":
+    if log:
+        count = _log(client, f"SELECT * FROM `{table}` {where}", new, ZEEK[form](log), log)
+    elif form == "parquet":
         count = _parquet(client, f"SELECT * EXCEPT {INGESTED} FROM `{table}` {where}", new)
     else:
         kinds = {name: kind for name, kind in client.columns(table).items() if name != INGESTED}
@@ -62,7 +74,24 @@ def _write(client: Client, table: str, where: str, path: Path, form: str) -> int
                 file.write(piece)
                 count += piece.count(b"\n")
             os.fsync(file.fileno())
-    new.rename(path)
+    if new.exists():
+        new.rename(path)
+    else:  # Parquet of no rows, whose columns nobody has told
+        path.unlink(missing_ok=True)
+    return count
+
+
+def _log(client: Client, sql: str, path: Path, form: ZeekTable | ZeekJsonTable, log: pa.Schema) -> int:
+    count = 0
+    with path.open("wb") as file:
+        file.write(form.head())
+        for batch in _batches(client, sql):
+            for rows in logged(batch, log):
+                file.write(form.rows(rows))
+                count += len(rows)
+        file.write(form.end())
+        file.flush()
+        os.fsync(file.fileno())
     return count
 
 
@@ -81,7 +110,9 @@ def _parquet(client: Client, sql: str, path: Path) -> int:
 
 
 def _batches(client: Client, sql: str) -> Iterator[pa.RecordBatch]:
-    yield from pa.ipc.open_stream(_File(client.ask(sql, "ArrowStream")))
+    pieces = client.ask(sql, "ArrowStream")
+    if first := next(pieces, b""):  # an answer without rows is nothing at all
+        yield from pa.ipc.open_stream(_File(chain([first], pieces)))
 
 
 class _File:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx2
 
 from headwater.errors import StoreError
+from headwater.filters.sql import literal
 from headwater.store.settings import DATABASE, Place
 from headwater.store.starting import answers, begin
 
@@ -79,6 +80,11 @@ class Client:
         for table, column in self.rows(asked, 2):
             found.setdefault(table, []).append(column)
         return found
+
+    def logged(self, table: str) -> dict[str, str]:
+        """The columns of a table, each with the type that an imported log said it has, or nothing. Raises StoreError."""
+        asked = f"SELECT name, comment FROM system.columns WHERE database = '{DATABASE}' AND table = {literal(table)} ORDER BY position"
+        return {row[0]: row[1] for row in self.rows(asked, 2)}
 
     def columns(self, table: str) -> dict[str, str]:
         """The types of a table's columns. Raises StoreError."""
