@@ -71,13 +71,14 @@ int hw_landlock_version(void)
 
 #define REFER (1ULL << 13) /* LANDLOCK_ACCESS_FS_REFER, which older headers lack: names that move from folder to folder, since version 2 */
 
-/* Kernels without Landlock, or with it switched off, answer ENOSYS or EOPNOTSUPP. With `folders`, there may be made anything. */
-int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable, int folders)
+/* Kernels without Landlock, or with it switched off, answer ENOSYS or EOPNOTSUPP. */
+int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable, enum hw_made made)
 {
 	const uint64_t read = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-	const uint64_t all = ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1) | (folders && hw_landlock_version() > 1 ? REFER : 0);
+	const uint64_t all = ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1) | (made == HW_MAKE_ANYTHING && hw_landlock_version() > 1 ? REFER : 0);
 	const uint64_t files = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
-	const uint64_t write = folders ? all & ~LANDLOCK_ACCESS_FS_EXECUTE : files;
+	const uint64_t folders = files | (made == HW_MAKE_FOLDERS ? LANDLOCK_ACCESS_FS_MAKE_DIR : 0);
+	const uint64_t write = made == HW_MAKE_ANYTHING ? all & ~LANDLOCK_ACCESS_FS_EXECUTE : folders;
 	struct landlock_ruleset_attr attributes = {.handled_access_fs = all};
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0), failed = 0;
 

@@ -294,8 +294,9 @@ int hw_drop_capabilities(uint64_t keep);  /* of this thread; all of those of the
 int hw_become(uint32_t user, uint32_t group, int keep_capabilities);
 int hw_no_new_privileges(void);
 /* From now on, of all files only those below `readable` can be read, and those below `writable` written; folders below `listable`, if that is
- * not -1, can be listed. Descriptors of paths. */
-int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable, int folders);
+ * not -1, can be listed. Descriptors of paths. `made` is what can be made below `writable`. */
+enum hw_made { HW_MAKE_FILES, HW_MAKE_FOLDERS, HW_MAKE_ANYTHING };
+int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable, enum hw_made made);
 /* What may be allowed besides: to have programs timed; every use of eBPF. */
 enum hw_allow { HW_ALLOW_BPF_STATS = 1, HW_ALLOW_BPF = 2 };
 int hw_seccomp(int allowed);   /* for all threads */

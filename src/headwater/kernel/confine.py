@@ -55,6 +55,7 @@ def confine(
     *,
     readable: Sequence[Path] = (),
     keep: frozenset[int] = frozenset(),
+    folders: bool = False,
     engine: bool = False,
 ) -> Confined:
     """Keep what is open and, of what is held now, the capabilities in `keep`. Raises KernelError.
@@ -62,9 +63,11 @@ def confine(
     Call it before there are threads, which would hold capabilities of their own.
 
     Below the folders in `writable` files can still be made and written, and below those in `readable` read, as far as the account may.
-    An `engine` may make folders too, and call what it likes: which system calls a database needs nobody has listed.
+    With `folders`, these can be made there too. An `engine` may make anything, and call what it likes: which system calls a database needs
+    nobody has listed.
     """
     missing = []
+    made = lib.HW_MAKE_ANYTHING if engine else lib.HW_MAKE_FOLDERS if folders else lib.HW_MAKE_FILES
     kept = sum(1 << capability for capability in keep & held())
     imports = Imports()
     loads = CAP_PERFMON in keep  # and libbpf opens "/" where it shares maps
@@ -75,7 +78,7 @@ def confine(
         if become is not None:
             _must(lib.hw_become(become.pw_uid, become.pw_gid, kept != 0), f"becoming {become.pw_name}")
         _must(lib.hw_drop_capabilities(kept), "giving capabilities away")
-        if lib.hw_landlock(read.numbers, len(read.numbers), written.numbers, len(written.numbers), *(listed.numbers or [-1]), engine):
+        if lib.hw_landlock(read.numbers, len(read.numbers), written.numbers, len(written.numbers), *(listed.numbers or [-1]), made):
             missing.append("Landlock")
     imports.mend()
     if not engine and lib.hw_seccomp(lib.HW_ALLOW_BPF_STATS * (CAP_SYS_ADMIN in keep) | lib.HW_ALLOW_BPF * loads):
