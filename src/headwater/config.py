@@ -45,6 +45,7 @@ EXAMPLES = {
     "asn": "/var/lib/GeoIP/GeoLite2-ASN.mmdb",
     "city": "/var/lib/GeoIP/GeoLite2-City.mmdb",
     "format": "jsonl",
+    "rotate_s": 3600,
     "url": "http://localhost:3000",
     "token": "glsa_...",
 }
@@ -54,6 +55,7 @@ _OF_DETAIL: Mapping[str, tuple[RecordName, ...]] = {"flows": ("conn", "weird"), 
 _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
 _LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 _TIMES = ("%Y", "%m", "%d", "%H", "%M", "%S")  # what a directory's name may have of the time
+HOUR_S = 3600.0
 _TOLD = 10  # mistakes at once
 
 
@@ -64,10 +66,13 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         its name, which are of the start's time in UTC, each run has a directory of its own, with -2 behind it where there is one already.
     format: of those files (jsonl unless set); zeek and zeek-json take records that are logs of Zeek's, weird for one. Set without a
         directory, rows go to standard output.
+    rotate_s: how often a run with zeek or zeek-json begins its logs in the directory anew, counted from midnight (an hour unless set): they
+        are written in its folder `current`, and then packed into one for their day, as zeekctl does; 0 for never.
     """
 
     directory: str | None = None
     format: Format | None = None
+    rotate_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] | None = None
 
     def __post_init__(self) -> None:
         """As in Settings."""
@@ -76,6 +81,11 @@ class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for field in re.findall("%.?", self.directory or ""):
             if field not in _TIMES:
                 raise ValueError(f"directory has {field}, which is no part of a time: those are {' '.join(_TIMES)}; leave it out")
+
+    def rotated_s(self) -> float:
+        """How often a run begins its logs anew; 0 for never."""
+        is_log = self.directory is not None and self.format in ("zeek", "zeek-json")
+        return (HOUR_S if self.rotate_s is None else self.rotate_s) if is_log else 0.0
 
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 365)]

@@ -16,6 +16,9 @@ import pytest
 from frames import ethernet, udp
 from netns import FrameSender, Namespace, Veth, unique
 
+from headwater.kernel.confine import account
+from headwater.sources.zeek import tables
+
 pytestmark = pytest.mark.kernel
 
 HEADWATER = Path(sys.executable).parent / "headwater"
@@ -318,6 +321,31 @@ def test_root_may_keep_its_privileges(veth: Veth, tmp_path: Path) -> None:
         assert "CapEff:\t0000000000000000" not in Path(f"/proc/{run.pid}/status").read_text()
         run.communicate(timeout=60)
     assert run.returncode == 0
+
+
+@pytest.mark.parametrize("form", ["zeek", "zeek-json"])
+def test_logs_are_rotated_and_packed_without_privileges(veth: Veth, tmp_path: Path, form: str) -> None:
+    """In a folder that the account is not allowed on the way to, by an account that may write nowhere else."""
+    (tmp_path / "headwater.toml").write_text("[flows]\nudp_timeout_s = 0.5\n")
+    words = ["-c", str(tmp_path / "headwater.toml"), "-i", veth.near.interface, "-o", str(tmp_path / "logs"), "--format", form]
+    with veth.near.space.start(str(HEADWATER), "run", *words, "--rotate", "2s", text=True, stderr=subprocess.PIPE) as process:
+        try:
+            assert int(sensor_of(process, tmp_path / "logs")["CapEff"], 16) == 0
+            with FrameSender(veth.far) as sender:
+                for port in range(1, 6):
+                    sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", port, 9), 0x0800)])
+                    time.sleep(1)
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert "adds up exactly" in said and "cannot" not in said, said
+    assert not list((tmp_path / "logs/current").iterdir())
+    logs = sorted((tmp_path / "logs").glob("*/conn.*.log.gz"))
+    assert len(logs) >= 2, said
+    assert all(path.stat().st_uid == path.parent.stat().st_uid == account(None).pw_uid for path in logs)
+    ports = [port for one in tables(tmp_path / "logs", print) if one.name == "conn" for port in one.table.column("id.orig_p").to_pylist()]
+    assert sorted(ports) == [1, 2, 3, 4, 5]
 
 
 def test_an_account_that_is_not_there_is_said(veth: Veth, tmp_path: Path) -> None:

@@ -85,6 +85,13 @@ def cli() -> None:
     help="What to write (default: conn and weird; packet with --detail packets).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
+@click.option(
+    "--rotate",
+    "rotate_s",
+    type=Duration(),
+    metavar="TIME",
+    help="With -o and --format zeek or zeek-json: how often logs are begun anew, and those before packed (default: 1h).",
+)
 @store_option
 @seconds_option
 @hook_option
@@ -97,6 +104,7 @@ def run(
     config_file: str | None,
     output: str | None,
     format_: str | None,
+    rotate_s: float | None,
     seconds: float | None,
     packets: str | None,
     cut: str | None,
@@ -113,7 +121,7 @@ def run(
 
     _check_filters(flags)
     settings = config.load(_path(config_file), os.environ)
-    files = {"directory": output, "format": format_}
+    files = {"directory": output, "format": format_, "rotate_s": rotate_s}
     changes = {key: value for key, value in files.items() if value is not None}
     settings = config.override(
         settings,

@@ -17,7 +17,7 @@ from headwater.apps.beside import Beside
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import TABLES, Table
-from headwater.config import OutputSettings, Settings, override
+from headwater.config import Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError
 from headwater.outputs.outlet import NEVER
 from headwater.outputs.pcapng import PacketFile
@@ -181,7 +181,7 @@ def read(
     """
     ledger = Ledger()
     output = settings.output
-    to_store_alone = settings.store is not None and output == OutputSettings() and not as_table
+    to_store_alone = settings.store is not None and not (output.directory or output.format or as_table)
     wanted = records or (LOGS if output.directory or to_store_alone else LOGS[:1])
     settings = override(settings, "the command line", records=list(wanted)).begun(datetime.now(UTC))
     one = next(iter(wanted)) if len(wanted) == 1 else ""
@@ -199,7 +199,7 @@ def read(
         files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings), lends=PACKET.name not in wanted
     )
     made: list[Output] = [file] if file else []
-    on_terminal = not packets and not settings.store and output == OutputSettings() and sys.stdout.isatty() and one in TABLES
+    on_terminal = not packets and not settings.store and not (output.directory or output.format) and sys.stdout.isatty() and one in TABLES
     if shown := as_table or on_terminal:
         made.append(Table(one, sys.stdout, Console().width if sys.stdout.isatty() else None))
     if settings.store or (not shown and (not file or output.directory or output.format)):

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import headwater
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
+from headwater.kernel.confine import account
 from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
+from headwater.outputs.rotated import Rotated
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
 from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
@@ -90,14 +92,16 @@ def outlets(
         if to_stdout and form.needs_end and sys.stdout.isatty():
             problem = f"{form.name} is not for a terminal: give a directory with -o, or send standard output to a file"
             raise SinkError(problem, retryable=False)
-        files = Files(
-            form,
-            Path(directory) if directory else None,
-            frozenset(record.name for record in wanted),
-            at_once=[record for record in wanted if record.name not in later],
-            extra=extra,
-        )
-        made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
+        names = frozenset(record.name for record in wanted)
+        every_s = settings.output.rotated_s() if live else 0.0
+        if directory and every_s:
+            become = account(settings.user) if settings.user != "root" else None
+            owner = (become.pw_uid, become.pw_gid) if become else None
+            made.append(Outlet(Rotated(form, Path(directory), names, every_s, report, owner), ledger, report, always_flush=True))
+        else:
+            at_once = [record for record in wanted if record.name not in later]
+            files = Files(form, Path(directory) if directory else None, names, at_once=at_once, extra=extra)
+            made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
     if settings.store:
         made.append(Outlet(spool(settings, report, patience_s, waits=not live), ledger, report, on_full="drop_oldest" if live else "wait"))
     if live and settings.grafana:

@@ -53,7 +53,8 @@ class Privileges:
             left = frozenset([CAP_BPF])
             self._report("before kernel 5.19 the maps of eBPF programs need CAP_BPF: the sensor keeps that, and nothing else")
         names = self._settings.names.folders()  # files there are read again when they change
-        confined = confine(become, [*([Path(folder)] if folder else []), *spool, *tail], readable=names, keep=left)
+        rotated = bool(self._settings.output.rotated_s())
+        confined = confine(become, [*([Path(folder)] if folder else []), *spool, *tail], readable=names, keep=left, folders=rotated)
         if confined.missing:
             self._report(f"this kernel has no {' and no '.join(confined.missing)}: the sensor is confined without")
 

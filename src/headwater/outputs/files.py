@@ -385,7 +385,7 @@ def create(path: Path) -> int:
         except BlockingIOError:
             raise OSError(errno.EBUSY, "another run writes there", path) from None
         os.ftruncate(fd, 0)
-        _sync_names(path.parent)
+        sync_names(path.parent)
     except BaseException:
         os.close(fd)
         raise
@@ -400,10 +400,10 @@ def put(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.rename(path)
-    _sync_names(path.parent)
+    sync_names(path.parent)
 
 
-def _sync_names(folder: Path) -> None:
+def sync_names(folder: Path) -> None:
     """The names too are to survive a crash."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -37,6 +37,7 @@ class Outlet:
     of `queue_rows` loses its oldest batch; with "wait" (files) put() waits until there is room, or the sink has failed for PATIENCE_S.
     What a sink cannot be given now is offered again, after a pause that is a random part (full jitter) of a time that grows from
     `backoff_s[0]` to `backoff_s[1]`.
+    With always_flush the sink is flushed once a second though it has nothing, for it looks at the clock then.
     With stop_on_error the first refusal, or loss for a reason that lasts, ends the outlet: `failure` says why, and put() and flush()
     raise it from then on. A reader that has gone (OutputClosed) always ends it.
     """
@@ -50,6 +51,7 @@ class Outlet:
         on_full: Literal["drop_oldest", "wait"] = "drop_oldest",
         queue_rows: int = QUEUE_ROWS,
         stop_on_error: bool = False,
+        always_flush: bool = False,
         backoff_s: tuple[float, float] = (1.0, 60.0),
     ) -> None:
         self.sink = sink
@@ -59,6 +61,7 @@ class Outlet:
         self._waits = on_full == "wait"
         self._room = queue_rows
         self._stop_on_error = stop_on_error
+        self._always_flush = always_flush
         self._backoff_s = backoff_s
         self._samplers = {name: Sampler(rows_per_s) for name, rows_per_s in sink.sample.items()}
         self._changed = threading.Condition()  # holds all below
@@ -235,7 +238,7 @@ class Outlet:
                 return None
             else:
                 due = 0 if hurry else NEVER
-            due = min(due, self._flush_at if self._open else NEVER)
+            due = min(due, self._flush_at if self._open or self._always_flush else NEVER)
             if self._deadline is not None and due >= self._deadline and not self._waits:
                 return None
             if due <= time.monotonic():

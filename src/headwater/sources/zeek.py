@@ -18,7 +18,7 @@ from headwater.sources.zeek_tsv import TsvLog
 
 LOG = re.compile(r"\.(?:log|json)(?:[.-]\d[\w:.-]*)?(?:\.(?:gz|zst))?$")
 """What the name of a log ends with."""
-_ROTATED = re.compile(r"[_-]\d{2,4}-?\d\d-?\d\d.*")
+_ROTATED = re.compile(r"[_-]+\d{2,4}-?\d\d-?\d\d.*")
 
 
 @dataclass(frozen=True)
