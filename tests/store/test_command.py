@@ -56,6 +56,19 @@ def test_rows_of_a_capture_are_kept_asked_for_and_exported(tmp_path: Path) -> No
         assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.corpora
+def test_rows_are_kept_where_standard_output_is_a_terminal_too(tmp_path: Path) -> None:
+    config = tmp_path / "headwater.toml"
+    config.write_text(f'user = "root"\n[store]\npath = "{tmp_path}/store"\nlisten = ""\n')
+    theirs, ours = os.openpty()
+    words = [sys.executable, "-m", "headwater", "read", "-c", str(config), str(CAPTURE), "--store"]
+    done = subprocess.run(words, stdout=ours, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    assert "records  store: " in done.stderr and " 0 made" not in done.stderr
+
+
 def test_where_there_is_no_store_one_line_says_how_to_make_one(tmp_path: Path) -> None:
     done = headwater("query", "--path", str(tmp_path / "none"), "SELECT 1", cwd=tmp_path)
     assert done.returncode == 7
