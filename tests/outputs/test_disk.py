@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 import reading_back
-from rows_made import START, packets, rates
+from rows_made import START, TCP, conns, packets, rates
 
 from headwater.errors import SinkError
 from headwater.interfaces import Sent
+from headwater.outputs import rotated
 from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.sinks import FORMATS, form_of
 from headwater.records import PACKET, Drop
+from headwater.sources.zeek import tables
 from headwater.telemetry import Entry, Ledger, imbalances
 
 DISK_OCTETS = 12 << 20  # half of it holds three batches in any format
@@ -66,6 +68,32 @@ def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("form", ["zeek", "zeek-json"])
+def test_logs_that_are_over_wait_for_room_and_what_is_acked_is_there(form: str, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotated, "AGAIN_S", 0.05)
+    now, said, acked, lost = START / 1e9, list[str](), 0, 0
+    ballast = disk / "ballast"
+    with rotated.Rotated(form_of(form), disk, frozenset({"conn"}), 3600.0, said.append, clock=lambda: now) as sink:
+        ballast.write_bytes(bytes(DISK_OCTETS - (1 << 20)))
+        while not lost:
+            sent = sink.send([conns([TCP] * 500)])
+            acked, lost = acked + sent.acked, lost + sum(sent.dropped.values())
+            assert set(sent.dropped) <= {Drop["sink__disk_full"]}
+        now += 3600
+        acked += sink.flush(last=False).acked
+        until(lambda: said)
+        time.sleep(0.2)
+        (left,) = (disk / "current").iterdir()
+        assert "no room left" in said[0] and "wait in current" in said[0]
+        ballast.unlink()
+        until(lambda: not left.exists())
+    (packed,) = disk.glob("*/*.log.gz")
+    assert len(said) == 1 and not list(packed.parent.glob(".*"))
+    assert sum(len(one.table) for one in tables(packed, said.append)) == acked
+    assert (acked + lost) % 500 == 0 < acked
 
 
 @pytest.mark.kernel
