@@ -41,6 +41,7 @@ typedef __u16 hw_tcp_flags;	/* FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 6
 typedef __u8 hw_ecn_seen;	/* 1 not capable, 2 ECT(1), 4 ECT(0), 8 congestion experienced (RFC 3168) */
 typedef __u16 hw_ip_options;	/* bits of enum hw_ip_option */
 typedef __u16 hw_arp_operation; /* absent if 0, which is reserved (RFC 5494) */
+typedef __u16 hw_service;	/* one of the names that user space knows (records/services.py); absent if 0 */
 typedef __u8 hw_hops;		/* absent if 0 */
 
 /* Where a packet was seen. */
@@ -258,15 +259,17 @@ enum hw_drop {
 	HW_DROP_deferred__full,	       /* the ring for what user space has to look at before it is part of a flow had no room */
 	HW_DROP_flows__contended,      /* other CPUs were in the way of this packet, again and again */
 	HW_DROP_flows__ring_full,      /* the flow before it was over, and the ring for flows had no room to tell that */
-	HW_DROP_flows__no_memory,      /* a packet that would have begun a flow: there was no memory for it */
-	HW_DROP_user_queue__full,      /* a file's queue had no room */
-	HW_DROP_sink_queue__full,      /* a sink's queue had no room, and its oldest rows went */
-	HW_DROP_sink__rejected,	       /* the other side refused this row for good */
-	HW_DROP_sink__unsampled,       /* above the rate that the sink is configured for */
-	HW_DROP_sink__unreachable,     /* given up at the end of the run */
-	HW_DROP_sink__disk_full,       /* no room to write a file */
-	HW_DROP_spool__full,	       /* the oldest rows that waited for the store made room for newer ones */
-	HW_DROP_spool__damaged,	       /* what the disk gave back of them was not what was written; or the store cannot take it */
+	HW_DROP_streams__no_room,   /* octets of a stream that came before their turn: there was no room to wait in, and they are a gap */
+	HW_DROP_streams__no_stream, /* octets of a flow that is not read: too many are */
+	HW_DROP_flows__no_memory,   /* a packet that would have begun a flow: there was no memory for it */
+	HW_DROP_user_queue__full,   /* a file's queue had no room */
+	HW_DROP_sink_queue__full,   /* a sink's queue had no room, and its oldest rows went */
+	HW_DROP_sink__rejected,	    /* the other side refused this row for good */
+	HW_DROP_sink__unsampled,    /* above the rate that the sink is configured for */
+	HW_DROP_sink__unreachable,  /* given up at the end of the run */
+	HW_DROP_sink__disk_full,    /* no room to write a file */
+	HW_DROP_spool__full,	    /* the oldest rows that waited for the store made room for newer ones */
+	HW_DROP_spool__damaged,	    /* what the disk gave back of them was not what was written; or the store cannot take it */
 	HW_DROP_nic__not_attached, /* an interface that came during the run had carried these before it was listened on; a few more may have slipped by */
 	HW_DROP_crash_tail__killed, /* a run before was killed: it had seen these, and told nothing of them */
 	HW_DROP_MAX,
@@ -597,6 +600,7 @@ struct hw_conn {
 	hw_addr id_resp_h;			   /* responder */
 	hw_port id_orig_p;			   /* its port, or ICMP's type; 0 of others */
 	hw_port id_resp_p;			   /* its port, or the type that answers, or the code; 0 of others */
+	hw_service service;			   /* what it speaks, by its content; null where that is not known, or not looked for */
 	enum hw_transport proto;		   /* ip_proto tells more */
 	hw_ipproto ip_proto;			   /* protocol of IP */
 	enum hw_conn_state conn_state;		   /* how it began and ended */

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from headwater.analysis.protocols import MESSAGES
 from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS, FLOW_FIELDS, Field
@@ -21,6 +22,7 @@ from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, SERVER, T
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
 from headwater.records.schema import Kind, column_name
+from headwater.records.zeek_types import ALWAYS
 from headwater.telemetry import Entry, lines
 
 DOCS = Path(__file__).parent
@@ -248,6 +250,13 @@ def figures() -> str:
     return found[0].rstrip() if found else "Not measured yet."
 
 
+def messages(name: str) -> str:
+    """The columns of a record of messages."""
+    made = MESSAGES[name]
+    rows = ((f"`{one.name}`", one.zeek or ALWAYS[name][one.name], str(arrow_type(made, one))) for one in made.columns)
+    return table("column | type in Zeek's log | in files", rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "conn": lambda: record(CONN, "hw_conn"),
@@ -261,6 +270,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "weirds": lambda: record(WEIRD, "hw_weird_row"),
     "ledger": lambda: record(LEDGER),
     "cost": lambda: record(COST),
+    "dns": lambda: messages("dns"),
     "has": lambda: enumeration("hw_has", title="bit"),
     "hook": lambda: enumeration("hw_hook", leave_out=("none",)),
     "direction": lambda: enumeration("hw_direction", leave_out=("unknown",)),

@@ -43,6 +43,16 @@ void hw_capture_write(struct hw_capture *capture, struct hw_pcapng_writer *write
 	capture->unnamed = unnamed;
 }
 
+void hw_capture_keep(struct hw_capture *capture, struct hw_payload *payloads, void *octets, size_t room)
+{
+	capture->kept = (struct hw_feed){.payload = payloads, .octets = octets, .octet_room = room};
+}
+
+size_t hw_capture_room(const struct hw_capture *capture)
+{
+	return capture->kept.octet_room;
+}
+
 enum hw_capture_status hw_capture_refuse(struct hw_capture *capture, const char *format, ...)
 {
 	va_list arguments;
@@ -137,13 +147,23 @@ static enum hw_capture_status recognise(struct hw_capture *capture, const struct
 enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void *data, size_t size, void *rows, size_t stride,
 					 size_t capacity, size_t *made, size_t *consumed)
 {
-	struct hw_feed feed = {.at = data, .begin = data, .row = rows, .stride = stride, .room = capacity};
+	struct hw_feed feed = {
+		.at = data,
+		.begin = data,
+		.row = rows,
+		.stride = stride,
+		.room = capacity,
+		.payload = capture->kept.payload,
+		.octets = capture->kept.octets,
+		.octet_room = capture->kept.octet_room,
+	};
 	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
 
 	*consumed = 0;
 	if (hw_capture_feed_late(capture, &feed))
 		status = HW_CAPTURE_full;
 	*made = capacity - feed.room;
+	capture->kept = feed;
 	if (!size || status != HW_CAPTURE_more)
 		return status;
 	feed.end = feed.at + size;
@@ -157,6 +177,7 @@ enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void 
 	if (hw_capture_has_late(capture))
 		status = HW_CAPTURE_full; /* whatever comes then */
 	*made = capacity - feed.room;
+	capture->kept = feed;
 	*consumed = (size_t)(feed.at - feed.begin);
 	capture->offset += *consumed;
 	return status;

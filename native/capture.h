@@ -10,8 +10,8 @@
 
 #include "headwater.h"
 
-#ifndef HW_CAPTURE_PACKET	 /* a test makes them few */
-#define HW_CAPTURE_PACKET 262144 /* octets that a packet may have in a file: libpcap's MAXIMUM_SNAPLEN */
+#ifndef HW_CAPTURE_PACKET /* a test makes them few */
+#define HW_CAPTURE_PACKET HW_CAPTURE_PACKET_OCTETS
 #endif
 #define HW_CAPTURE_INTERFACES 65536 /* that one capture may describe */
 
@@ -47,7 +47,10 @@ struct hw_feed {
 	const uint8_t *end;
 	uint8_t *row;
 	size_t stride;
-	size_t room; /* rows */
+	size_t room;		    /* rows */
+	struct hw_payload *payload; /* of `row`; NULL: nobody reads it */
+	uint8_t *octets;	    /* where payloads are put, */
+	size_t octet_room;	    /* and how many octets there is room for */
 };
 
 /* A packet as the file describes it. */
@@ -83,6 +86,7 @@ struct hw_capture {
 	char problem[256];
 	struct hw_row_maker *maker;
 	bool names_interfaces; /* so does the filter */
+	struct hw_feed kept;   /* its payloads' part is the next call's */
 	struct hw_pcapng_writer *writer;
 	const char *unnamed;
 };

@@ -59,9 +59,17 @@ static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64
 	return ns > INT64_MAX ? INT64_MAX : (uint64_t)ns;
 }
 
-static void feed_row(struct hw_feed *feed, const struct hw_packet *row)
+/* `octets` of its payload, `length` of them, or NULL. */
+static void feed_row(struct hw_feed *feed, const struct hw_packet *row, const uint8_t *octets, uint32_t length)
 {
 	memcpy(feed->row, row, sizeof(*row));
+	if (feed->payload) {
+		*feed->payload++ = (struct hw_payload){.octets = feed->octets, .length = length};
+		if (length)
+			memcpy(feed->octets, octets, length);
+		feed->octets += length;
+		feed->octet_room -= length;
+	}
 	feed->row += feed->stride;
 	feed->room--;
 }
@@ -71,7 +79,7 @@ bool hw_capture_feed_late(struct hw_capture *capture, struct hw_feed *feed)
 	struct hw_row_maker *maker = capture->maker;
 
 	for (; maker->late_first < maker->late_count && feed->room; maker->late_first++)
-		feed_row(feed, &maker->late[maker->late_first]);
+		feed_row(feed, &maker->late[maker->late_first], NULL, 0);
 	if (maker->late_first < maker->late_count)
 		return true;
 	maker->late_first = maker->late_count = 0;
@@ -89,10 +97,12 @@ bool hw_capture_is_full(struct hw_capture *capture, struct hw_feed *feed)
 
 	if (hw_capture_feed_late(capture, feed))
 		return true;
-	return feed->room < most || (capture->writer && hw_pcapng_writer_full(capture->writer));
+	return feed->room < most || (feed->payload && feed->octet_room < HW_CAPTURE_PACKET) ||
+	       (capture->writer && hw_pcapng_writer_full(capture->writer));
 }
 
-static void put_row(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, struct hw_packet *row)
+static void put_row(struct hw_capture *capture, struct hw_feed *feed, uint32_t index, struct hw_packet *row, const uint8_t *octets,
+		    uint32_t length)
 {
 	struct hw_row_maker *maker = capture->maker;
 	size_t room = maker->late_room ? 2 * maker->late_room : 64;
@@ -100,7 +110,7 @@ static void put_row(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 
 	row->interface = index;
 	if (!maker->late_count && feed->room) {
-		feed_row(feed, row);
+		feed_row(feed, row, octets, length);
 		return;
 	}
 	if (maker->late_count == maker->late_room) {
@@ -115,6 +125,19 @@ static void put_row(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	maker->late[maker->late_count++] = *row;
 }
 
+static uint32_t least(uint32_t one, uint32_t other)
+{
+	return one < other ? one : other;
+}
+
+/* How many octets of the payload there are in the frame. */
+static uint32_t payload_of(const struct hw_parser *parser, const struct hw_record *record)
+{
+	if (!parser->headers || !(parser->row.has & HW_HAS_payload) || parser->headers >= record->captured)
+		return 0;
+	return least(parser->row.payload_length, record->captured - parser->headers);
+}
+
 /*
  * The packet whose headers the window has, and whose payload lies `shift` octets further in the frame; `carried`, if rows of what carries it
  * were put before. Returns whether it is wanted.
@@ -127,6 +150,7 @@ static bool put_packet(struct hw_capture *capture, struct hw_feed *feed, uint32_
 	struct hw_row_maker *maker = capture->maker;
 	struct hw_parser *parser = &maker->parser;
 	enum hw_weird wrong;
+	uint32_t payload;
 
 	hw_begin(parser);
 	parser->row.ts = record->untimed ? 0 : nanoseconds(interface, record->time);
@@ -148,16 +172,12 @@ static bool put_packet(struct hw_capture *capture, struct hw_feed *feed, uint32_
 	if (carried)
 		parser->carrier_count = 0;
 	for (uint32_t i = 0; i < parser->carrier_count; i++)
-		put_row(capture, feed, index, &parser->carriers[i]);
-	put_row(capture, feed, index, &parser->row);
+		put_row(capture, feed, index, &parser->carriers[i], NULL, 0);
+	payload = feed->payload ? payload_of(parser, record) : 0;
+	put_row(capture, feed, index, &parser->row, record->frame + parser->headers, payload);
 	counts->carriers += parser->carrier_count;
 	counts->as_row++;
 	return true;
-}
-
-static uint32_t least(uint32_t one, uint32_t other)
-{
-	return one < other ? one : other;
 }
 
 /*

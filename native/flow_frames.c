@@ -54,7 +54,7 @@ static int put(struct hw_frames *frames, const struct hw_packet *row, struct hw_
 		return into->has != 0;
 	}
 	hw_flow_key_apart(row, frames->apart, row->interface, &key);
-	if (!hw_fragments_add(frames->fragments, row, key.apart, into)) {
+	if (!hw_fragments_add(frames->fragments, row, key.apart, into, NULL)) {
 		into->has = 0;
 		return 0;
 	}

@@ -33,6 +33,8 @@ static uint32_t begin(struct hw_flows *flows, const struct hw_packet *row, const
 	hw_uid_of(&sought->key, row->ts, again, flows->settings.secret, entry->uid);
 	hw_flow_begin(&entry->flow, row, flip);
 	hw_flows_own_nothing(flows, flow);
+	if (flows->streams)
+		hw_streams_clear(flows->streams, flow);
 	flows->counts.begun += !only_carries;
 	flows->counts.only_carrying += only_carries;
 	return flow;
@@ -106,12 +108,35 @@ static void reused(struct hw_flows *flows, const struct hw_entry *entry, int is_
 		hw_flows_put_weird(flows, entry, is_orig, row, name);
 }
 
+/* Whether a flow to a port of DNS begins with an answer, which its header tells. */
+static int begins_with_dns_answer(const struct hw_packet *row, const struct hw_payload *payload)
+{
+	static const uint8_t v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	int is_v4 = !memcmp(row->dst, v4, sizeof(v4)), is_multicast = is_v4 ? (row->dst[12] & 0xf0) == 0xe0 : row->dst[0] == 0xff;
+
+	if (row->proto != HW_PROTO_UDP || payload->length < 12 || !(payload->octets[2] & 0x80) || is_multicast)
+		return 0;
+	return row->dport == 53 || row->dport == 137 || row->dport == 5353 || row->dport == 5355;
+}
+
+/* Its receiver is the originator then, as in Zeek, which has counted the packet for the originator by that time. */
+static void turn(struct hw_entry *entry)
+{
+	uint8_t mac[6];
+
+	memcpy(mac, entry->flow.l2[0], 6);
+	memcpy(entry->flow.l2[0], entry->flow.l2[1], 6);
+	memcpy(entry->flow.l2[1], mac, 6);
+	hw_history(&entry->flow, HW_ORIG, '^');
+	entry->orig ^= 1;
+}
+
 /* A packet of a flow. Returns its flow. */
 static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
 {
 	struct hw_entry *entry;
 	uint32_t flow, again = 0, before;
-	int which, flipped;
+	int which, flipped, is_new;
 
 	if (is_sampled_out(flows, &sought->key)) {
 		flows->counts.sampled_out++;
@@ -133,7 +158,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 			flow = HW_NOBODY;
 		}
 	}
-	if (flow == HW_NOBODY) {
+	is_new = flow == HW_NOBODY;
+	if (is_new) {
 		flow = begin(flows, row, sought, 0, again);
 		if (flow != HW_NOBODY)
 			hw_flows_counts_here(flows, flow, sought->second, row); /* from now on */
@@ -154,6 +180,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 		which ^= 1;
 		if (flows->servers)
 			hw_servers_turn(flows->servers, entry, row);
+		if (flows->streams)
+			hw_streams_flip(flows->streams, flow, row->ts);
 	}
 	if (before != entry->flow.weirds)
 		hw_flows_put_weirds(flows, entry, sought->second == entry->orig, row, entry->flow.weirds & ~before);
@@ -166,6 +194,10 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 	}
 	if (flows->servers)
 		hw_servers_add(flows->servers, entry, which, row);
+	if (flows->streams && is_new && begins_with_dns_answer(row, &flows->payload))
+		turn(entry);
+	if (flows->streams)
+		hw_streams_add(flows->streams, flow, entry, which, row, &flows->payload);
 	if (row->has & HW_HAS_quoted)
 		blame(flows, row, entry->uid);
 	flows->counts.in_flow++;
@@ -201,7 +233,7 @@ static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const 
 
 	flows->is_duplicate = 0;
 	if (hw_is_fragment(row)) {
-		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole)
+		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole, &flows->payload)
 						 : row->fragment_offset) {
 			flows->counts.fragments++;
 			return HW_NOBODY;

@@ -64,6 +64,8 @@ struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry
 
 	if (!is_asked(flows, entry))
 		return NULL;
+	if (flows->streams)
+		flows->found->long_streams[flows->found->long_count] = hw_streams_of(flows->streams, hw_flow_number(&flows->table, entry));
 	row = put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++);
 	row->progress = when;
 	return row;
@@ -92,6 +94,9 @@ void hw_flows_finish(struct hw_flows *flows, uint32_t flow, uint64_t now, enum h
 			hw_flows_put_tunnel(flows, entry, now, HW_TUNNEL_ACTION_expire);
 		flows->counts.only_carrying--;
 	} else {
+		if (flows->streams)
+			flows->found->conn_streams[flows->found->conn_count] =
+				hw_streams_finish(flows->streams, flow, now ? now : flows->counts.latest);
 		hw_flows_put_over(flows, entry, now, why);
 		if (flows->servers)
 			hw_servers_finish(flows->servers, entry, why == HW_CONN_END_stopped);

@@ -5,6 +5,7 @@
 
 #include "flows.h"
 #include "servers.h"
+#include "streams.h"
 #include "weird_rows.h"
 
 struct hw_carrier {
@@ -31,9 +32,12 @@ struct hw_flows {
 	struct hw_flow_table table;
 	struct hw_fragments *fragments;
 	struct hw_known known;
-	struct hw_flow_owners *owners; /* of each flow by its number; NULL: no packet is seen at several places */
-	int is_duplicate;	       /* the packet that a flow was just found for is another place's */
-	struct hw_servers *servers;    /* NULL: nobody asks for them */
+	struct hw_flow_owners *owners;	   /* of each flow by its number; NULL: no packet is seen at several places */
+	int is_duplicate;		   /* the packet that a flow was just found for is another place's */
+	struct hw_servers *servers;	   /* NULL: nobody asks for them */
+	struct hw_streams *streams;	   /* NULL: nobody reads what flows carry */
+	const struct hw_payload *payloads; /* of the rows that are added, or NULL; */
+	struct hw_payload payload;	   /* and of the one that is being added */
 	struct hw_prefix *local;
 	size_t local_count;
 	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */

@@ -38,6 +38,7 @@ void hw_flows_free(struct hw_flows *flows)
 	hw_flow_table_clear(&flows->table);
 	hw_fragments_free(flows->fragments);
 	hw_servers_free(flows->servers);
+	hw_streams_free(flows->streams);
 	free(flows->known.hashes);
 	free(flows->owners);
 	free(flows->local);
@@ -48,6 +49,33 @@ int hw_flows_tell_servers(struct hw_flows *flows, uint32_t most)
 {
 	flows->servers = hw_servers_new(most, &flows->table);
 	return flows->servers ? 0 : -1;
+}
+
+int hw_flows_follow(struct hw_flows *flows, uint32_t most, size_t waiting)
+{
+	flows->streams = hw_streams_new(most, flows->table.most, waiting);
+	hw_fragments_keep(flows->fragments);
+	return flows->streams ? 0 : -1;
+}
+
+void hw_flows_carry(struct hw_flows *flows, const struct hw_payload *payloads)
+{
+	flows->payloads = payloads;
+}
+
+int hw_flows_runs(struct hw_flows *flows, struct hw_runs *into)
+{
+	return hw_streams_runs(flows->streams, into);
+}
+
+void hw_flows_want(struct hw_flows *flows, uint32_t stream, uint32_t sides)
+{
+	hw_streams_want(flows->streams, stream, sides);
+}
+
+void hw_flows_streams_counts(const struct hw_flows *flows, struct hw_streams_counts *into)
+{
+	hw_streams_counts_of(flows->streams, into);
 }
 
 void hw_flows_tell_left(struct hw_flows *flows, const void *salt)
@@ -75,6 +103,8 @@ void hw_flows_begin_found(struct hw_flows *flows, struct hw_found *found)
 	flows->found = found;
 	found->conn_count = found->long_count = found->tunnel_count = found->server_count = found->left_count = 0;
 	hw_weird_rows_begin(&flows->weirds, found->weirds);
+	if (flows->streams)
+		hw_streams_begin(flows->streams);
 }
 
 /* It is `now`. Returns whether there are rows of the servers' second, which is over then. */
@@ -122,12 +152,16 @@ size_t hw_flows_add(struct hw_flows *flows, const void *rows, size_t stride, siz
 		}
 		if (!come_to(flows, row->ts))
 			break;
+		if (flows->payloads)
+			flows->payload = flows->payloads[i];
 		if (row->segments)
 			hw_flows_take_packet(flows, row, &sought[i % (2 * FAR)]);
 		else
 			hw_flows_take_carrier(flows, row, &sought[i % (2 * FAR)]);
 	}
 	found->weird_count = flows->weirds.made;
+	flows->payloads = NULL;
+	flows->payload.length = 0;
 	return i;
 }
 

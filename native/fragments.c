@@ -25,12 +25,14 @@ struct datagram {
 	uint16_t offset_flags, window;
 	struct hw_packet first;
 	uint64_t units[UNITS / 64];
+	uint8_t octets[]; /* behind the IP header, where they are kept */
 };
 
 struct hw_fragments {
 	uint32_t groups; /* of places; a power of two */
 	uint64_t salt;	 /* nobody outside can choose who shares places */
 	uint64_t waiting, given_up, seen;
+	size_t room;		     /* octets that are kept of a datagram */
 	struct datagram **datagrams; /* made when they are needed */
 };
 
@@ -59,6 +61,11 @@ void hw_fragments_free(struct hw_fragments *fragments)
 		free(fragments->datagrams[i]);
 	free(fragments->datagrams);
 	free(fragments);
+}
+
+void hw_fragments_keep(struct hw_fragments *fragments)
+{
+	fragments->room = 65536;
 }
 
 void hw_fragments_counts(const struct hw_fragments *fragments, uint64_t *waiting, uint64_t *given_up)
@@ -92,7 +99,7 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 
 	for (uint32_t i = 0; i < PLACES; i++) {
 		if (!places[i] && !(best && !(*best)->pieces))
-			places[i] = calloc(1, sizeof(struct datagram));
+			places[i] = calloc(1, sizeof(struct datagram) + fragments->room);
 		if (!places[i])
 			break;
 		if (is_of(places[i], row, apart))
@@ -153,6 +160,19 @@ static void cover_first(struct datagram *datagram, const struct hw_packet *first
 		cover(datagram, 0, first->ip_length - header);
 }
 
+/* What a fragment carries goes to its place, and of what is there already the first one counts: Zeek's way, and most hosts'. */
+static void keep(struct datagram *datagram, uint32_t at, const struct hw_payload *payload, size_t room)
+{
+	for (uint32_t i = 0; i < payload->length && at + i < room;) {
+		uint32_t unit = (at + i) / UNIT, some = UNIT - (at + i) % UNIT;
+
+		some = some < payload->length - i ? some : payload->length - i;
+		if (!(datagram->units[unit / 64] >> unit % 64 & 1))
+			memcpy(datagram->octets + at + i, payload->octets + i, some);
+		i += some;
+	}
+}
+
 /* What came in pieces of TCP's header, which is `size` octets of `length` then. */
 static void join_tcp(const struct datagram *datagram, struct hw_packet *whole)
 {
@@ -174,7 +194,8 @@ static void join_tcp(const struct datagram *datagram, struct hw_packet *whole)
 		whole->weird = HW_WEIRD_none;
 }
 
-int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole)
+int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
+		     struct hw_payload *payload)
 {
 	struct datagram *datagram = find(fragments, row, apart);
 	uint32_t header, before;
@@ -196,8 +217,13 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 			datagram->offset_flags = row->seq;
 			datagram->window = row->window;
 		}
+		if (fragments->room)
+			keep(datagram, row->fragment_offset, payload, fragments->room);
 		cover(datagram, row->fragment_offset, row->fragment_offset + length);
 	} else {
+		header = header_of(datagram, row);
+		if (fragments->room && header && header < row->ip_length && row->has & HW_HAS_payload)
+			keep(datagram, row->ip_length - header - row->payload_length, payload, fragments->room);
 		cover_first(datagram, row);
 		if (!datagram->begun)
 			datagram->first = *row;
@@ -214,6 +240,11 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	} else {
 		before = whole->has & HW_HAS_payload ? whole->ip_length - header - whole->payload_length : 0;
 		whole->payload_length = datagram->length - before;
+	}
+	if (fragments->room) {
+		before = datagram->length - whole->payload_length;
+		payload->octets = datagram->octets + before;
+		payload->length = datagram->length < fragments->room ? whole->payload_length : 0;
 	}
 	whole->ip_length = header - (whole->ip_version == 6 ? 8 : 0) + datagram->length; /* the Fragment header goes */
 	whole->ts = row->ts;

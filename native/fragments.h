@@ -4,15 +4,18 @@
 
 #include <stdint.h>
 
-#include "../bpf/records.h"
+#include "headwater.h"
 
-/* IP datagrams in pieces (RFC 791, 3.2; RFC 8200, 4.5), by their rows: which octets have come, not what they are. */
+/* IP datagrams in pieces (RFC 791, 3.2; RFC 8200, 4.5), by their rows: which octets have come, and what they are where that is asked for. */
 struct hw_fragments;
 /* Remembers about so many datagrams. `salt` is a secret. NULL without memory. */
 struct hw_fragments *hw_fragments_new(uint32_t most, uint64_t salt);
 void hw_fragments_free(struct hw_fragments *);
 /* Takes the row of a fragment. Returns 1 if its datagram is whole with it, and fills in the row that it would have had in one piece. */
-int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole);
+int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
+		     struct hw_payload *payload);
+/* From now on keep what they carry: hw_fragments_add() is given it, and gives that of the whole, good until it is called again. */
+void hw_fragments_keep(struct hw_fragments *);
 /* Fragments that are of no whole datagram: `waiting` for the rest, or given up. */
 void hw_fragments_counts(const struct hw_fragments *, uint64_t *waiting, uint64_t *given_up);
 

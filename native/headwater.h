@@ -63,18 +63,25 @@ enum { HW_MOST_ROWS = 5 }; /* of one packet: its own, and those of its carriers 
 
 enum { HW_CONNS_ROOM = 4096 }; /* rows of each kind that there is room for */
 struct hw_found {
-	void *conns;	/* struct hw_conn: flows that are over */
-	void *longs;	/* struct hw_conn: of flows that go on, what they are till now */
-	void *tunnels;	/* struct hw_tunnel_row */
-	void *servers;	/* struct hw_server: of one second, as many as are told, and one */
-	void *weirds;	/* struct hw_weird_row; HW_WEIRDS_ROOM of them */
-	uint64_t *left; /* hashes of flows that are over, where hw_flows_tell_left() asked for them */
+	void *conns;		/* struct hw_conn: flows that are over */
+	void *longs;		/* struct hw_conn: of flows that go on, what they are till now */
+	void *tunnels;		/* struct hw_tunnel_row */
+	void *servers;		/* struct hw_server: of one second, as many as are told, and one */
+	void *weirds;		/* struct hw_weird_row; HW_WEIRDS_ROOM of them */
+	uint64_t *left;		/* hashes of flows that are over, where hw_flows_tell_left() asked for them */
+	uint32_t *conn_streams; /* of each row of conns and longs, the number of its stream or HW_NO_STREAM; where they are followed */
+	uint32_t *long_streams;
 	size_t conn_count;
 	size_t long_count;
 	size_t tunnel_count;
 	size_t server_count;
 	size_t weird_count;
 	size_t left_count;
+};
+/* The octets of a packet's payload that were captured; none of a row that only stands for what carries a packet. */
+struct hw_payload {
+	const uint8_t *octets;
+	uint32_t length;
 };
 struct hw_prefix {
 	uint8_t addr[16];
@@ -123,6 +130,10 @@ int hw_flows_overlap(struct hw_flows *);
  * which place, 0 or 1, it had the filter that was in force; that of the other place stays.
  */
 void hw_flows_ask(struct hw_flows *, const void *filter, int place);
+/* Before any packet: follow what flows carry, `most` at a time; what comes before its turn takes `waiting` octets at most. -1 without memory. */
+int hw_flows_follow(struct hw_flows *, uint32_t most, size_t waiting);
+/* Of the rows that hw_flows_add() is given next, what they carry, one each; NULL: not known. */
+void hw_flows_carry(struct hw_flows *, const struct hw_payload *payloads);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
 size_t hw_flows_add(struct hw_flows *, const void *rows, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 /* The same of packets for which the kernel has no room, each a struct hw_deferred. */
@@ -132,6 +143,73 @@ int hw_flows_expire(struct hw_flows *, uint64_t now, struct hw_found *);
 /* Ends all that are left, likewise. */
 int hw_flows_end(struct hw_flows *, struct hw_found *);
 void hw_flows_counts_of(const struct hw_flows *, struct hw_flows_counts *into);
+
+/* -- streams.c: what flows carry ------------------------------------------------------------------------------------------------- */
+
+#define HW_NO_STREAM 0xffffffff
+enum hw_run_kind {
+	HW_RUN_begin,	 /* `octets` is the place of its struct hw_stream_begin */
+	HW_RUN_data,	 /* of a TCP side, in order, from several segments perhaps */
+	HW_RUN_datagram, /* the payload of one */
+	HW_RUN_gap,	 /* so many `octets` were never seen */
+	HW_RUN_end,	 /* all that the side will send has come */
+	HW_RUN_flip,	 /* who seemed to answer had begun: the sides change places */
+	HW_RUN_over,	 /* the flow is: its number will be another's */
+};
+struct hw_run {
+	uint64_t ts;	 /* of the first packet that it is of */
+	uint64_t octets; /* how many */
+	uint32_t at;	 /* where they begin in hw_runs.octets */
+	uint32_t stream; /* a number that others get when it is over */
+	uint32_t marks;	 /* of several segments, where the first of hw_runs.marks is */
+	uint16_t mark_count;
+	uint8_t kind;
+	uint8_t side; /* 0: the originator's */
+};
+struct hw_mark { /* a segment in a run */
+	uint64_t ts;
+	uint32_t at;
+	uint32_t unused;
+};
+struct hw_stream_begin {
+	uint64_t ts; /* of the flow's first packet */
+	uint8_t uid[12];
+	uint8_t orig[16];
+	uint8_t resp[16];
+	uint16_t orig_port;
+	uint16_t resp_port;
+	uint8_t proto;
+	uint8_t partial; /* TCP: its begin was not seen */
+	uint8_t unused[6];
+};
+struct hw_runs { /* good until packets are added */
+	struct hw_run *runs;
+	struct hw_mark *marks;
+	struct hw_stream_begin *begun;
+	uint8_t *octets;
+	size_t run_count;
+	size_t mark_count;
+	size_t begun_count;
+	size_t octet_count;
+};
+struct hw_streams_counts {
+	uint64_t streams; /* at present */
+	/* octets: carried = read + unwanted + again + cut + unread + waiting + no_room + no_stream */
+	uint64_t carried;   /* by packets of flows, as far as they were captured */
+	uint64_t read;	    /* handed out */
+	uint64_t unwanted;  /* nobody reads that side any more */
+	uint64_t again;	    /* they had come before */
+	uint64_t cut;	    /* of TCP segments that were not captured whole */
+	uint64_t unread;    /* it was never their turn, or the flow had been given up */
+	uint64_t waiting;   /* for their turn, at present */
+	uint64_t no_room;   /* they found no room to wait in, and are a gap */
+	uint64_t no_stream; /* there are too many streams */
+};
+/* What came since packets were added last, stream by stream. -1 without memory: then all of it is lost. */
+int hw_flows_runs(struct hw_flows *, struct hw_runs *into);
+/* Whether octets of a side are wanted from now on: bit 0 the originator's, bit 1 the responder's. */
+void hw_flows_want(struct hw_flows *, uint32_t stream, uint32_t sides);
+void hw_flows_streams_counts(const struct hw_flows *, struct hw_streams_counts *into);
 
 /* -- seconds.c: what the kernel counts of servers ------------------------------------------------------------------------------ */
 
@@ -227,6 +305,11 @@ void hw_capture_write(struct hw_capture *, struct hw_pcapng_writer *, const char
 void hw_capture_carry(struct hw_capture *);
 /* From now on, wrong checksums of packets that were captured whole are weirds of theirs. */
 void hw_capture_verify(struct hw_capture *);
+/* The next rows' payloads go to `payloads`, one each, and lie in `octets`: room for a batch, which is full where there is none for a packet. */
+void hw_capture_keep(struct hw_capture *, struct hw_payload *payloads, void *octets, size_t room);
+enum { HW_CAPTURE_PACKET_OCTETS = 262144 }; /* that a packet may have in a file: libpcap's MAXIMUM_SNAPLEN */
+/* How much of that room is left. */
+size_t hw_capture_room(const struct hw_capture *);
 enum hw_capture_status hw_capture_decode(struct hw_capture *, const void *data, size_t size, void *rows, size_t stride, size_t capacity,
 					 size_t *made, size_t *consumed);
 /* No more input, and `left` octets were not consumed: 0 if the capture ends at a block's end and each packet is a row, else -1 and a

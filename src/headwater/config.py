@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from headwater.analysis.flows import LOCAL_NETS, OF_FLOWS
+from headwater.analysis.protocols import MESSAGES
 from headwater.analysis.weirds import IGNORED
 from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter, FlowFilter
@@ -29,7 +30,7 @@ from headwater.records import ENUMS
 from headwater.store.settings import StoreSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
-RecordName = Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"]
+RecordName = Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "dns"]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 EXAMPLES = {
@@ -249,7 +250,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
         if self.xdp_metadata and self.detail == "flows":
             raise ValueError('xdp_metadata needs detail = "packets" or "rates": programs that ask the card keep no flows')
-        of_flows = OF_FLOWS & set(self.records)
+        of_flows = (OF_FLOWS | MESSAGES.keys()) & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
         if of_flows and "packet" in self.records and self.sample > 1:

@@ -324,7 +324,9 @@ class Pipeline:
         """What was counted since the last one, a row a term."""
         totals, now = self._ledger.totals(), time.time_ns()
         interval = (now - self._told_at) / 1e9
-        grown = [(e, count - self._told.get(e, 0)) for e, count in totals.items() if e.term not in ("queued", "spooled")]  # levels
+        grown = [
+            (e, count - self._told.get(e, 0)) for e, count in totals.items() if e.term not in ("queued", "spooled", "waiting")
+        ]  # levels
         rows = np.array([(now, interval, e.ledger, e.subject, e.term, e.place, e.reason, more) for e, more in grown if more], LEDGER.dtype)
         self._told, self._told_at = totals, now
         return Batch(LEDGER, rows)

@@ -4,6 +4,7 @@ packets: seen = duplicate_hook + filtered + in_flow + deferred + as_row + sample
 records: made = acked + spooled + queued + Σ dropped{place, reason}, up to the ring and for each sink
 flows:   given = in_flow + duplicate_hook + no_flow + fragment + damaged + sampled_out + deferred + Σ dropped{place, reason}: packets and
          carriers
+octets:  carried = read + unwanted + again + cut + unread + waiting + Σ dropped{place, reason}: what flows carry, where messages are read
 
 `queued` are rows that wait in memory: none at the end. Other terms (octets, segments, consumed) are told beside a sum and belong to none.
 """
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-LedgerName = Literal["packets", "records", "flows"]
+LedgerName = Literal["packets", "records", "flows", "octets"]
 FATES = ("as_row", "filtered", "sampled_out", "counted_only")
 """Of packets that a source has read."""
 KERNEL_FATES = (*FATES, "in_flow", "duplicate_hook", "deferred")
@@ -21,8 +22,14 @@ KERNEL_FATES = (*FATES, "in_flow", "duplicate_hook", "deferred")
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "deferred", "as_row", "sampled_out", "counted_only", "dropped")
 RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
 FLOW_TERMS = ("in_flow", "duplicate_hook", "no_flow", "fragment", "damaged", "sampled_out", "deferred", "dropped")
-_PARTS: Mapping[LedgerName, tuple[str, ...]] = {"packets": PACKET_TERMS, "records": RECORD_TERMS, "flows": FLOW_TERMS}
-_WHOLE: Mapping[LedgerName, str] = {"packets": "seen", "records": "made", "flows": "given"}
+OCTET_TERMS = ("read", "unwanted", "again", "cut", "unread", "waiting", "dropped")
+_PARTS: Mapping[LedgerName, tuple[str, ...]] = {
+    "packets": PACKET_TERMS,
+    "records": RECORD_TERMS,
+    "flows": FLOW_TERMS,
+    "octets": OCTET_TERMS,
+}
+_WHOLE: Mapping[LedgerName, str] = {"packets": "seen", "records": "made", "flows": "given", "octets": "carried"}
 
 
 @dataclass(frozen=True, order=True)

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from headwater._native import ffi, lib
+from headwater.analysis.streams import Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
 from headwater.records import CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.layouts import FLOW_SETTINGS, FilterOf, place_reason
+from headwater.records.services import number_of
 from headwater.telemetry import Entry, Ledger
 
 OF_FLOWS = frozenset(record.name for record in (CONN, CONN_LONG, TUNNEL, SERVER))
@@ -121,6 +123,7 @@ class Flows:
         live: bool = False,
         elsewhere: Elsewhere | None = None,
         known: np.ndarray[Any, np.dtype[Any]] | None = None,
+        messages: bool = False,
     ) -> None:
         flows = lib.hw_flows_new(ffi.from_buffer(settings.row()), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
@@ -132,6 +135,7 @@ class Flows:
             raise MemoryError(f"no memory for {settings.servers} servers")
         if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
             raise MemoryError(f"no memory for {len(known)} connections")
+        self._streams = Streams(flows) if messages else None
         self._elsewhere = elsewhere
         self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
@@ -147,6 +151,10 @@ class Flows:
         self._found.servers = ffi.cast("void *", self._servers.ctypes.data)
         self._found.left = ffi.cast("uint64_t *", self._left.ctypes.data)
         self._found.weirds = ffi.cast("void *", self._weirds.ctypes.data)
+        self._conn_streams = np.empty(lib.HW_CONNS_ROOM, np.uint32)
+        self._long_streams = np.empty(lib.HW_CONNS_ROOM, np.uint32)
+        self._found.conn_streams = ffi.cast("uint32_t *", self._conn_streams.ctypes.data)
+        self._found.long_streams = ffi.cast("uint32_t *", self._long_streams.ctypes.data)
         self._interfaces: dict[int, str] = {}  # of all batches, by numbers of our own
         self._given: Mapping[int, str] = {}
         self._first = 0  # our number of the batch's 0
@@ -186,6 +194,8 @@ class Flows:
         rows, at = batch.rows, 0
         while at < len(rows):
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
+            if batch.payloads is not None:
+                lib.hw_flows_carry(self._flows, batch.payloads.each + at)
             at += take(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
             yield from self._batches()
         self._count += len(rows) if batch.record is not FLOW_EVENT else 0
@@ -231,6 +241,8 @@ class Flows:
         entries = {Entry("flows", self._name, term): count for term, count in terms.items()}
         if counts.no_memory:
             entries[Entry("flows", self._name, "dropped", *place_reason(Drop["flows__no_memory"]))] = counts.no_memory
+        if self._streams:
+            entries |= self._streams.entries(self._name)
         ledger.replace(entries)
 
     def _learn(self, given: Mapping[int, str]) -> None:
@@ -242,7 +254,11 @@ class Flows:
             self._first = max(self._interfaces) + 1
         self._interfaces |= {self._first + number: name for number, name in given.items()}
 
-    def _batches(self) -> list[Batch]:
+    def _batches(self) -> Iterator[Batch]:
+        if self._streams:
+            yield from self._streams.read()
+            self._tell_services(self._streams, self._conns[: self._found.conn_count], self._conn_streams)
+            self._tell_services(self._streams, self._longs[: self._found.long_count], self._long_streams)
         if self._elsewhere and self._found.left_count:
             self._elsewhere.forget(self._left[: self._found.left_count])
         found = (
@@ -252,4 +268,11 @@ class Flows:
             (TUNNEL, self._tunnels, self._found.tunnel_count),
             (SERVER, self._servers, self._found.server_count),
         )
-        return [Batch(record, rows[:count], self._interfaces, borrowed=True) for record, rows, count in found if count]
+        for record, rows, count in found:
+            if count:
+                yield Batch(record, rows[:count], self._interfaces, borrowed=True)
+
+    @staticmethod
+    def _tell_services(streams: Streams, rows: np.ndarray[Any, np.dtype[Any]], numbers: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
+        if len(rows):
+            rows["service"] = [number_of(service) for service in streams.services(numbers[: len(rows)].tolist())]

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Elsewhere, Flows, FlowSettings
+from headwater.analysis.protocols import MESSAGES
 from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
@@ -20,7 +21,12 @@ _MACHINE = Path("/etc/machine-id")
 def keeps_flows(settings: Settings) -> bool:
     """Whether flows are needed. What is odd in them is told where packets are not sampled one by one, of which none could be made."""
     records = set(settings.records)
-    return bool(records & OF_FLOWS) or ("weird" in records and settings.sample == 1)
+    return bool(records & OF_FLOWS) or reads_messages(settings) or ("weird" in records and settings.sample == 1)
+
+
+def reads_messages(settings: Settings) -> bool:
+    """Whether what flows carry is read."""
+    return bool(set(settings.records) & MESSAGES.keys())
 
 
 def analyses(
@@ -29,13 +35,14 @@ def analyses(
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
     records = set(settings.records)
     flows = flow_settings(settings) if keeps_flows(settings) else None
+    messages = reads_messages(settings)
 
     def make(name: str) -> Sequence[Analysis]:
         found: list[Analysis] = []
         if "weird" in records:
             found.append(Weirds(ignored=settings.weirds.ignore))
         if flows:
-            found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known))
+            found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages))
         return found
 
     return make

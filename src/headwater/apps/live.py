@@ -10,6 +10,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
+from headwater.analysis.protocols import MESSAGES
 from headwater.apps import control, view
 from headwater.apps.analyses import analyses, flow_settings, keeps_flows
 from headwater.apps.beside import Beside
@@ -71,6 +72,13 @@ class _Notes:
         self._said.clear()
 
 
+def _live(settings: Settings) -> Settings:
+    """The same, if all of it can be had live. Raises ConfigError."""
+    if of_captures := sorted(set(settings.records) & MESSAGES.keys()):
+        raise ConfigError("records", f"{of_captures[0]} is read from captures so far, not live: leave it out, or use headwater read")
+    return settings
+
+
 def run(
     settings: Settings,
     seconds: float | None,
@@ -81,7 +89,7 @@ def run(
 
     Raises HeadwaterError; the ledger is printed in any case.
     """
-    settings = settings.begun(datetime.now(UTC)).settled(whole_packets=packets is not None)
+    settings = _live(settings).begun(datetime.now(UTC)).settled(whole_packets=packets is not None)
     ledger = Ledger()
 
     def describe() -> str:

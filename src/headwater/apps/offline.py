@@ -12,7 +12,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from headwater.apps.analyses import analyses, keeps_flows
+from headwater.analysis.protocols import MESSAGES
+from headwater.apps.analyses import analyses, keeps_flows, reads_messages
 from headwater.apps.beside import Beside
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
@@ -41,7 +42,7 @@ _PACKED = {
 _KEPT, _LENT = 1 << 16, 1 << 14
 """Packets in a batch. Where nobody keeps them they are 4 MB, which stay in a cache from the reader to the flows."""
 
-LOGS = ("conn", "tunnel", "weird")
+LOGS = ("conn", "tunnel", "weird", *MESSAGES)
 """What is written of captures unless something else is asked for: the first one always."""
 
 
@@ -196,7 +197,14 @@ def read(
     file = packets.file(ledger, tell, live=False) if packets else None
     beside = Beside(settings, NEVER)
     source = in_turn(
-        files, settings, ledger, packets=file, checksums=checksums, carriers=keeps_flows(settings), lends=PACKET.name not in wanted
+        files,
+        settings,
+        ledger,
+        packets=file,
+        checksums=checksums,
+        carriers=keeps_flows(settings),
+        lends=PACKET.name not in wanted,
+        payloads=reads_messages(settings),
     )
     made: list[Output] = [file] if file else []
     on_terminal = not packets and not settings.store and not (output.directory or output.format) and sys.stdout.isatty() and one in TABLES
@@ -230,6 +238,7 @@ def in_turn(
     carriers: bool,
     checksums: bool = False,
     lends: bool = False,
+    payloads: bool = False,
     report: Callable[[str], None] = tell,
 ) -> InTurn:
     """The captures `files` as one source; with `carriers`, as flows need them, which are sampled as flows, not packet by packet; with
@@ -247,6 +256,7 @@ def in_turn(
             carriers=carriers,
             checksums=checksums,
             lends=BATCHES_IN_USE if lends else 0,
+            payloads=payloads,
         )
         for path, name in zip(files, _names(files), strict=True)
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import headwater
+from headwater.analysis.protocols import MESSAGES
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.kernel.confine import account
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from headwater.outputs.spool import Spool
 
 LOOK_S = 5.0  # after which files of names are looked at again
-RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST)}
+RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST, *MESSAGES.values())}
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,15 @@ def _table(before: pa.StringScalar) -> pa.Array:
     return pa.array([f"{before}{number}" for number in range(_TABLE)])
 
 
+def lists(values: pa.Array, elements: pa.Array) -> pa.Array:
+    """The `elements` of lists, which are text, with commas between them; null where the list is."""
+    lengths = np.asarray(pc.list_value_length(values).fill_null(0))
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    mask = values.is_null() if values.null_count else None
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), elements, mask=mask), ",")
+
+
 def distinct(column: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """Text through `change`, once for each distinct value."""
     encoded = column.dictionary_encode()

@@ -16,15 +16,37 @@ import pyarrow.compute as pc
 
 from headwater.outputs.sinks.jsonl import QUOTE, objects
 from headwater.outputs.sinks.jsonl import escape as json_escape
-from headwater.outputs.sinks.zeek import EMPTY, END, FALSE, TRUE, UNSET, closing, header, seconds
-from headwater.outputs.sinks.zeek import escape as tsv_escape
-from headwater.outputs.sinks.zeek_json import doubles
-from headwater.outputs.text import distinct, joined, literal, octets
+from headwater.outputs.text import distinct, joined, lists, literal, octets
+from headwater.outputs.zeek_text import EMPTY, END, FALSE, TRUE, UNSET, closing, doubles, header, seconds
+from headwater.outputs.zeek_text import escape as tsv_escape
 from headwater.records.address import unpacked
+from headwater.records.batch import Batch
 from headwater.records.log_columns import ARROW, TEXT, WORDS, kinds, zeek_type
+from headwater.records.schema import Record
+from headwater.records.stored import stored_schema, to_stored
+from headwater.records.zeek_types import ALWAYS
 
 _OCTETS = re.compile(r"((?:\\x[89a-f][0-9a-f])+)")
 _NULL, _JSON_TRUE, _JSON_FALSE = literal("null"), literal("true"), literal("false")
+
+
+def messages(record: Record, *, extra: bool) -> tuple[pa.Schema, Callable[[Batch], pa.RecordBatch]] | None:
+    """Of a record of messages, the columns of Zeek's log, with `extra` all, and what makes a table of rows; None of other records."""
+    if not any(column.zeek for column in record.columns):
+        return None
+    kept = stored_schema(record)
+    names = [name for name in kept.names if extra or name in ALWAYS[record.name]]
+    schema = pa.schema([kept.field(name) for name in names], metadata={b"path": record.name.encode()})
+    times = [name for name in names if kept.field(name).type == ARROW["time"]]
+
+    def table(batch: Batch) -> pa.RecordBatch:
+        rows = to_stored(batch).select(names)
+        for name in times:  # libpcap cuts nanoseconds off before Zeek sees them
+            micros = pc.divide(rows.column(name).cast(pa.int64()), 1000)
+            rows = rows.set_column(names.index(name), schema.field(name), pc.multiply(micros, 1000).cast(ARROW["time"]))
+        return rows
+
+    return schema, table
 
 
 class ZeekTable:
@@ -89,7 +111,7 @@ def _cell(values: pa.Array, column: pa.Field) -> pa.Array:
     parts = _tsv(values.flatten(), element)
     if element in WORDS:
         parts = pc.replace_substring(parts, ",", r"\x2c")
-    return pc.replace_substring_regex(_together(values, pc.coalesce(parts, UNSET)), "^$", EMPTY)
+    return pc.replace_substring_regex(lists(values, pc.coalesce(parts, UNSET)), "^$", EMPTY)
 
 
 def _tsv(values: pa.Array, kind: str) -> pa.Array:
@@ -164,8 +186,8 @@ def _value(values: pa.Array, column: pa.Field) -> pa.Array:
     kind, element = kinds(column)
     if not element:
         return _json(values, kind)
-    lists = _together(values, pc.coalesce(_json(values.flatten(), element), _NULL))
-    return joined([literal("["), lists, literal("]")], "emit_null")
+    elements = pc.coalesce(_json(values.flatten(), element), _NULL)
+    return joined([literal("["), lists(values, elements), literal("]")], "emit_null")
 
 
 def _json(values: pa.Array, kind: str) -> pa.Array:
@@ -202,15 +224,6 @@ def _epoch(values: pa.Array) -> pa.Array:
 def _plain(values: pa.Array, kind: str) -> pa.Array:
     """As records/log_columns.py has the kind: a store may give dictionaries, or wider integers."""
     return values if values.type == ARROW[kind] else values.cast(ARROW[kind])
-
-
-def _together(values: pa.Array, elements: pa.Array) -> pa.Array:
-    """The elements' texts with commas between them, null where the list is."""
-    lengths = np.asarray(pc.list_value_length(values).fill_null(0))
-    offsets = np.zeros(len(values) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    mask = values.is_null() if values.null_count else None
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), elements, mask=mask), ",")
 
 
 def _addresses(packed: pa.Array) -> pa.Array:

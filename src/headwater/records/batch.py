@@ -16,6 +16,14 @@ JOINED_ROWS = 1 << 13
 
 
 @dataclass(frozen=True)
+class Payloads:
+    """What packets carry: `each` of them, an array of struct hw_payload, and the memory where their octets lie."""
+
+    each: Any
+    octets: Any
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows of one record, as a numpy structured array (`rows`, of record.dtype; its stride may be larger than its size).
 
@@ -25,6 +33,8 @@ class Batch:
 
     Where flows are kept in the kernel, packets are `tracked`: their flows are known there. Others are `deferred`, for analyses alone: the
     kernel has no room for their `flow` (rows of DEFERRED), or something is `weird` in them, or only flows are wanted of these `packets`.
+
+    `payloads` is what borrowed packets carry, for the analysis of flows; no copy has it.
     """
 
     record: Record
@@ -34,6 +44,7 @@ class Batch:
     carriers: bool = False
     tracked: bool = False
     deferred: str = ""
+    payloads: Payloads | None = None
 
     def __post_init__(self) -> None:
         if self.rows.dtype is not self.record.dtype and self.rows.dtype != self.record.dtype:  # C reads them by their offsets
@@ -94,6 +105,8 @@ class Batch:
 
 def present(column: Column, values: np.ndarray[Any, np.dtype[Any]], has: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A bool for each of a column's `values`: whether it is there. `has` is that of the rows, if the column needs any of it."""
+    if column.zeek:
+        return np.array([value is not None for value in values.tolist()], np.bool_)
     there = (has & column.needs) != 0 if column.needs else np.ones(len(values), dtype=np.bool_)
     return there & (values != 0) if column.zero_is_absent else there
 

@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from headwater._native import ffi, lib
+from headwater.records.address import unpacked
 from headwater.records.batch import Batch, present
+from headwater.records.log_columns import ARROW, field
 from headwater.records.schema import Column, Kind, Record
 
 _FORMATTED: dict[Kind, tuple[int, Any]] = {  # octets of text at most, and who writes it
@@ -19,11 +21,15 @@ _FORMATTED: dict[Kind, tuple[int, Any]] = {  # octets of text at most, and who w
     Kind.LETTERS: (40, lib.hw_format_letters),
 }
 _TABLE = 4096  # values below it are looked up; others are sorted first, which takes 80 ns a row
+ADDRESS = ARROW["address"]
 _PLAIN = {Kind.TIME: pa.timestamp("ns", "UTC"), Kind.FLAG: pa.bool_(), Kind.INTERVAL: pa.float64()}
 
 
 def arrow_type(record: Record, column: Column) -> pa.DataType:
     """The type that `column` has in Arrow and Parquet."""
+    if column.zeek:
+        kept = field(column.name, column.zeek).type
+        return {ADDRESS: pa.string(), pa.list_(ADDRESS): pa.list_(pa.string())}.get(kept, kept)
     if column.kind in _PLAIN:
         return _PLAIN[column.kind]
     if column.kind is Kind.NUMBER:
@@ -45,6 +51,9 @@ def arrays(batch: Batch, columns: Sequence[Column]) -> Iterator[pa.Array]:
     """Of these columns of `batch`."""
     has = np.ascontiguousarray(batch.rows["has"]) if any(column.needs for column in columns) else None
     for column in columns:
+        if column.zeek:
+            yield _of_message(batch, column)
+            continue
         if column.kind in _FORMATTED:
             yield _formatted(batch, column)
             continue
@@ -66,6 +75,15 @@ def _array(batch: Batch, column: Column, values: np.ndarray[Any, Any], there: An
         case Kind.INTERFACE:
             return _named(values, batch.interfaces, there)
     return made(arrow_type(batch.record, column), len(batch), [values], there)
+
+
+def _of_message(batch: Batch, column: Column) -> pa.Array:
+    values: list[Any] = batch.rows[column.name].tolist()
+    if column.kind is Kind.ADDRESS:
+        values = [None if one is None else unpacked(one) for one in values]
+    elif column.zeek.endswith("[addr]"):
+        values = [None if some is None else [unpacked(one) for one in some] for some in values]
+    return pa.array(values, arrow_type(batch.record, column))
 
 
 def made(of: pa.DataType, count: int, buffers: Sequence[np.ndarray[Any, Any]], there: Any) -> pa.Array:

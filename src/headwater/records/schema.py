@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from headwater.records import btf
+from headwater.records.services import NAMES as SERVICES
 
 
 class Kind(Enum):
@@ -26,6 +27,7 @@ class Kind(Enum):
     UIDS = "uids"  # text, with commas between them
     COMMUNITY_ID = "community id"  # text
     LETTERS = "letters"  # text
+    LIST = "list"  # of messages: a set or vector
 
 
 TYPEDEFS = {
@@ -39,6 +41,7 @@ TYPEDEFS = {
     "hw_uids": Kind.UIDS,
     "hw_community_id": Kind.COMMUNITY_ID,
     "hw_letters": Kind.LETTERS,
+    "hw_service": Kind.NAME,
 }
 ABSENT_WHEN_ZERO = {
     "hw_weird",
@@ -48,6 +51,7 @@ ABSENT_WHEN_ZERO = {
     "hw_arp_operation",
     "hw_hops",
     "hw_conn_end",
+    "hw_service",
 }  # whose 0 says that there is none
 
 
@@ -56,7 +60,8 @@ class Column:
     """One column of a record.
 
     `needs` is the bit of the row's `has` without which the value is absent, 0 if it is always there. `names` are the enumerators
-    of a NAME column. `ctype` is the C type as records.h spells it.
+    of a NAME column. `ctype` is the C type as records.h spells it. Of a message, whose values are objects, `zeek` is its type as Zeek
+    spells it (records/messages.py); else it is empty.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Column:
     ctype: str
     needs: int = 0
     names: Mapping[int, str] | None = None
+    zeek: str = ""
 
     @property
     def zero_is_absent(self) -> bool:
@@ -95,7 +101,7 @@ FILE_ORDER = (
     "proto port begun established failed refused half_open ended handshakes "
     "handshake_min handshake_mean handshake_max handshakes_100us handshakes_300us handshakes_1ms handshakes_3ms handshakes_10ms "
     "handshakes_30ms handshakes_100ms handshakes_300ms handshakes_1s handshakes_3s "
-    "duration orig_bytes resp_bytes conn_state local_orig local_resp "
+    "service duration orig_bytes resp_bytes conn_state local_orig local_resp "
     "missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto community_id orig_l2_addr resp_l2_addr "
     "end_reason ended_by interface_2 interface_3 progress tunnel_type action "
     "ip_version ttl dscp ecn ip_id ip_length flow_label ip_options df mf fragment_offset sport dport tcp_flags seq ack window "
@@ -127,5 +133,5 @@ def _column(member: btf.Member, enums: Mapping[str, Mapping[int, str]], has: Map
             names = {value: text for value, text in enums[enum].items() if value or enum not in ABSENT_WHEN_ZERO}
             return Column(name, Kind.NAME, f"enum {enum}", needs, names)
         case btf.Typedef(name=typedef):
-            return Column(name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs)
+            return Column(name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs, SERVICES if typedef == "hw_service" else None)
     raise ValueError(f"records.h: {member.name} has no named type")

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater._native import ffi, lib
+from headwater.records import log_columns
 from headwater.records.batch import Batch
 from headwater.records.columns import arrays, arrow_type, made
-from headwater.records.log_columns import ARROW
 from headwater.records.schema import Column, Kind, Record
 
-ADDRESS = ARROW["address"]
+ADDRESS = log_columns.ARROW["address"]
 """An address, IPv4 as ::ffff:a.b.c.d."""
 NAME = pa.dictionary(pa.int32(), pa.string())
 """One of few words."""
@@ -30,6 +30,8 @@ _MAY_BE_ABSENT = {Kind.NAME, Kind.INTERFACE, Kind.TEXT, Kind.LETTERS, Kind.UID, 
 
 def stored_type(record: Record, column: Column) -> pa.DataType:
     """The type that `column` is kept as."""
+    if column.zeek:
+        return log_columns.field(column.name, column.zeek).type
     if column.kind is Kind.ADDRESS:
         return ADDRESS
     if column.kind is Kind.UIDS:
@@ -44,14 +46,17 @@ def stored_schema(record: Record) -> pa.Schema:
 
 def to_stored(batch: Batch) -> pa.RecordBatch:
     """The rows of `batch` in stored_schema()."""
-    others = arrays(batch, [column for column in batch.record.columns if column.kind is not Kind.ADDRESS])
+    others = arrays(batch, [column for column in batch.record.columns if column.kind is not Kind.ADDRESS and not column.zeek])
     columns = [
-        _addresses(batch, column) if column.kind is Kind.ADDRESS else _stored(column, next(others)) for column in batch.record.columns
+        _of(batch, column) if column.zeek or column.kind is Kind.ADDRESS else _stored(column, next(others))
+        for column in batch.record.columns
     ]
     return pa.RecordBatch.from_arrays(columns, schema=stored_schema(batch.record))
 
 
 def _field(record: Record, column: Column) -> pa.Field:
+    if column.zeek:
+        return log_columns.field(column.name, column.zeek)
     absent = bool(column.needs) or column.zero_is_absent or column.kind in _MAY_BE_ABSENT
     nullable = absent and not (column.name == "ts" and column.kind is Kind.TIME)
     return pa.field(column.name, stored_type(record, column), nullable=nullable, metadata={b"kind": column.kind.value.encode()})
@@ -63,7 +68,10 @@ def _stored(column: Column, values: pa.Array) -> pa.Array:
     return values.dictionary_encode() if column.kind in _WORDS else values
 
 
-def _addresses(batch: Batch, column: Column) -> pa.Array:
+def _of(batch: Batch, column: Column) -> pa.Array:
+    """A column of a message, or of addresses."""
+    if column.zeek:
+        return pa.array(batch.rows[column.name].tolist(), stored_type(batch.record, column))
     return made(ADDRESS, len(batch), [np.ascontiguousarray(batch.rows[column.name])], batch.present(column.name))
 
 

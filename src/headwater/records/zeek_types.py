@@ -76,11 +76,11 @@ x509 | base/files/x509/main | ts:time fingerprint:string certificate.version:cou
 _ID = {"id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port"}
 
 
-def _read() -> Iterator[tuple[str, str, dict[str, str]]]:
+def _read(*, always: bool = False) -> Iterator[tuple[str, str, dict[str, str]]]:
     for line in TABLE.strip().splitlines():
         path, script, words = line.split(" | ")
         fields: dict[str, str] = {}
-        for word in words.split():
+        for word in (words.split(" + ")[0] if always else words).split():
             name, _, of = word.rpartition(":")
             if word == "id":
                 fields |= _ID
@@ -91,6 +91,9 @@ def _read() -> Iterator[tuple[str, str, dict[str, str]]]:
 
 LOGS: dict[str, dict[str, str]] = {path: fields for path, _, fields in _read()}
 """By path, the type of each field, in the order of the record."""
+
+ALWAYS: dict[str, dict[str, str]] = {path: fields for path, _, fields in _read(always=True)}
+"""Likewise, of those that Zeek's own scripts give a log unless more are loaded."""
 
 SCRIPTS: dict[str, str] = {path: f"scripts/{script}.zeek" for path, script, _ in _read()}
 """By path, where in Zeek's source the record is."""

@@ -16,12 +16,29 @@ from headwater.errors import SourceError
 from headwater.filters import Filter, sample_below
 from headwater.interfaces import PacketWriter
 from headwater.records import PACKET, Batch, Drop
+from headwater.records.batch import Payloads
 from headwater.records.layouts import FILTER, place_reason
 from headwater.sources.octets import PATIENCE_S, Damaged, Octets
 from headwater.telemetry import Entry, Ledger
 
 READ = 1 << 18
 CHUNK = 4 << 20
+_PAYLOADS = 4 << 20  # octets of a batch: they stay in a cache from the reader to who reads them
+
+
+class _Room:
+    """Memory for a batch of `most` rows, for numpy and for C; with `payloads`, for what they carry too."""
+
+    def __init__(self, most: int, payloads: bool) -> None:
+        self.rows = np.empty(most, PACKET.dtype)
+        self._into = ffi.from_buffer("char[]", self.rows.view(np.uint8))
+        self.payloads = (
+            Payloads(ffi.new("struct hw_payload[]", most), ffi.from_buffer("char[]", np.empty(_PAYLOADS, np.uint8))) if payloads else None
+        )
+
+    def left(self, filled: int) -> tuple[Any, int, int]:
+        """Behind so many rows: where C puts the next, the octets of each, and how many there may be."""
+        return self._into + filled * self.rows.itemsize, self.rows.itemsize, len(self.rows) - filled
 
 
 class Capture:
@@ -32,6 +49,7 @@ class Capture:
     describes but that cannot be a row is dropped{capture, link_type} or dropped{capture, no_interface} in `ledger`. Of those that `filter`
     keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it;
     with `checksums`, wrong ones are weirds. With `lends`, batches are borrowed, and of the memory of so many in turn: for who keeps none.
+    With `payloads`, they come with what their packets carry.
     """
 
     def __init__(
@@ -47,6 +65,7 @@ class Capture:
         carriers: bool = False,
         checksums: bool = False,
         lends: int = 0,
+        payloads: bool = False,
     ) -> None:
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self._path = path
@@ -58,6 +77,7 @@ class Capture:
         self._wants_carriers = carriers
         self._checksums = checksums
         self._lends = lends
+        self._keeps = payloads
         self._carriers = self._made_carriers = 0  # until the last batch, and until now
         self._stopped = False
         self._fd = -1
@@ -154,10 +174,9 @@ class Capture:
         buffer = octets.data
         base = ffi.cast("char *", octets.ctypes.data)  # no view of a view: the garbage collector may clear those in the wrong order
         rooms = cycle([self._room() for _ in range(self._lends)]) if self._lends else iter(self._room, None)
-        rows, into = next(rooms)
+        room = self._begin(next(rooms))
         made, consumed = ffi.new("size_t *"), ffi.new("size_t *")
         filled = left = 0  # rows not handed out; octets not decoded
-        most = lib.HW_MOST_ROWS if self._wants_carriers else 1  # of one packet
         yielded = time.monotonic()
         problem = ""
         while not self._stopped and not problem:
@@ -171,16 +190,14 @@ class Capture:
             while status in (lib.HW_CAPTURE_full, lib.HW_CAPTURE_described) and not self._stopped:
                 if not self._ready():
                     continue
-                status = lib.hw_capture_decode(
-                    self._decoder, base + at, left - at, into + filled * rows.itemsize, rows.itemsize, len(rows) - filled, made, consumed
-                )
+                status = lib.hw_capture_decode(self._decoder, base + at, left - at, *room.left(filled), made, consumed)
                 at += consumed[0]
                 filled += made[0]
                 self._learn_interfaces()
                 self._take_counts()
-                if len(rows) - filled < most:
-                    yield self._batch(rows[:filled])
-                    rows, into = next(rooms)
+                if self._is_full(room, filled):
+                    yield self._batch(room, filled)
+                    room = self._begin(next(rooms))
                     filled, yielded = 0, time.monotonic()
             if status == lib.HW_CAPTURE_bad:
                 problem = self._problem()
@@ -188,10 +205,11 @@ class Capture:
             buffer[: left - at] = buffer[at:left]
             left -= at
             if time.monotonic() - yielded >= PATIENCE_S:
-                yield self._batch(rows[:filled].copy())
+                yield self._batch(room, filled)
+                room = self._begin(next(rooms))
                 filled, yielded = 0, time.monotonic()
         if filled:
-            yield self._batch(rows[:filled].copy())
+            yield self._batch(room, filled)
         counts = self._counts
         if problem and not (counts and counts.seen):
             self._counts = None  # not even the first packet was reached: there is nothing to add up
@@ -211,19 +229,36 @@ class Capture:
     def _ready(self) -> bool:
         return self._packets is None or self._packets.ready()
 
-    def _room(self) -> tuple[np.ndarray[Any, np.dtype[Any]], Any]:
-        """Memory for a batch, for numpy and for C. A new one each is less than copying it for who keeps the rows."""
-        rows = np.empty(self._batch_rows, PACKET.dtype)
-        return rows, ffi.from_buffer("char[]", rows.view(np.uint8))
+    def _room(self) -> "_Room":
+        """Memory for a batch. A new one each is less than copying it for who keeps the rows."""
+        return _Room(self._batch_rows, self._keeps)
+
+    def _begin(self, room: "_Room") -> "_Room":
+        if room.payloads is not None:
+            lib.hw_capture_keep(self._decoder, room.payloads.each, room.payloads.octets, _PAYLOADS)
+        return room
+
+    def _is_full(self, room: "_Room", filled: int) -> bool:
+        most = lib.HW_MOST_ROWS if self._wants_carriers else 1  # of one packet
+        return len(room.rows) - filled < most or (
+            room.payloads is not None and lib.hw_capture_room(self._decoder) < lib.HW_CAPTURE_PACKET_OCTETS
+        )
 
     def _problem(self) -> str:
         return printable(ffi.string(lib.hw_capture_problem(self._decoder)).decode())
 
-    def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
+    def _batch(self, room: "_Room", filled: int) -> Batch:
         before, self._carriers = self._carriers, self._made_carriers
         if len(self._named) != len(self._interfaces):
             self._named = dict(self._interfaces)
-        return Batch(PACKET, rows, self._named, borrowed=bool(self._lends), carriers=self._carriers > before)
+        return Batch(
+            PACKET,
+            room.rows[:filled],
+            self._named,
+            borrowed=bool(self._lends),
+            carriers=self._carriers > before,
+            payloads=room.payloads,
+        )
 
     def _learn_interfaces(self) -> None:
         """The names of those that the decoder has met by now. It tells of each at once, if the filter asks for names."""

@@ -1,4 +1,4 @@
-"""CSV with a header: RFC 4180's quoting, lines that end in LF, empty for absent, times in RFC 3339 with nanoseconds.
+"""CSV with a header: RFC 4180's quoting, lines that end in LF, empty for absent, times in RFC 3339 with nanoseconds, lists as in JSON.
 
 Text that a stranger chose and that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
 """
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.outputs.files import Octets, Text
+from headwater.outputs.sinks.jsonl import array
 from headwater.outputs.text import distinct, joined, literal, numbers, octets, times
 from headwater.records import Batch, Record
 from headwater.records.schema import Column, Kind
@@ -50,6 +51,8 @@ def _cells(column: Column, values: pa.Array) -> pa.Array:
             return pc.if_else(values, *_FLAGS)
         case Kind.TEXT | Kind.INTERFACE:
             return distinct(values, quote)
+        case Kind.LIST:
+            return distinct(array(values), quote)
     return values
 
 

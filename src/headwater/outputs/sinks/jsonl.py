@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.outputs.files import Octets, Text
-from headwater.outputs.text import ANY_HARMFUL, HARMFUL, distinct, joined, literal, numbers, octets, times
+from headwater.outputs.text import ANY_HARMFUL, HARMFUL, distinct, joined, lists, literal, numbers, octets, times
 from headwater.records import Batch, Record
 from headwater.records.schema import Column, Kind
 
 _SPECIAL = f'["\\\\{ANY_HARMFUL}]'
-_BARE = {Kind.NUMBER, Kind.INTERVAL, Kind.FLAG}
+_BARE = {Kind.NUMBER, Kind.INTERVAL, Kind.FLAG, Kind.LIST}
 QUOTE, _END = literal('"'), literal("}\n")
 
 
@@ -46,6 +46,8 @@ class JsonLines(Text):
                     parts = [pc.if_else(values, *self._flags[place])]
                 case Kind.TEXT | Kind.INTERFACE:
                     parts = [before, distinct(values, escape), QUOTE]
+                case Kind.LIST:
+                    parts = [before, array(values)]
                 case _:
                     parts = [before, values, QUOTE]
             yield together(column, values), parts
@@ -64,6 +66,14 @@ def objects(cells: Iterable[tuple[object, list[Any]]]) -> pa.Array:
     groups = [joined([part for _, parts in group for part in parts], "emit_null") for _, group in groupby(cells, itemgetter(0))]
     lines = joined([*groups, _END])
     return pc.replace_substring_regex(lines, "^,", "{") if groups[0].null_count else lines
+
+
+def array(values: pa.Array) -> pa.Array:
+    """Lists of text or of numbers as JSON has them; null where the list is."""
+    elements = values.flatten()
+    is_text = pa.types.is_string(elements.type)
+    texts = joined([QUOTE, distinct(elements, escape), QUOTE], "emit_null") if is_text else joined(numbers(elements), "emit_null")
+    return joined([literal("["), lists(values, pc.coalesce(texts, literal("null"))), literal("]")], "emit_null")
 
 
 def escape(words: pa.Array) -> pa.Array:

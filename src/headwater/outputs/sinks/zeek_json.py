@@ -14,11 +14,14 @@ from headwater.outputs.files import Octets, Text
 from headwater.outputs.sinks.jsonl import QUOTE, escape, objects, together
 from headwater.outputs.text import distinct, literal, numbers, octets
 from headwater.outputs.zeek_logs import FIXED, LOGS, Field, fields
+from headwater.outputs.zeek_tables import ZeekJsonTable, messages
+from headwater.outputs.zeek_text import doubles
 from headwater.records import Batch, Record
 from headwater.records.schema import Kind
+from headwater.records.zeek_types import ALWAYS
 
 _BARE = {"time", "interval", "count", "int", "port", "bool"}
-_LIST_END, _WHOLE = literal('"]'), literal(".0")
+_LIST_END = literal('"]')
 
 
 class ZeekJson(Text):
@@ -26,15 +29,19 @@ class ZeekJson(Text):
 
     name: ClassVar[str] = "zeek-json"
     suffix: ClassVar[str] = "log"
-    records: ClassVar[frozenset[str] | None] = frozenset(LOGS)
+    records: ClassVar[frozenset[str] | None] = frozenset(LOGS) | frozenset(ALWAYS)
 
     def __init__(self, record: Record, extra: bool = False, /) -> None:
-        there = [field for field in fields(record, extra) if field.column or field.name in FIXED]
+        self._messages = messages(record, extra=extra)
+        there = [] if self._messages else [field for field in fields(record, extra) if field.column or field.name in FIXED]
         keys = [f"{',' if place else '{'}{json.dumps(field.name)}:" for place, field in enumerate(there)]
         self._fields = list(zip(there, keys, strict=True))
 
     def encode(self, batches: Sequence[Batch], _at: int, /) -> Sequence[Octets]:
         """The rows as lines."""
+        if self._messages:
+            schema, table = self._messages
+            return [ZeekJsonTable(schema).rows(table(batch)) for batch in batches]
         return [octets(objects(self._cells(batch))) for batch in batches]
 
     def _cells(self, batch: Batch) -> Iterator[tuple[object, list[Any]]]:
@@ -64,11 +71,3 @@ def _parts(field: Field, key: str, values: pa.Array) -> list[Any]:
 def _list(words: pa.Array) -> pa.Array:
     """What has commas between them, between quotes each."""
     return pc.replace_substring(escape(words), ",", '","')
-
-
-def doubles(values: pa.Array) -> pa.Array:
-    """Microseconds as seconds: the shortest text that is read as that double; null where null."""
-    there = pc.divide(values.cast(pa.float64()), 1e6)
-    text = there.cast(pa.string())
-    whole = pc.equal(there, pc.floor(there))
-    return pc.if_else(whole, pc.binary_join_element_wise(text, _WHOLE, ""), text) if pc.any(whole).as_py() else text

@@ -1,0 +1,216 @@
+"""Streams to messages: what came of flows since the last packets (native/streams.c) goes to the protocols that read them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from headwater._native import ffi, lib
+from headwater.analysis.protocols import PROTOCOLS
+from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.stream import Gap, Protocol, Side, Stream
+from headwater.records import Batch, Drop, Record, messages
+from headwater.records.layouts import place_reason
+from headwater.telemetry import OCTET_TERMS, Entry
+
+MOST = 1 << 20
+WAITING = 256 << 20
+_HEAD = 2048  # octets of a side by which it must be known what it is
+_BEGIN, _DATA, _DATAGRAM, _GAP, _END, _FLIP, _OVER = (
+    getattr(lib, f"HW_RUN_{name}") for name in "begin data datagram gap end flip over".split()
+)
+
+
+def _dtype(struct: str) -> np.dtype[Any]:
+    """numpy's view of a struct of headwater.h."""
+    of = ffi.typeof(f"struct {struct}")
+    names: dict[str, tuple[Any, int]] = {}
+    for name, member in of.fields:
+        kind = f"V{ffi.sizeof(member.type)}" if member.type.kind == "array" else f"u{ffi.sizeof(member.type)}"
+        names[name] = kind, member.offset
+    return np.dtype(
+        {
+            "names": list(names),
+            "formats": [kind for kind, _ in names.values()],
+            "offsets": [offset for _, offset in names.values()],
+            "itemsize": ffi.sizeof(of),
+        }
+    )
+
+
+_RUN, _MARK, _STREAM = _dtype("hw_run"), _dtype("hw_mark"), _dtype("hw_stream_begin")
+
+
+class Streams:
+    """Reads what the flows of `flows` (a struct hw_flows) carry."""
+
+    def __init__(self, flows: Any) -> None:
+        if lib.hw_flows_follow(flows, MOST, WAITING):
+            raise MemoryError("no memory for streams")
+        self._flows = flows
+        self._runs = ffi.new("struct hw_runs *")
+        self._streams: dict[int, Stream] = {}
+        self._services: dict[int, str] = {}  # of streams that are over since the last read()
+        self._counts = self._counted()
+        self._rows: dict[Record, list[tuple[Any, ...]]] = {}
+
+    def read(self) -> Iterator[Batch]:
+        """What protocols make of what came with the last packets. Raises MemoryError."""
+        runs = self._runs
+        if lib.hw_flows_runs(self._flows, runs):
+            raise MemoryError("no memory for what flows carry")
+        self._counts = self._counted()
+        self._services.clear()
+        if not runs.run_count:
+            return
+        octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
+        begun = _rows(runs.begun, runs.begun_count, _STREAM)
+        marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
+        for ts, count, at, number, mark, mark_count, kind, side in _rows(runs.runs, runs.run_count, _RUN):
+            if kind == _BEGIN:
+                self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird)
+                continue
+            stream = self._streams[number]
+            if kind == _DATAGRAM:
+                self._datagram(stream, side, octets[at : at + count], ts)
+            elif kind == _DATA:
+                times = marks[mark : mark + mark_count][["at", "ts"]].tolist() if mark_count > 1 and marks is not None else ()
+                self._data(stream, side, octets[at : at + count], ts, times)
+            elif kind == _GAP:
+                self._gap(stream, side, count, ts)
+            elif kind == _END:
+                for sides in stream.sides.values():
+                    sides[side].end()
+            elif kind == _OVER:
+                self._over(stream, ts)
+        yield from self._batches()
+
+    def entries(self, name: str) -> dict[Entry, int]:
+        """What became of the octets that flows of the source of that name carried, as of the last read(); from any thread."""
+        counts = self._counts
+        found = {Entry("octets", name, term): getattr(counts, term) for term in ("carried", *OCTET_TERMS[:-1])}
+        for reason in ("no_room", "no_stream"):
+            if count := getattr(counts, reason):
+                found[Entry("octets", name, "dropped", *place_reason(Drop[f"streams__{reason}"]))] = count
+        return found
+
+    def services(self, numbers: Sequence[int]) -> list[str]:
+        """What the flows of these streams speak, those that are over included."""
+        return [self._services.get(number) or self._spoken(number) for number in numbers]
+
+    def _counted(self) -> Any:
+        counts = ffi.new("struct hw_streams_counts *")
+        lib.hw_flows_streams_counts(self._flows, counts)
+        return counts
+
+    def _spoken(self, number: int) -> str:
+        stream = self._streams.get(number)
+        return ",".join(stream.services) if stream else ""
+
+    def _batches(self) -> Iterator[Batch]:
+        for record, made in self._rows.items():
+            if made:
+                yield Batch(record, messages.rows(record, made))
+                made.clear()
+
+    def _put(self, record: Record, row: tuple[Any, ...]) -> None:
+        self._rows.setdefault(record, []).append(row)
+
+    def _weird(self, stream: Stream, name: str, addl: str, source: str) -> None:
+        """Not told yet."""
+
+    # -- one run ----------------------------------------------------------------------------------------------------------------------
+
+    def _recognise(self, stream: Stream, side: int, octets: bytes) -> None:
+        for protocol in PROTOCOLS:
+            if any(isinstance(reader, protocol) for reader in stream.readers) or not protocol.is_begun(stream, side, octets):
+                continue
+            reader = protocol(stream)
+            stream.readers.append(reader)
+            if stream.proto == "tcp":
+                stream.sides[reader] = [Side(stream, reader.side(0)), Side(stream, reader.side(1))]
+
+    def _datagram(self, stream: Stream, side: int, octets: bytes, ts: int) -> None:
+        stream.now = ts
+        if stream.head is not None:
+            self._recognise(stream, side, octets)
+            if stream.readers:
+                stream.head = None
+            else:
+                stream.head[side] += octets[:1]
+                if len(stream.head[0]) + len(stream.head[1]) > 8:
+                    self._forget(stream)
+                return
+        for reader in tuple(stream.readers):
+            try:
+                reader.datagram(side, octets)
+            except Malformed:
+                self._drop(stream, reader)
+
+    def _data(self, stream: Stream, side: int, octets: bytes, ts: int, times: Sequence[tuple[int, int]]) -> None:
+        if stream.head is not None:
+            known = len(stream.readers)
+            stream.head[side] += octets
+            self._recognise(stream, side, stream.head[side])
+            for reader in stream.readers[known:]:
+                for which in (1 - side, side):
+                    self._feed(
+                        stream,
+                        reader,
+                        which,
+                        stream.head[which],
+                        ts,
+                        times if which == side and len(octets) == len(stream.head[side]) else (),
+                    )
+            readers = stream.readers[:known]
+            if stream.services or min(map(len, stream.head)) >= _HEAD or sum(map(len, stream.head)) >= 4 * _HEAD:
+                stream.head = None
+                if not stream.readers:
+                    self._forget(stream)
+        else:
+            readers = stream.readers
+        for reader in tuple(readers):
+            self._feed(stream, reader, side, octets, ts, times)
+
+    def _feed(self, stream: Stream, reader: Protocol, side: int, octets: bytes, ts: int, times: Sequence[tuple[int, int]]) -> None:
+        if not octets or reader not in stream.sides:
+            return
+        try:
+            stream.sides[reader][side].feed(octets, ts, times)
+        except Malformed:
+            self._drop(stream, reader)
+
+    def _gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
+        for reader in tuple(stream.readers):
+            try:
+                stream.sides[reader][side].gap(octets, ts)
+            except (Malformed, Gap):
+                self._drop(stream, reader)
+        if stream.head is not None and not stream.readers:
+            self._forget(stream)
+
+    def _over(self, stream: Stream, ts: int) -> None:
+        stream.now = ts
+        for reader in stream.readers:
+            for side in stream.sides.get(reader, ()):
+                side.end()
+            reader.over()
+        if stream.services:
+            self._services[stream.number] = ",".join(stream.services)
+        del self._streams[stream.number]
+
+    def _drop(self, stream: Stream, reader: Protocol) -> None:
+        """It does not speak that after all, or no more."""
+        stream.readers.remove(reader)
+        stream.sides.pop(reader, None)
+        if stream.head is None and not stream.readers:
+            self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        """Nobody reads it."""
+        stream.head = None
+        lib.hw_flows_want(self._flows, stream.number, 0)
+
+
+def _rows(first: Any, count: int, dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
+    return np.frombuffer(ffi.buffer(first, count * dtype.itemsize), dtype).tolist() if count else []

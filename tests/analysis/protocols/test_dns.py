@@ -1,0 +1,135 @@
+"""Transactions of DNS, as they come over UDP and TCP, rightly and wrongly. That they are Zeek's shows tests/oracle/test_zeek_logs.py."""
+
+import struct
+import time
+
+import pytest
+from spoken import TS, Spoken, spoken
+
+from headwater.analysis.protocols.dns import Dns
+from headwater.analysis.protocols.dns_names import netbios
+from headwater.analysis.stream import Stream
+from headwater.records.address import packed
+
+
+def name(text: str) -> bytes:
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
+
+def message(trans_id: int, flags: int, questions: list[bytes], *answers: bytes) -> bytes:
+    return struct.pack(">6H", trans_id, flags, len(questions), len(answers), 0, 0) + b"".join([*questions, *answers])
+
+
+def question(text: str, qtype: int = 1) -> bytes:
+    return name(text) + struct.pack(">HH", qtype, 1)
+
+
+def answer(owner: bytes, rtype: int, data: bytes, ttl: int = 60) -> bytes:
+    return owner + struct.pack(">HHIH", rtype, 1, ttl, len(data)) + data
+
+
+HERE = b"\xc0\x0c"  # the name of the first question
+ASK = message(7, 0x0100, [question("Example.COM")])
+TOLD = message(7, 0x8580, [question("Example.COM")], answer(HERE, 5, b"\3www\xc0\x0c"), answer(b"\3www\xc0\x0c", 1, b"\x0a\0\0\7", 300))
+
+
+def test_a_query_and_its_answer_are_one_row() -> None:
+    [row] = spoken(Dns, [(0, ASK), (1, TOLD)]).rows
+    assert row["ts"] == TS + 10**6
+    assert {
+        key: row[key] for key in ("query", "qtype_name", "rcode_name", "answers", "TTLs", "rtt", "AA", "RD", "RA", "rejected", "trans_id")
+    } == {
+        "query": "example.com",
+        "qtype_name": "A",
+        "rcode_name": "NOERROR",
+        "answers": ["www.example.com", "10.0.0.7"],
+        "TTLs": [60.0, 300.0],
+        "rtt": 0.001,
+        "AA": True,
+        "RD": True,
+        "RA": True,
+        "rejected": False,
+        "trans_id": 7,
+    }
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 7])
+def test_over_tcp_each_is_behind_its_length_however_it_comes(size: int) -> None:
+    framed = [struct.pack(">H", len(one)) + one for one in (ASK, TOLD)]
+    [row, other] = spoken(Dns, [(0, framed[0] * 2), (1, framed[1] * 2)], "tcp", size).rows
+    assert row["answers"] == other["answers"] == ["www.example.com", "10.0.0.7"]
+
+
+def test_what_waits_in_vain_is_told_at_the_end() -> None:
+    rows = spoken(Dns, [(0, ASK), (0, message(8, 0, [question("b.example", 28)])), (1, message(9, 0x8183, [question("c.example")]))]).rows
+    assert [(row["query"], row["rcode_name"], row["rejected"]) for row in rows] == [
+        ("example.com", None, False),
+        ("b.example", None, False),
+        (None, "NXDOMAIN", True),
+    ]
+
+
+def test_who_asks_on_and_on_without_an_answer_takes_no_more_room() -> None:
+    made = Spoken(Dns)
+    for number in range(5000):
+        made.say(0, message(number, 0, [question(f"{number}.example")]))
+    assert len(made.over()) == 5000
+    made = Spoken(Dns)
+    for _ in range(5000):
+        made.say(0, ASK)
+    assert len(made.rows) > 4900
+
+
+@pytest.mark.parametrize(
+    ("octets", "weird"),
+    [
+        (b"\0" * 11, "DNS_truncated_len_lt_hdr_len"),
+        (message(1, 0, [b"\x05ab"]), "DNS_label_len_gt_pkt"),
+        (message(1, 0, [b"\xc0\xff\0\1\0\1"]), "DNS_label_forward_compress_offset"),
+        (message(1, 0, [b"\xc0\x0c\0\1\0\1"]), "DNS_label_forward_compress_offset"),
+        (message(1, 0, [b"\x41" + b"a" * 65 + b"\0\0\1\0\1"]), "DNS_label_too_long"),
+        (message(1, 0, [name("a")]), "DNS_truncated_quest_too_short"),
+        (message(1, 0, [b""] * 26), "DNS_Conn_count_too_large"),
+        (message(1, 0x8000, [], b"\0" + b"\0\1"), "DNS_truncated_ans_too_short"),
+        (message(1, 0x8000, [], answer(b"\0", 1, b"abc")), "DNS_RR_bad_length"),
+        (message(1, 0x8000, [], answer(b"\0", 1, b"abcd")[:-1]), "DNS_truncated_RR_rdlength_lt_len"),
+        (message(1, 0x8000, [], answer(b"\0", 777, b"abcd")), "DNS_RR_unknown_type"),
+        (message(1, 0x8000, [], answer(b"\0", 5, b"\1a\0?")), "DNS_RR_length_mismatch"),
+    ],
+)
+def test_what_is_wrong_has_a_name(octets: bytes, weird: str) -> None:
+    assert weird in [told for told, _ in spoken(Dns, [(0, octets)]).weirds]
+
+
+def test_names_that_point_to_each_other_take_no_time() -> None:
+    chain = b"\1a\0" + b"".join(struct.pack(">H", 0xC000 | at) for at in [12, *range(15, 15 + 2 * 20_000, 2)])[:40_000]
+    begun = time.process_time()
+    for _ in range(100):
+        spoken(Dns, [(1, message(1, 0x8000, [])[:4] + struct.pack(">4H", 0, 60_000, 0, 0) + chain)])
+    assert time.process_time() - begun < 10
+
+
+def test_netbios_names_are_read() -> None:
+    coded = "FHFAEBEECACACACACACACACACACACAAA"
+    assert netbios(coded) == "WPAD"
+    [row] = spoken(Dns, [(0, message(1, 0x0110, [question(coded, 32)]))], resp_port=137).rows
+    assert (row["query"], row["qtype_name"], row["opcode_name"]) == ("WPAD", "NIMLOC", "netbios-query")
+    assert netbios("no netbios name") == ""
+
+
+@pytest.mark.parametrize(
+    ("octets", "side", "port", "proto", "is_one"),
+    [
+        (ASK, 0, 5300, "udp", True),
+        (TOLD, 1, 5300, "udp", True),
+        (TOLD, 0, 5300, "udp", False),
+        (b"GET / HTTP/1.1\r\n\r\n", 0, 5300, "udp", False),
+        (b"\x17\xfe\xfd" + bytes(40), 0, 5300, "udp", False),
+        (bytes(64), 0, 5300, "udp", False),
+        (b"\0\x1d" + ASK, 0, 5300, "tcp", True),
+        (b"GET / HTTP/1.1\r\n\r\n", 0, 5300, "tcp", False),
+    ],
+)
+def test_it_is_known_by_its_content(octets: bytes, side: int, port: int, proto: str, is_one: bool) -> None:
+    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6 if proto == "tcp" else 17, 0)
+    assert Dns.is_begun(Stream(0, begin, lambda *_: None, lambda *_: None), side, octets) is is_one

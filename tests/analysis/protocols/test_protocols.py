@@ -1,0 +1,108 @@
+"""Every protocol, whatever comes: nothing escapes it but Malformed, and what it tells can be written in each format."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spoken import Spoken
+from test_dns import ASK, TOLD
+
+from headwater.analysis import protocols
+from headwater.analysis.protocols import MESSAGES, PROTOCOLS
+from headwater.analysis.protocols.dns import DNS
+from headwater.analysis.stream import Gap, Protocol
+from headwater.config import RecordName
+from headwater.outputs.sinks import FORMATS, form_of
+from headwater.records import Batch, messages
+from headwater.records.address import packed
+from headwater.records.stored import stored_schema, to_stored
+
+SEEDS = {"dns": [ASK, TOLD]}
+
+
+@st.composite
+def said(draw: st.DrawFn, seeds: list[bytes]) -> list[tuple[int, bytes]]:
+    """Messages of the protocol, some octets of them changed, cut or put together, and what is none."""
+    found: list[tuple[int, bytes]] = []
+    for _ in range(draw(st.integers(1, 4))):
+        octets = bytearray(draw(st.sampled_from(seeds) | st.binary(max_size=200)))
+        for _ in range(draw(st.integers(0, 4))):
+            if octets:
+                octets[draw(st.integers(0, len(octets) - 1))] = draw(st.integers(0, 255))
+        cut = draw(st.integers(0, len(octets)))
+        found.append((draw(st.integers(0, 1)), bytes(octets[: cut or None])))
+    return found
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.service)
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+@settings(deadline=None)
+@given(data=st.data())
+def test_nothing_escapes_but_malformed(protocol: type[Protocol], proto: str, data: st.DataObject) -> None:
+    made = Spoken(protocol, proto, data.draw(st.sampled_from([53, 137, 443, 80, 4000])))
+    for side, octets in data.draw(said(SEEDS[protocol.service])):
+        protocol.is_begun(made.stream, side, octets)
+        made.say(side, octets)
+        if proto == "tcp" and data.draw(st.booleans()) and not made.malformed:
+            try:
+                made.sides[side].gap(data.draw(st.integers(1, 100_000)), made.stream.now)
+            except Gap:
+                break
+    rows = made.over()
+    for record in protocol.records:
+        columns = [column.name for column in record.columns]
+        some = [tuple(row[name] for name in columns) for row in rows if row["_path"] == record.name]
+        if some:
+            to_stored(Batch(record, messages.rows(record, some)))
+
+
+def test_each_file_is_registered() -> None:
+    folder = Path(protocols.__file__).parent
+    classes = {protocol.__module__.rpartition(".")[2] for protocol in PROTOCOLS}
+    parts = {path.stem for path in folder.glob("*.py")} - {"__init__", "wire"}
+    assert {part for part in parts if not any(part == one or part.startswith(f"{one}_") for one in classes)} == set()
+    assert set(MESSAGES) <= set(get_args(RecordName))
+
+
+FLOW = (1_750_000_000_123_456_789, b"\1" * 12, packed("10.0.0.1"), 40_000, packed("10.0.0.2"), 53)
+QUERY = ("udp", 7, 0.25, "ex\u00e4mple.com\x1b", 1, "C_INTERNET", 1, "A", None, None, False, False, True, False, 0)
+ROW: tuple[Any, ...] = (*FLOW, *QUERY, ["a,b", "-", ""], [60.0, 1.5, 0.0], False, 0, "query")
+EMPTY = (*ROW[:9], None, *ROW[10:21], [], None, *ROW[23:])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_messages_are_written_in_every_format(name: str) -> None:
+    batch = Batch(DNS, messages.rows(DNS, [ROW, EMPTY]))
+    form = form_of(name)(DNS)
+    written = b"".join(bytes(piece) for piece in form.encode([batch], 0)) if hasattr(form, "encode") else b""
+    match name:
+        case "zeek-json":
+            [first, second] = [json.loads(line) for line in written.splitlines()]
+            assert first["ts"] == 1_750_000_000.123456
+            assert first["answers"] == ["a,b", "-", ""]
+            assert (first["rtt"], first["query"], first["TTLs"]) == (0.25, "ex\u00e4mple.com\x1b", [60.0, 1.5, 0.0])
+            assert "query" not in second
+            assert second["answers"] == []
+        case "jsonl":
+            [first, second] = [json.loads(line) for line in written.splitlines()]
+            assert (first["answers"], first["TTLs"], first["rtt"], first["AA"]) == (["a,b", "-", ""], [60.0, 1.5, 0.0], 0.25, False)
+            assert first["ts"] == "2025-06-15T15:06:40.123456789Z"
+            assert "rcode" not in first
+            assert second["answers"] == []
+        case "zeek":
+            cells = written.splitlines()[0].split(b"\t")
+            assert cells[0] == b"1750000000.123456"
+            assert rb"a\x2cb,\x2d,(empty)" in cells or rb"a\x2cb,\x2d," in cells
+
+
+def test_what_is_kept_has_the_types_that_an_imported_log_has() -> None:
+    batch = Batch(DNS, messages.rows(DNS, [ROW, EMPTY]))
+    stored = to_stored(batch)
+    assert stored.schema == stored_schema(DNS)
+    assert stored.schema.field("answers").type == pa.list_(pa.string())
+    assert stored.column("TTLs").to_pylist() == [[60.0, 1.5, 0.0], None]
+    assert stored.column("id.orig_h").to_pylist() == [ROW[2], ROW[2]]

@@ -1,0 +1,239 @@
+"""What flows carry, in order: every octet that was read is where it belongs, what was not seen is a gap, and the sum comes out."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from conversations import ACK, START, SYN, TCP, UDP, Packet, Step, Tcp, rows, tcp, traffic
+from flowing import NAMES, SECRET
+from headwater._native import ffi
+from hypothesis import given, settings
+
+from headwater.analysis.flows import Flows, FlowSettings
+from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.stream import SOME, Gap, Parser, Protocol, Side, Skip, Stream, Until
+from headwater.records import PACKET, Batch
+from headwater.records.batch import Payloads
+from headwater.telemetry import Ledger, imbalances
+
+ENDS = [("10.0.0.1", 40_000), ("10.0.0.2", 50_000)]
+Pieces = list[tuple[int, bytes | int]]
+
+
+def octets_at(seq: int, count: int) -> bytes:
+    """What a stream has there: each place has an octet that its neighbours do not have."""
+    at = np.arange(seq, seq + count) % 2**32
+    return (at * 167 + (at >> 8) * 13 + (at >> 16) * 7).astype(np.uint8).tobytes()
+
+
+class Recorder(Protocol):
+    """Reads whatever comes."""
+
+    service = "recorded"
+    records = ()
+    seen: ClassVar[list["Recorder"]] = []
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self.pieces, self.is_over = stream, [], False
+        self.pieces: Pieces
+        self.seen.append(self)
+
+    @classmethod
+    def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
+        return True
+
+    def datagram(self, side: int, octets: bytes) -> None:
+        self.pieces.append((side, octets))
+
+    def side(self, side: int) -> Parser:
+        while True:
+            try:
+                self.pieces.append((side, (yield SOME)))
+            except Gap as gap:
+                self.pieces.append((side, gap.octets))
+
+    def over(self) -> None:
+        self.is_over = True
+
+
+@pytest.fixture(autouse=True)
+def recorders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.analysis.streams.PROTOCOLS", (Recorder,))
+
+
+def payloads(packets: Sequence[Packet], contents: Sequence[bytes]) -> Payloads:
+    memory = np.frombuffer(b"".join(contents) or b"\0", np.uint8)
+    each = ffi.new("struct hw_payload[]", len(packets))
+    base, at = ffi.cast("uint8_t *", memory.ctypes.data), 0
+    for payload, content in zip(each, contents, strict=True):
+        payload.octets, payload.length = base + at, len(content)
+        at += len(content)
+    return Payloads(each, memory)
+
+
+def read(packets: Sequence[Packet], contents: Sequence[bytes] | None = None, *, at_once: int = 1 << 14) -> list[Recorder]:
+    """What a recorder is given of each stream. The sums of the ledger are looked at, too."""
+    Recorder.seen.clear()
+    if contents is None:
+        contents = [octets_at(one.seq + bool(one.flags & SYN), one.payload)[: one.payload - one.cut] for one in packets]
+    flows, ledger = Flows("made", FlowSettings(SECRET), messages=True), Ledger()
+    for first in range(0, len(packets), at_once):
+        some = packets[first : first + at_once]
+        for _ in flows.find(Batch(PACKET, rows(some), NAMES, payloads=payloads(some, contents[first : first + at_once]))):
+            pass
+    for _ in flows.end():
+        pass
+    flows.account(ledger)
+    totals = ledger.totals()
+    assert imbalances(totals) == []
+    counts = {entry.term: count for entry, count in totals.items() if entry.ledger == "octets"}
+    carried = sum(len(content) for one, content in zip(packets, contents, strict=True) if one.proto in (TCP, UDP))
+    assert counts.get("carried", 0) <= carried
+    assert counts.get("waiting", 0) == 0
+    assert all(one.is_over for one in Recorder.seen)
+    return Recorder.seen
+
+
+def of_side(recorder: Recorder, side: int) -> list[int | None]:
+    """The octets of a side, None where one was never seen."""
+    found: list[int | None] = []
+    for which, piece in recorder.pieces:
+        if which == side:
+            found += piece if isinstance(piece, bytes) else [None] * min(piece, 1 << 20)
+    return found
+
+
+def conversation(sizes: Sequence[int], first: int) -> list[Packet]:
+    """A handshake, and segments of these sizes from the originator, each acknowledged by nobody yet."""
+    made = Tcp(ENDS, (first, 77))
+    packets = made.packets([Step(0, "syn"), Step(1, "syn-ack"), Step(0, "ack")])
+    return packets + made.packets([Step(0, "data", size) for size in sizes])
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1 << 14])
+def test_segments_in_disorder_come_in_order(at_once: int) -> None:
+    chance = Random(4)
+    for number in range(40):
+        first = chance.choice((0, 1000, 2**32 - 50, 2**31 - 7))
+        packets = conversation([chance.randrange(1, 900) for _ in range(12)], first)
+        data = packets[3:]
+        whole = sum(packet.payload for packet in data)
+        overlapping = [one._replace(seq=one.seq - chance.randrange(min(9, one.seq - first)), payload=one.payload) for one in data[2::3]]
+        arriving = sorted([*data, *overlapping, *chance.sample(data, 4)], key=lambda one: one.seq + chance.randrange(3000))
+        arriving = [one._replace(ts=START + 10**9 + at) for at, one in enumerate(arriving)]
+        [recorder] = read([*packets[:3], *arriving], at_once=at_once)
+        assert of_side(recorder, 0) == list(octets_at(first + 1, whole)), number
+
+
+def test_what_is_acknowledged_and_was_not_seen_is_a_gap() -> None:
+    packets = conversation([100, 50, 30], 1000)
+    lost, last = packets[4], packets[5]
+    answer = Packet(last.ts + 1000, *ENDS[1][:1], *ENDS[0][:1], TCP, 50_000, 40_000, 0, ACK, 78, 1000 + 1 + 180)
+    [recorder] = read([one for one in packets if one is not lost] + [answer])
+    assert of_side(recorder, 0) == [*octets_at(1001, 100), *[None] * 50, *octets_at(1151, 30)]
+
+
+def test_of_two_that_overlap_the_first_counts() -> None:
+    packets = conversation([10, 10, 10], 0)
+    first, second, third = packets[3:]
+    other = second._replace(ts=third.ts + 1, seq=second.seq - 5, payload=15)
+    [recorder] = read([*packets[:3], second, third, other, first], [b"", b"", b"", b"b" * 10, b"c" * 10, b"x" * 15, b"a" * 10])
+    assert of_side(recorder, 0) == list(b"aaaaaxxxxx" + b"b" * 10 + b"c" * 10)
+
+
+def test_a_segment_that_was_not_captured_whole_is_a_gap() -> None:
+    made = Tcp(ENDS, (0, 77))
+    steps = [
+        Step(0, "syn"),
+        Step(1, "syn-ack"),
+        Step(0, "data", 10),
+        Step(0, "cut", 10),
+        Step(0, "data", 10),
+        Step(1, "ack"),
+        Step(0, "fin"),
+    ]
+    [recorder] = read(made.packets(steps))
+    assert of_side(recorder, 0)[:30] == [*octets_at(1, 10), *[None] * 10, *octets_at(21, 10)]
+
+
+def test_datagrams_are_whole_and_each_alone() -> None:
+    sizes = (5, 1, 1400)
+    packets = [Packet(START + at, "10.0.0.1", "10.0.0.2", UDP, 40_000, 50_000, size) for at, size in enumerate(sizes)]
+    [recorder] = read(packets, [bytes([size & 255]) * size for size in sizes])
+    assert recorder.pieces == [(0, bytes([size & 255]) * size) for size in sizes]
+
+
+@settings(deadline=None)
+@given(tcp())
+def test_whatever_comes_is_where_its_numbers_say(packets: list[Packet]) -> None:
+    """Each piece is of some place of the stream, and follows the one before it; but where the numbers themselves begin anew."""
+    for recorder in read(packets):
+        for side in (0, 1):
+            for which, piece in recorder.pieces:
+                if which == side and isinstance(piece, bytes):
+                    assert any(piece in octets_at(one.seq - 20, one.payload + len(piece) + 40) for one in packets)
+
+
+@settings(deadline=None)
+@given(traffic())
+def test_the_ledger_of_octets_adds_up(packets: list[Packet]) -> None:
+    read(packets)
+
+
+# -- what a parser asks for -----------------------------------------------------------------------------------------------------------
+
+
+class Flow:
+    """As much of a stream as a side needs."""
+
+    now = 0
+
+
+def asking(wants: Sequence[Any], got: list[Any]) -> Parser:
+    for want in wants:
+        try:
+            got.append((yield want))
+        except (Gap, Malformed) as thrown:
+            got.append(repr(thrown))
+
+
+WANTS = (3, Until(b"\r\n", 20, "too_long"), Skip(4), 2, SOME)
+OCTETS = b"abcline\r\nskipxyrest"
+GOT = [b"abc", b"line\r\n", b"xy", b"rest"]
+
+
+@pytest.mark.parametrize("size", range(1, len(OCTETS) + 1))
+def test_a_parser_is_given_what_it_asked_for_however_it_comes(size: int) -> None:
+    got: list[Any] = []
+    side = Side(Flow(), asking(WANTS, got))  # type: ignore[arg-type] - as much of one as it needs
+    for at in range(0, len(OCTETS), size):
+        side.feed(OCTETS[at : at + size], at)
+    del got[2]  # what was skipped
+    assert got[:3] == GOT[:3]
+    assert GOT[3].startswith(got[3])
+
+
+def test_a_parser_is_told_when_the_end_of_what_it_wanted_came() -> None:
+    flow, seen = Flow(), []
+
+    def parser() -> Parser:
+        while True:
+            yield 4
+            seen.append(flow.now)
+
+    side = Side(flow, parser())  # type: ignore[arg-type] - likewise
+    side.feed(b"ab", 1)
+    side.feed(b"cdefghij", 2, ((0, 2), (2, 3), (6, 4)))
+    side.feed(b"kl", 9)
+    assert seen == [2, 3, 9]
+
+
+def test_a_line_without_an_end_is_malformed_and_a_gap_is_thrown() -> None:
+    got: list[Any] = []
+    side = Side(Flow(), asking((Until(b"\n", 5, "long"), 3, Skip(4), 1), got))  # type: ignore[arg-type] - likewise
+    side.feed(b"abcdef", 1)
+    assert got == ["Malformed('long')", b"abc"]
+    side.gap(3, 2)
+    assert got[3:] == ["Gap(2)"]
