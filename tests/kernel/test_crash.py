@@ -52,7 +52,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
 
 
 def begin(end: End, into: Path, *more: str, within_s: float = SOON_S, took: list[float] | None = None) -> "subprocess.Popen[str]":
-    """In the network namespace alone: `ip netns exec` would hide the BPF file system. How long it `took` until it listens is added there."""
+    """In the network namespace alone: `ip netns exec` would hide the BPF file system. How long it `took` to listen is added there."""
     words = ["run", "-i", end.interface, "-o", str(into), *more]
     enter = ["nsenter", f"--net=/run/netns/{end.space.name}"]
     begun = time.monotonic()
