@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -270,7 +271,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "weirds": lambda: record(WEIRD, "hw_weird_row"),
     "ledger": lambda: record(LEDGER),
     "cost": lambda: record(COST),
-    "dns": lambda: messages("dns"),
+    **{name: partial(messages, name) for name in MESSAGES},
     "has": lambda: enumeration("hw_has", title="bit"),
     "hook": lambda: enumeration("hw_hook", leave_out=("none",)),
     "direction": lambda: enumeration("hw_direction", leave_out=("unknown",)),

@@ -108,15 +108,17 @@ static void reused(struct hw_flows *flows, const struct hw_entry *entry, int is_
 		hw_flows_put_weird(flows, entry, is_orig, row, name);
 }
 
-/* Whether a flow to a port of DNS begins with an answer, which its header tells. */
-static int begins_with_dns_answer(const struct hw_packet *row, const struct hw_payload *payload)
+/* Whether a flow to a port of DNS or NTP begins with an answer, which the first octets tell. */
+static int begins_with_answer(const struct hw_packet *row, const struct hw_payload *payload)
 {
 	static const uint8_t v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	int is_v4 = !memcmp(row->dst, v4, sizeof(v4)), is_multicast = is_v4 ? (row->dst[12] & 0xf0) == 0xe0 : row->dst[0] == 0xff;
 
-	if (row->proto != HW_PROTO_UDP || payload->length < 12 || !(payload->octets[2] & 0x80) || is_multicast)
+	if (row->proto != HW_PROTO_UDP || payload->length < 12 || is_multicast)
 		return 0;
-	return row->dport == 53 || row->dport == 137 || row->dport == 5353 || row->dport == 5355;
+	if (row->dport == 123)
+		return (payload->octets[0] & 7) == 4; /* RFC 5905, 7.3: a server's */
+	return payload->octets[2] & 0x80 && (row->dport == 53 || row->dport == 137 || row->dport == 5353 || row->dport == 5355);
 }
 
 /* Its receiver is the originator then, as in Zeek, which has counted the packet for the originator by that time. */
@@ -194,7 +196,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 	}
 	if (flows->servers)
 		hw_servers_add(flows->servers, entry, which, row);
-	if (flows->streams && is_new && begins_with_dns_answer(row, &flows->payload))
+	if (flows->streams && is_new && begins_with_answer(row, &flows->payload))
 		turn(entry);
 	if (flows->streams)
 		hw_streams_add(flows->streams, flow, entry, which, row, &flows->payload);

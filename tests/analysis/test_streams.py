@@ -32,6 +32,7 @@ class Recorder(Protocol):
     """Reads whatever comes."""
 
     service = "recorded"
+    transports = frozenset({"udp", "tcp"})
     records = ()
     seen: ClassVar[list["Recorder"]] = []
 

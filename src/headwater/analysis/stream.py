@@ -168,10 +168,11 @@ class Stream:
 class Protocol:
     """What reads a stream of its protocol: one for each. Subclasses are in analysis/protocols/, and pure but for rows that they put.
 
-    `service` is what Zeek calls it, `records` are what it makes.
+    `service` is what Zeek calls it, `transports` (tcp, udp) are what carries it, `records` what it makes.
     """
 
     service: ClassVar[str]
+    transports: ClassVar[frozenset[str]]
     records: ClassVar[tuple[Record, ...]]
 
     def __init__(self, stream: Stream) -> None:
@@ -183,7 +184,7 @@ class Protocol:
         raise NotImplementedError
 
     def datagram(self, side: int, octets: bytes) -> None:
-        """One of UDP, which came at stream.now. Raises Malformed."""
+        """One of UDP, not empty, which came at stream.now. Raises Malformed."""
 
     def side(self, side: int) -> Parser:
         """Reads a direction of TCP: yields what it wants next, and is given it. Raises Malformed; is thrown Gap."""

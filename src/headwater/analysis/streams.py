@@ -123,7 +123,9 @@ class Streams:
 
     def _recognise(self, stream: Stream, side: int, octets: bytes) -> None:
         for protocol in PROTOCOLS:
-            if any(isinstance(reader, protocol) for reader in stream.readers) or not protocol.is_begun(stream, side, octets):
+            if stream.proto not in protocol.transports or any(isinstance(reader, protocol) for reader in stream.readers):
+                continue
+            if not protocol.is_begun(stream, side, octets):
                 continue
             reader = protocol(stream)
             stream.readers.append(reader)

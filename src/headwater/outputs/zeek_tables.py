@@ -37,14 +37,11 @@ def messages(record: Record, *, extra: bool) -> tuple[pa.Schema, Callable[[Batch
     kept = stored_schema(record)
     names = [name for name in kept.names if extra or name in ALWAYS[record.name]]
     schema = pa.schema([kept.field(name) for name in names], metadata={b"path": record.name.encode()})
-    times = [name for name in names if kept.field(name).type == ARROW["time"]]
 
     def table(batch: Batch) -> pa.RecordBatch:
         rows = to_stored(batch).select(names)
-        for name in times:  # libpcap cuts nanoseconds off before Zeek sees them
-            micros = pc.divide(rows.column(name).cast(pa.int64()), 1000)
-            rows = rows.set_column(names.index(name), schema.field(name), pc.multiply(micros, 1000).cast(ARROW["time"]))
-        return rows
+        micros = pc.divide(rows.column("ts").cast(pa.int64()), 1000)  # libpcap cuts nanoseconds off before Zeek sees them
+        return rows.set_column(names.index("ts"), schema.field("ts"), pc.multiply(micros, 1000).cast(ARROW["time"]))
 
     return schema, table
 

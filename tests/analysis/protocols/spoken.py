@@ -34,7 +34,7 @@ class Spoken:
     def say(self, side: int, octets: bytes, later_ms: int = 1) -> None:
         """Octets of a side, or a datagram; a protocol that finds them malformed is told nothing more."""
         self.stream.now = max(self.stream.now, TS) + later_ms * 10**6
-        if self.malformed:
+        if self.malformed or not octets:
             return
         try:
             if self.sides:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spoken import Spoken
 from test_dns import ASK, TOLD
+from test_ntp import ANSWER, QUESTION
 
 from headwater.analysis import protocols
 from headwater.analysis.protocols import MESSAGES, PROTOCOLS
@@ -21,7 +22,7 @@ from headwater.records import Batch, messages
 from headwater.records.address import packed
 from headwater.records.stored import stored_schema, to_stored
 
-SEEDS = {"dns": [ASK, TOLD]}
+SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER]}
 
 
 @st.composite
@@ -38,8 +39,7 @@ def said(draw: st.DrawFn, seeds: list[bytes]) -> list[tuple[int, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.service)
-@pytest.mark.parametrize("proto", ["udp", "tcp"])
+@pytest.mark.parametrize(("protocol", "proto"), [(one, proto) for one in PROTOCOLS for proto in sorted(one.transports)])
 @settings(deadline=None)
 @given(data=st.data())
 def test_nothing_escapes_but_malformed(protocol: type[Protocol], proto: str, data: st.DataObject) -> None:

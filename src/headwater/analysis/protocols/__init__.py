@@ -1,8 +1,9 @@
 """What flows speak. A protocol is one file with one class, and one line here."""
 
 from headwater.analysis.protocols.dns import Dns
+from headwater.analysis.protocols.ntp import Ntp
 
-PROTOCOLS = (Dns,)
+PROTOCOLS = (Dns, Ntp)
 """In the order in which they are tried."""
 
 MESSAGES = {record.name: record for protocol in PROTOCOLS for record in protocol.records}

@@ -48,6 +48,7 @@ class Dns(Protocol):
     """The transactions of one flow."""
 
     service = "dns"
+    transports = frozenset({"udp", "tcp"})
     records = (DNS,)
 
     def __init__(self, stream: Stream) -> None:

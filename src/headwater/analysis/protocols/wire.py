@@ -63,9 +63,13 @@ class Reader:
         return Reader(self.octets, at, at + count)
 
 
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127) if code not in b"\b\t\n\f\r"}
+
+
 def text(octets: bytes) -> str:
-    """Octets of a stranger as text: what is no UTF-8 is written \\xe9, as Zeek's JSON has it."""
-    return octets.decode("utf-8", "backslashreplace")
+    """Octets of a stranger as text: what is no UTF-8 or obeyed by terminals is written \\xe9, as in Zeek's JSON."""
+    said = octets.decode("utf-8", "backslashreplace")
+    return said if said.isprintable() else said.translate(_CONTROLS)
 
 
 def address(octets: bytes) -> bytes:
