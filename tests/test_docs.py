@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 from frames import ethernet, ethertype, ip, tcp, udp
 from places import ROOT
+from spoken import spoken
 
 from bench.flat import Line
 from headwater import config
@@ -243,6 +244,16 @@ def _example(name: str) -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": f"docs_{name}"}
     exec(compile(found[1], f"docs/extending.md ({name})", "exec"), space)  # noqa: S102 - our own page
     return space
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_the_protocol_example_reads_what_was_asked_for(size: int) -> None:
+    gopher = _example("protocol")["Gopher"]
+    made = spoken(gopher, [(0, b"/news\tlinux\r\n"), (1, b"iNothing new\r\n.\r\n")], "tcp", size, resp_port=70)
+    [row] = made.rows
+    assert (row["_path"], row["selector"], row["search"], row["response_bytes"]) == ("gopher", "/news", "linux", 17)
+    assert made.stream.services == ["gopher"]
+    assert spoken(gopher, [(0, b"x" * 300)], "tcp").rows == []
 
 
 def test_the_source_example_counts_what_the_kernel_counts(tmp_path: Path) -> None:
