@@ -166,7 +166,7 @@ def example(of: type[msgspec.Struct] = Settings, within: str = "") -> str:
         if inner := table_of(field.type):
             tables.append(example(inner, field.name))
             continue
-        value = EXAMPLES.get(field.name, None if field.required else field.default)
+        value = EXAMPLES.get(f"{within}.{field.name}", EXAMPLES.get(field.name, None if field.required else field.default))
         if value is None:
             raise SystemExit(f"docs/make.py: EXAMPLES in config.py needs a value for {field.name}")
         written.append(f"{field.name} = {msgspec.json.encode(value).decode()}")

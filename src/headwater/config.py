@@ -48,9 +48,12 @@ EXAMPLES = {
     "format": "jsonl",
     "rotate_s": 3600,
     "url": "http://localhost:3000",
+    "store.url": "https://headwater@db.example:8443",
+    "password_file": "/etc/headwater/clickhouse.password",
+    "ca_file": "/etc/headwater/ca.pem",
     "token": "glsa_...",
 }
-"""A value for each key whose default would be no example."""
+"""A value for each key whose default would be no example; of two with one name, one has its table's before it."""
 
 _OF_DETAIL: Mapping[str, tuple[RecordName, ...]] = {"flows": ("conn", "weird"), "packets": ("packet",), "rates": ("rate",)}
 _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
@@ -441,11 +444,12 @@ def _mend(table: dict[str, Any], path: list[str]) -> None:
     if field is None or table_of(field.type):
         del table[path[-1]]
     else:
-        table[path[-1]] = _example(field)
+        table[path[-1]] = _example(".".join(path))
 
 
-def _example(field: msgspec.structs.FieldInfo) -> Any:
-    return EXAMPLES.get(field.name, field.default)
+def _example(key: str) -> Any:
+    field = _KEYS[key]
+    return EXAMPLES.get(key, EXAMPLES.get(field.name, field.default))
 
 
 def _table(raw: dict[str, Any], path: list[str]) -> dict[str, Any]:
@@ -477,7 +481,7 @@ def _must_be(key: str) -> str:
     field = _KEYS[key]
     if table_of(field.type):
         return f"must be a table: the line [{key}], and its keys below that"
-    return f"must be {words(field.type)}, for instance {field.name} = {msgspec.json.encode(_example(field)).decode()}"
+    return f"must be {words(field.type)}, for instance {field.name} = {msgspec.json.encode(_example(key)).decode()}"
 
 
 def _line_of(text: str, path: list[str]) -> int:

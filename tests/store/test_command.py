@@ -6,8 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 from places import CORPORA
+
+from headwater.apps import storing
+from headwater.apps.cli import cli
+from headwater.store.settings import StoreSettings
 
 CAPTURE = CORPORA / "zeek/modbus__modbusBig/trace.pcap"
 
@@ -67,6 +73,17 @@ def test_rows_are_kept_where_standard_output_is_a_terminal_too(tmp_path: Path) -
     os.close(theirs)
     assert done.returncode == 0, done.stderr
     assert "records  store: " in done.stderr and " 0 made" not in done.stderr
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_only_who_knows_for_how_long_rows_are_kept_removes_any(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+    monkeypatch.setattr(storing, "serve", lambda settings, user, **how: served.append((settings, how["removing"])))
+    settings = StoreSettings(path="/a", retention_days=365, listen="", cluster="c", url="https://me@db")
+    given = ["--settings", msgspec.json.encode(settings).decode()] if told else []
+    done = CliRunner().invoke(cli, ["store", "--path", "/b", "--while-asked", *given])
+    assert done.exit_code == 0, done.output
+    assert served == [(msgspec.structs.replace(settings, path="/b"), True) if told else (StoreSettings(path="/b"), False)]
 
 
 def test_where_there_is_no_store_one_line_says_how_to_make_one(tmp_path: Path) -> None:

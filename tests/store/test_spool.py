@@ -68,6 +68,12 @@ def test_the_oldest_make_room_and_are_counted(tmp_path: Path) -> None:
     assert found(folder) == [*range(60, 100)]
 
 
+def test_a_folder_that_a_killed_writer_left_empty_goes(tmp_path: Path) -> None:
+    (tmp_path / "00000000000000000001-1").mkdir()
+    with Spool(tmp_path, LARGE) as living, Spool(tmp_path, LARGE) as spool:
+        assert {*writers(tmp_path)} == {living.folder, spool.folder}
+
+
 def test_what_a_writer_left_is_its_successors_to_count(tmp_path: Path) -> None:
     folder = made(tmp_path).spool
     with Spool(folder, LARGE) as before:

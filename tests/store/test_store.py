@@ -1,6 +1,7 @@
 """What is kept can be asked for: every record and type, through the spool, the engine and its door."""
 
 import ipaddress
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import reading_back
+from places import ROOT
 from rows_made import TCP, conns, ledger, packets, rates, servers
 from storing import LARGE, keep, made, running, until_taken, values
 
@@ -73,6 +75,13 @@ def test_sums_are_kept_by_minute_and_hour(client: Client) -> None:
             [(rolled, rows)] = client.table(f"SELECT sum({column}), sum(rows) FROM {record}_{step}").to_pandas().values.tolist()
             [(whole, count)] = client.table(f"SELECT sum({column}), count() FROM {record}").to_pandas().values.tolist()
             assert (rolled, rows) == (whole, count)
+
+
+def test_the_questions_in_the_documentation_are_answered(client: Client) -> None:
+    questions = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/queries.md").read_text(), re.S)
+    answers = [client.table(sql).to_pylist() for sql in questions]
+    assert {"service": "https", "connections": 2} in answers[1]
+    assert {row["protocol"] for row in answers[0]} >= {None, "ICMP"}
 
 
 def test_addresses_are_found_as_they_are_written(client: Client) -> None:
@@ -139,7 +148,7 @@ def test_the_official_client_asks(client: Client) -> None:
 
 
 def test_who_does_not_know_the_token_is_told_nothing(client: Client) -> None:
-    with pytest.raises(StoreError, match="token"), Client(client.place, token="wrong") as other:
+    with pytest.raises(StoreError, match="token"), Client(client.place, password="wrong") as other:
         list(other.ask("SELECT 1"))
 
 

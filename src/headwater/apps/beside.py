@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+import msgspec
+
 from headwater.config import Settings
 from headwater.errors import StoreError
 from headwater.kernel.confine import account
 from headwater.store.settings import Place
-from headwater.store.starting import answers, start
+from headwater.store.starting import held, start
 
 
 def made(place: Place, user: str | None) -> None:
@@ -41,8 +43,9 @@ class Beside:
             return
         place, user = self._settings.store.place(), self._settings.user
         made(place, user)
-        if not answers(place):
-            self._process = start(place, "--listen", self._settings.store.listen, *(["--user", user] if user else []))
+        if not held(place):
+            told = msgspec.json.encode(self._settings.store).decode()
+            self._process = start(place, "--settings", told, *(["--user", user] if user else []))
 
     def begin(self, report: Callable[[str], None]) -> None:
         """Hear what it says, in a thread."""

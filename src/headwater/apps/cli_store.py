@@ -1,5 +1,6 @@
 """The commands of the store."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from headwater.store.starting import of_the_extra
 if TYPE_CHECKING:
     from headwater.config import Settings
 
-path_option = click.option("--path", type=Named(), metavar="DIR", help="The store's folder (default: [store] path, see docs/store.md).")
+path_option = click.option(
+    "--path", type=Named(), metavar="DIR|URL", help="The store's folder, or a ClickHouse server's URL (default: those of [store])."
+)
 
 
 def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "Settings":
@@ -20,7 +23,8 @@ def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "S
     from headwater import config  # noqa: PLC0415 - start-up matters
 
     settings = config.load(Path(config_file) if config_file else None, os.environ)
-    given = {key: value for key, value in {"path": path, **changes}.items() if value is not None}
+    where = "url" if path and path.startswith(("http://", "https://")) else "path"
+    given = {key: value for key, value in {where: path, **changes}.items() if value is not None}
     return config.override(settings, "the command line", store={**config.builtins_of(settings.kept()), **given})
 
 
@@ -32,16 +36,27 @@ def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "S
 @click.option("--once", is_flag=True, help="End when nothing waits in the spool.")
 @click.option("--user", hidden=True)
 @click.option("--while-asked", is_flag=True, hidden=True, help="End when standard input does.")
+@click.option("--settings", "told", hidden=True, help="All of [store], as JSON, of who starts it.")
 def store(
-    ctx: click.Context, config_file: str | None, path: str | None, listen: str | None, once: bool, user: str | None, while_asked: bool
+    ctx: click.Context,
+    config_file: str | None,
+    path: str | None,
+    listen: str | None,
+    once: bool,
+    user: str | None,
+    while_asked: bool,
+    told: str | None,
 ) -> None:
     """Keep the rows that wait in the spool, and answer questions; `headwater run --store` starts it by itself."""
     if ctx.invoked_subcommand is None:
         with of_the_extra():
             from headwater.apps import storing  # noqa: PLC0415 - likewise
 
-        settings = settings_of(config_file, path, listen=listen)
-        storing.serve(settings.kept(), user or settings.user, once=once, while_asked=while_asked)
+        given = json.loads(told) if told else {}
+        given |= {key: value for key, value in (("path", path), ("listen", listen)) if value is not None}
+        settings = settings_of(config_file, given.pop("path", None), **given)
+        removing = bool(told) or not while_asked  # else whoever asks has started it, and need not know what is to be kept
+        storing.serve(settings.kept(), user or settings.user, once=once, while_asked=while_asked, removing=removing)
 
 
 @example(

@@ -1,8 +1,10 @@
 """`headwater doctor`: what works on this machine, what does not, why, and what to do about it."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -15,9 +17,10 @@ from rich.text import Text
 from headwater.analysis.databases import OLD, What, load
 from headwater.apps.packets import safe
 from headwater.config import NamesSettings, Settings
-from headwater.errors import ConfigError
+from headwater.errors import ConfigError, StoreError
 from headwater.kernel.probe import Finding, available, exit_code, findings, keeps_flows
 from headwater.sources.kernel_flows import room_of
+from headwater.store.settings import StoreSettings, Url
 
 _MARGIN = 25
 _STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
@@ -30,7 +33,7 @@ def run(as_json: bool, everything: bool = False, settings: Settings = Settings()
     """
     found = findings()
     behind = 1 + max(place for place, one in enumerate(found) if one.area == "eBPF")
-    found[behind:behind] = [_table(settings.flows.memory_mib), *_names(settings.names)]
+    found[behind:behind] = [_table(settings.flows.memory_mib), *_names(settings.names), *server(settings.kept())]
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))  # noqa: T201 - the output of the command
     else:
@@ -65,6 +68,21 @@ def _names(settings: NamesSettings) -> Iterator[Finding]:
             yield Finding("names", what, "warn", f"{about}: {age.days} days old, and networks change hands", f"put a newer one at {path}")
         else:
             yield Finding("names", what, "ok", about)
+
+
+def server(settings: StoreSettings) -> Iterator[Finding]:
+    """The ClickHouse server that rows go to, if there is one."""
+    if settings.url is None:
+        return
+    from headwater.store.server import Server  # noqa: PLC0415 - pyarrow and httpx2, which few need here
+
+    try:
+        with closing(Server(Url.of(settings.url), settings.password(os.environ), settings.ca_file)) as asked:
+            version = asked.rows("SELECT version()")[0][0]
+    except StoreError as error:
+        yield Finding("store", "server", "warn", str(error), "look at url, password_file and ca_file of [store]: docs/server.md")
+    else:
+        yield Finding("store", "server", "ok", f"ClickHouse {version} at {asked.name}")
 
 
 def _folded(found: list[Finding]) -> Iterator[Finding]:

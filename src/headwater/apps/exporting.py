@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headwater.errors import ConfigError, SinkError
-from headwater.filters.sql import plain, since
+from headwater.filters.sql import literal, plain, since
 from headwater.outputs.files import explain
 from headwater.outputs.spool import waiting, writers
 from headwater.outputs.zeek_stored import log_of, logged
@@ -20,7 +20,7 @@ from headwater.outputs.zeek_tables import ZeekJsonTable, ZeekTable
 from headwater.records.stored import as_text
 from headwater.store.client import Client
 from headwater.store.rollups import ROLLUPS, STEPS, name_of
-from headwater.store.settings import StoreSettings
+from headwater.store.settings import DATABASE, StoreSettings
 from headwater.store.tables import INGESTED
 
 LOGS = ("zeek", "zeek-json")
@@ -34,7 +34,7 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
 
     Raises ConfigError for a table that there is not, SinkError, StoreError.
     """
-    with Client(settings.place()) as client:
+    with Client.of(settings) as client:
         there = client.tables()
         for name in only:
             if name not in there:
@@ -42,11 +42,11 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for name, columns in there.items():
-                log = log_of(name, client.logged(name)) if form in LOGS and name not in _MADE else None
+                log = log_of(name, client.logged(name)) if form in LOGS and name not in _MADE and INGESTED in columns else None
                 if form in LOGS and log is None:
                     if name in only:
                         raise ConfigError(f"--table {name}", f"Zeek has no such log, and {form} writes no other: choose another format")
-                elif name in only or (not only and name not in _MADE):
+                elif name in only or (not only and INGESTED in columns and name not in _MADE):
                     where = f"WHERE {since(since_s)}" if since_s and "ts" in columns else ""
                     path = directory / f"{name}.{'log' if log else form}"
                     count = _write(client, name, where, path, form, log)
@@ -142,18 +142,20 @@ class _File:
 def status(settings: StoreSettings) -> list[tuple[str, str]]:
     """What a store has, as lines of what and how much. Raises StoreError."""
     place = settings.place()
-    with Client(place) as client:
+    parts = f"cluster({literal(settings.cluster)}, system.parts)" if settings.cluster else "system.parts"
+    with Client.of(settings) as client:
         [[rows, octets, days]] = client.rows(
-            "SELECT sum(rows), sum(bytes_on_disk), uniqExact(partition) FROM system.parts WHERE active AND database = 'headwater'", 3
+            f"SELECT sum(rows), sum(bytes_on_disk), uniqExact(partition) FROM {parts} WHERE active AND startsWith(database, '{DATABASE}')",
+            3,
         )
         [[version]] = client.rows("SELECT version()", 1)
     files = [file for writer in writers(place.spool) for file in waiting(writer)]
     left = [file.rows for file in files if not file.refused]
     refused = [file.rows for file in files if file.refused]
-    disk = os.statvfs(place.folder)
+    disk = os.statvfs(next(folder for folder in (place.folder, *place.folder.parents) if folder.is_dir()))  # others may send to a server
     told: list[tuple[str, Any]] = [
         ("folder", place.folder),
-        ("engine", f"chDB, ClickHouse {version}"),
+        ("engine", f"ClickHouse {version} at {client.name}" if settings.url else f"chDB, ClickHouse {version}"),
         (
             "rows",
             f"{int(rows):,} in {_size(int(octets))}, {days} days" + (f" ({int(octets) / int(rows):.1f} octets each)" if int(rows) else ""),
@@ -161,9 +163,15 @@ def status(settings: StoreSettings) -> list[tuple[str, str]]:
         ("waiting in the spool", f"{sum(left):,} rows in {len(left)} files"),
         ("put aside", f"{sum(refused):,} rows in {len(refused)} files"),
         ("free on the disk", _size(disk.f_bavail * disk.f_frsize)),
-        ("kept", f"{settings.retention_days:g} days, {settings.size_gib:g} GiB at most"),
+        ("kept", _kept(settings)),
     ]
     return [(what, str(much)) for what, much in told]
+
+
+def _kept(settings: StoreSettings) -> str:
+    if settings.url:
+        return f"{settings.retention_days:g} days" if settings.expire else "until somebody removes it there"
+    return f"{settings.retention_days:g} days, {settings.size_gib:g} GiB at most"
 
 
 def _size(octets: int) -> str:

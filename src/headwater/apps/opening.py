@@ -1,14 +1,15 @@
 """headwater.open(): a store in Python (docs/python.md)."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
+from headwater.errors import StoreError
 from headwater.records.stored import as_text
 from headwater.store.client import Client
-from headwater.store.settings import Place, StoreSettings
+from headwater.store.settings import Place, StoreSettings, Url
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
 
 class Store:
     """A store that can be asked, in ClickHouse's SQL: its folder, or the URL of a ClickHouse server, for instance
-    http://user:password@host:8123. Without either, this user's own.
+    https://user:password@host:8443. Without either, this user's own.
 
     A context manager; without `with`, close() is to be called. Where no process has the store of a folder, one is started for as long.
     Raises StoreError.
     """
 
     def __init__(self, at: str | Path | None = None) -> None:
-        url = urlsplit(str(at or ""))
-        if url.scheme in ("http", "https"):
-            host = url.hostname or "localhost"
-            bare = urlunsplit((url.scheme, f"{host}:{url.port or 8123}", url.path, "", ""))
-            self._client = Client(None, bare, url.password or "", user=url.username or "")
+        if str(at or "").startswith(("http://", "https://")):
+            try:
+                url = Url.of(str(at))
+            except ValueError as error:
+                raise StoreError(str(error)) from None
+            self._client = Client(None, url, url.password or StoreSettings().password(os.environ))
         else:
             place = Place(Path(at).absolute()) if at else StoreSettings().place()
             self._client = Client(place, begin_with=("--listen", ""))

@@ -13,6 +13,7 @@ from prompt_toolkit.history import FileHistory
 
 from headwater.errors import HeadwaterError, StoreError
 from headwater.store.client import Client
+from headwater.store.tables import INGESTED
 
 EXAMPLES: dict[str, str] = {
     "the latest connections": """
@@ -39,7 +40,7 @@ EXAMPLES: dict[str, str] = {
         WHERE number > 1 GROUP BY ALL HAVING n > 20 AND unevenness < 0.35 ORDER BY unevenness""",
     "what a day takes on the disk": """
         SELECT table, partition, formatReadableSize(sum(bytes_on_disk)) AS size, sum(rows) AS rows FROM system.parts
-        WHERE active AND database = 'headwater' GROUP BY ALL ORDER BY ALL""",
+        WHERE active AND startsWith(database, 'headwater') GROUP BY ALL ORDER BY ALL""",
     "what was lost": """
         SELECT ledger, subject, place, reason, sum(count) AS n FROM ledger WHERE term = 'dropped' GROUP BY ALL ORDER BY n DESC""",
 }
@@ -50,11 +51,12 @@ def describe(client: Client) -> str:
     """What there is to ask, for a person. Raises StoreError."""
     counted = {row[0]: row[1:] for row in client.rows(
         "SELECT table, formatReadableQuantity(sum(rows)), formatReadableSize(sum(bytes_on_disk)) FROM system.parts "
-        "WHERE active AND database = 'headwater' GROUP BY table", 3)}  # fmt: skip
+        "WHERE active AND startsWith(database, 'headwater') GROUP BY table", 3)}  # fmt: skip
     lines = ["Tables (SELECT * FROM ... LIMIT 10 shows what is in one; docs/records.md says what columns mean):"]
     for table, columns in client.tables().items():
         rows, size = counted.get(table, ["0", "0 B"])
-        lines.append(f"  {table:<16} {rows:>14} rows {size:>12}  {len(columns)} columns")
+        much = f"{rows:>14} rows {size:>12}" if INGESTED in columns else f"{'what numbers are called':>32}"
+        lines.append(f"  {table:<16} {much}  {len(columns)} columns")
     lines += ["", "Questions to begin with:"]
     lines += [f"  -- {what}\n{textwrap.indent(textwrap.dedent(sql).strip(), '  ')}" for what, sql in EXAMPLES.items()]
     return "\n".join(lines)

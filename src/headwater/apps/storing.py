@@ -15,7 +15,6 @@ from headwater.errors import ConfigError, HeadwaterError, OutputClosed
 from headwater.filters.sql import condition, plain, since
 from headwater.kernel.confine import account, confine
 from headwater.store.client import Client
-from headwater.store.engine import load
 from headwater.store.process import Store
 from headwater.store.settings import StoreSettings
 
@@ -24,19 +23,19 @@ FORMATS = {"table": "PrettyCompactMonoBlock", "jsonl": "JSONEachRow", "csv": "CS
 _BINARY = {"parquet", "arrow"}
 
 
-def serve(settings: StoreSettings, user: str | None, *, once: bool = False, while_asked: bool = False) -> None:
+def serve(settings: StoreSettings, user: str | None, *, once: bool = False, while_asked: bool = False, removing: bool = True) -> None:
     """Be the store's process until a signal comes; or until nothing waits, or standard input ends."""
-    store = Store(settings, tell)
+    store = Store(settings, tell, removing=removing)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None if while_asked else store.stop())  # Ctrl-C is for whoever asks: their end is ours
     code = 0
     try:
         made(settings.place(), user)
         _send_words_to(settings.place().log)
-        load()  # which asks for more than what is left then
+        store.prepare()  # which asks for more than what is left then
         os.chdir(settings.place().folder)  # the engine would take a config.xml that lies where we were started
         if user != "root":
-            confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=True)
+            confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=settings.url is None)
         store.open()
         if while_asked:
             threading.Thread(target=_until_eof, args=(store,), daemon=True).start()
@@ -73,7 +72,7 @@ def query(settings: StoreSettings, sql: str, form: str | None) -> None:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not sql and not sys.stdin.isatty():
         sql = sys.stdin.read().strip()
-    with Client(settings.place()) as client:
+    with Client.of(settings) as client:
         if sql:
             _print(client, sql, form)
             return
@@ -102,7 +101,7 @@ _MOST = 1000
 
 def flows(settings: StoreSettings, since_s: float, text: str, form: str | None) -> None:
     """Print the connections of the last `since_s` seconds for which a filter holds, the newest first, 1,000 at most."""
-    with Client(settings.place()) as client:
+    with Client.of(settings) as client:
         columns = client.columns("conn")
         held = condition(text, columns) if text.strip() else "1"
         shown = [name for name in _SHOWN if name in columns]

@@ -59,14 +59,16 @@ class Spooled:
         """Where it is once the store has refused it."""
         return replace(self, refused=True).path
 
-    def read(self) -> Any:
-        """What is in it, a pyarrow.RecordBatchFileReader. Raises ValueError where the disk gives back other octets than were written;
-        OSError.
-        """
+    def octets(self) -> bytes:
+        """What is in it. Raises ValueError where the disk gives back other octets than were written; OSError."""
         octets = self.path.read_bytes()
         if zlib.crc32(octets) != self.checksum:
             raise ValueError("the disk gives back other octets than were written: the checksum differs")
-        return pa.ipc.open_file(pa.py_buffer(octets))
+        return octets
+
+    def read(self) -> Any:
+        """Likewise, as a pyarrow.RecordBatchFileReader."""
+        return pa.ipc.open_file(pa.py_buffer(self.octets()))
 
     def table(self) -> pa.Table:
         """Its rows. Raises as read()."""
@@ -170,10 +172,14 @@ class Spool:
 
     def _take_over(self, other: Path) -> None:
         """What it has left is ours to count; its files stay where they are, under the names by which the store knows them."""
-        for file in waiting(other):
+        files = waiting(other)
+        for file in files:
             if not file.refused:
                 self._there[file] = file.path.stat().st_size
                 self._found += file.rows
+        if not files:
+            with contextlib.suppress(OSError):
+                other.rmdir()
 
     def send(self, batches: Sequence[Batch]) -> Sent:
         """Make them files. What was written before an error is not written again. Raises SinkError."""

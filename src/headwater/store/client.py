@@ -1,6 +1,7 @@
 """Asking a store: the embedded one of this machine over its socket, or any ClickHouse by URL. One protocol for both."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -10,29 +11,45 @@ import httpx2
 
 from headwater.errors import StoreError
 from headwater.filters.sql import literal
-from headwater.store.settings import DATABASE, Place
+from headwater.store.server import connected
+from headwater.store.settings import DATABASE, Place, StoreSettings, Url
 from headwater.store.starting import answers, begin
 
 _TIMEOUT = httpx2.Timeout(10.0, read=None)
+_AS_HERE = {"join_use_nulls": "1", "distributed_product_mode": "global"}
+"""What makes a server's answers those of the embedded engine, which has this anyway (engine.py): a join that finds nothing gives NULL, and
+one of two tables of a cluster all of its rows.
+"""
 
 
 class Client:
     """Asks the store in the folder of `place`, which is started for as long as we ask if nobody has it (`begin_with`
     are its options); or the ClickHouse at `url`."""
 
-    def __init__(self, place: Place | None, url: str = "", token: str = "", *, user: str = "", begin_with: Sequence[str] = ()) -> None:
+    def __init__(
+        self, place: Place | None, url: Url | None = None, password: str = "", *, ca_file: str | None = None, begin_with: Sequence[str] = ()
+    ) -> None:
         self.place = place
+        self.name = url.base if url else str(place and place.folder)
         self._begin_with = begin_with
-        self._url = url or "http://store"
-        self._token = token
-        self._user = user
+        self._url = url
+        self._password = password
+        self._ca_file = ca_file
         self._http: httpx2.Client
         self._process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def of(cls, settings: StoreSettings) -> "Client":
+        """Of the store that these name. Raises StoreError."""
+        if settings.url is None:
+            return cls(settings.place())
+        return cls(None, Url.of(settings.url), settings.password(os.environ), ca_file=settings.ca_file)
+
     def open(self) -> None:
         """Raises StoreError."""
-        transport = None
-        if self.place:
+        if self._url:
+            self._http = connected(self._url, self._password, self._ca_file, _TIMEOUT, **{"X-ClickHouse-Database": DATABASE})
+        elif self.place:
             if not self.place.folder.is_dir():
                 raise StoreError(
                     f"there is no store in {self.place.folder}: `headwater run --store` or `headwater read FILE --store` makes one"
@@ -40,21 +57,22 @@ class Client:
             if not answers(self.place):
                 self._process = begin(self.place, *self._begin_with)
             try:
-                self._token = self._token or self.place.token.read_text().strip()
+                token = self._password or self.place.token.read_text().strip()
             except OSError as error:
                 raise StoreError(f"{self.place.token}: {error.strerror}; use sudo, if the store is root's") from None
-            transport = httpx2.HTTPTransport(uds=str(self.place.socket))
-        self._http = httpx2.Client(
-            base_url=self._url,
-            transport=transport,
-            timeout=_TIMEOUT,
-            headers={"X-ClickHouse-Key": self._token, "X-ClickHouse-User": self._user, "X-ClickHouse-Database": DATABASE},
-            trust_env=False,
-        )
+            self._http = httpx2.Client(
+                base_url="http://store",
+                transport=httpx2.HTTPTransport(uds=str(self.place.socket)),
+                timeout=_TIMEOUT,
+                headers={"X-ClickHouse-Key": token, "X-ClickHouse-Database": DATABASE},
+                trust_env=False,
+            )
 
     def ask(self, sql: str, form: str = "ArrowStream", parameters: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """The answer in pieces, in a format of ClickHouse's. Raises StoreError."""
         given = {f"param_{name}": value for name, value in (parameters or {}).items()} | {"default_format": form}
+        if self._url:
+            given |= _AS_HERE
         try:
             with self._http.stream("POST", "/", params=given, content=sql.encode()) as answer:
                 if answer.status_code != 200:

@@ -28,7 +28,7 @@ _WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 0, 
 class EngineError(StoreError):
     """What the engine says: `code` is ClickHouse's own (src/Common/ErrorCodes.cpp), 0 where it gave none."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception | str) -> None:
         text = str(error).removeprefix("Streaming query failed: ")
         found = _CODE.search(text)
         self.code = int(found[1]) if found else 0

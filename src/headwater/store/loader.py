@@ -1,78 +1,92 @@
-"""From the spool into tables: each file once, whatever dies in between.
+"""From the spool to where tables are: each file once, whatever dies in between.
 
-A file's rows go into their table, and what they come to into those of the sums; then it is removed. Before that a note says which file it
-is, and the last block that each of these tables had. Who dies in between finds that note, and in each table a later block or none: an
-insert of a day's rows is one part, which is there or not. The engine's own deduplication is no help in this: it may know of a part that was
-never finished.
+How that is known is of where they are: embedded.py looks at what the tables have, remote.py gives each insert a token.
 """
 
-import contextlib
-import json
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
 from headwater.errors import StoreError
-from headwater.filters.sql import literal
 from headwater.outputs import spool
-from headwater.outputs.files import put
 from headwater.outputs.spool import Spooled
-from headwater.store import rollups
-from headwater.store.engine import Connection, EngineError
-from headwater.store.settings import DATABASE
-from headwater.store.tables import creation, named, type_of, widening
+from headwater.records.protocols import numbered
+from headwater.store.engine import EngineError
 
-_LATER = {159, 164, 202, 241, 243, 252, 394, 425, 999}
-"""Time, memory, disk, parts, too many at once: what says nothing of the rows (ErrorCodes.cpp)."""
+_LATER = numbered(
+    """
+60 UNKNOWN_TABLE  75 CANNOT_WRITE_TO_FILE_DESCRIPTOR  76 CANNOT_OPEN_FILE  81 UNKNOWN_DATABASE  115 UNKNOWN_SETTING
+139 NO_ELEMENTS_IN_CONFIG  159 TIMEOUT_EXCEEDED  164 READONLY  173 CANNOT_ALLOCATE_MEMORY  192 UNKNOWN_USER  193 WRONG_PASSWORD
+194 REQUIRED_PASSWORD  195 IP_ADDRESS_NOT_ALLOWED  198 DNS_ERROR  201 QUOTA_EXCEEDED  202 TOO_MANY_SIMULTANEOUS_QUERIES
+203 NO_FREE_CONNECTION  204 CANNOT_FSYNC  209 SOCKET_TIMEOUT  210 NETWORK_ERROR  225 NO_ZOOKEEPER  236 ABORTED  241 MEMORY_LIMIT_EXCEEDED
+242 TABLE_IS_READ_ONLY  243 NOT_ENOUGH_SPACE  244 UNEXPECTED_ZOOKEEPER_ERROR  252 TOO_MANY_PARTS  253 REPLICA_ALREADY_EXISTS
+254 NO_ACTIVE_REPLICAS  265 NO_AVAILABLE_REPLICA  279 ALL_CONNECTION_TRIES_FAILED  285 TOO_FEW_LIVE_REPLICAS
+286 UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE  289 REPLICA_IS_NOT_IN_QUORUM  294 CANNOT_WRITE_TO_FILE  297 SHARD_HAS_NO_CONNECTIONS
+319 UNKNOWN_STATUS_OF_INSERT  341 UNFINISHED  342 METADATA_MISMATCH  364 RECEIVED_ERROR_TOO_MANY_REQUESTS  369 ALL_REPLICAS_ARE_STALE
+371 INCONSISTENT_CLUSTER_DEFINITION  394 QUERY_WAS_CANCELLED  415 ALL_REPLICAS_LOST  416 REPLICA_STATUS_CHANGED  425 SYSTEM_ERROR
+439 CANNOT_SCHEDULE_TASK  473 DEADLOCK_AVOIDED  497 ACCESS_DENIED  499 S3_ERROR  516 AUTHENTICATION_FAILED  517 CANNOT_ASSIGN_ALTER
+519 NO_REMOTE_SHARD_AVAILABLE  529 NOT_A_LEADER  574 DISTRIBUTED_TOO_MANY_PENDING_BYTES  677 THREAD_WAS_CANCELED
+700 USER_SESSION_LIMIT_EXCEEDED  701 CLUSTER_DOESNT_EXIST  720 USER_EXPIRED  733 TABLE_IS_BEING_RESTARTED
+735 QUERY_WAS_CANCELLED_BY_CLIENT  749 TCP_CONNECTION_LIMIT_REACHED  762 HTTP_CONNECTION_LIMIT_REACHED  776 RESOURCE_LIMIT_EXCEEDED
+777 MEMORY_RESERVATION_KILLED  778 MEMORY_RESERVATION_FAILED  904 TOO_MANY_UNAVAILABLE_SHARDS  999 KEEPER_EXCEPTION
+1019 QUERY_SLOT_ACQUISITION_TIMEOUT  1020 MEMORY_RESERVATION_ACQUISITION_TIMEOUT
+"""
+)
+"""Time, memory, disk, too many at once, other servers, rights, the like: what says nothing of the rows (ErrorCodes.cpp)."""
+_GONE = {60, 81}
+"""Somebody has removed what there was."""
+LOOK_S = 0.1
 
 
-class Tables:
-    """The tables that there are, with the names of their columns."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._columns: dict[str, set[str]] = {}
-        self._made: set[str] = set()  # in this process: one before may have died between two statements
+class Into(Protocol):
+    """Where rows go."""
 
     def open(self) -> None:
-        """Look at them. Raises StoreError."""
-        for table, column in self._connection.rows(f"SELECT table, name FROM system.columns WHERE database = '{DATABASE}'"):
-            self._columns.setdefault(table, set()).add(column)
+        """Look at what is there. Raises StoreError."""
 
-    def ready(self, record: str, schema: pa.Schema) -> None:
-        """Let there be a table for rows with these columns. Raises StoreError."""
-        has = self._columns.get(record, set())
-        if record in self._made and has >= set(schema.names):
-            return
-        statements = [creation(record, schema), *(rollups.creation(*one, schema) for one in rollups.kept(record, schema))]
-        for statement in [*statements, *(widening(record, schema, has) if has else ())]:
-            self._connection.run(statement)
-        self._made.add(record)
-        self._columns[record] = has | set(schema.names)
+    def put(self, file: Spooled) -> None:
+        """Have all of its rows, once; until now it may have had none of them, a part or all. Raises StoreError, ValueError or OSError, and
+        then it may be called again.
+        """
 
 
 class Loader:
-    """Takes what lies in the folder `spool` into the tables of `connection`. `note` is the file in which it says what it has begun;
-    `report` is told in a line what cannot be taken.
+    """Takes what lies in the folder `spool`, and puts it `into` tables. `report` is told in a line what cannot be taken.
+
+    After what cannot be now, `pause_s` is a random part (full jitter) of a time that grows from the first of `pauses_s` to the second.
     """
 
-    def __init__(self, connection: Connection, folder: Path, note: Path, report: Callable[[str], None]) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        into: Into,
+        folder: Path,
+        report: Callable[[str], None],
+        pauses_s: tuple[float, float] = (LOOK_S, LOOK_S),
+        name: str = "the store",
+    ) -> None:
+        self._into = into
         self._folder = folder
-        self._note = note
-        self._begun: tuple[str, dict[str, int]] = ("", {})  # the file that was begun last, and the last blocks before it
         self._report = report
-        self._tables = Tables(connection)
+        self._pauses_s = pauses_s
+        self._name = name
         self._problem = ""
+        self._failed = 0  # times, since it went well
+        self._open = False
         self.rows = 0
 
+    @property
+    def pause_s(self) -> float:
+        """After which load() is worth another call, when it has taken nothing."""
+        first, most = self._pauses_s
+        return random.uniform(0, min(most, first * 2.0 ** min(self._failed, 30))) if self._failed else LOOK_S  # noqa: S311 - not a secret
+
     def open(self) -> None:
-        """Look at the tables that there are, and at what was begun."""
-        self._tables.open()
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
-            said = json.loads(self._note.read_text())
-            self._begun = said["file"], said["blocks"]
+        """Look at the tables that there are."""
+        self._into.open()
+        self._open = True
 
     def load(self) -> int:
         """All that waits now. Returns how many files were taken; those that cannot be now are left for the next time."""
@@ -90,20 +104,25 @@ class Loader:
                         return taken
                     taken += 1
         if taken:
-            self._say("")
+            self._well()
         return taken
 
     def _take(self, file: Spooled) -> bool:
         """Whether one may go on to the next."""
+        if not self._open:
+            try:
+                self.open()
+            except EngineError as error:
+                self._wait(error)
+                return False
         try:
-            schema = file.read().schema
-            self._tables.ready(file.record, schema)
-            self._insert(file, schema)
+            self._into.put(file)
         except FileNotFoundError:
             return True  # its writer needed the room
         except EngineError as error:
             if error.code in _LATER:
-                self._say(f"the store takes no rows now ({error}); they wait in the spool")
+                self._open = error.code not in _GONE
+                self._wait(error)
                 return False
             self._refuse(file, str(error))
         except (StoreError, ValueError, pa.ArrowInvalid) as error:
@@ -116,36 +135,23 @@ class Loader:
             file.path.unlink(missing_ok=True)
         return True
 
-    def _insert(self, file: Spooled, schema: pa.Schema) -> None:
-        columns = ", ".join(named(name) for name in schema.names)
-        structure = ", ".join(f"{named(field.name)} {type_of(field)}" for field in schema)
-        rows = f"file({literal(str(file.path))}, 'Arrow', {literal(structure)})"
-        steps = {file.record: f"INSERT INTO {DATABASE}.{named(file.record)} ({columns}) SELECT {columns} FROM {rows}"}
-        steps |= {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(file.record, schema)}
-        blocks = self._blocks(steps)
-        if self._begun[0] != file.token:
-            self._begin(file.token, blocks)
-        for table, statement in steps.items():
-            if blocks.get(table, 0) <= self._begun[1].get(table, 0):
-                self._connection.run(statement)
-
-    def _blocks(self, tables: Iterable[str]) -> dict[str, int]:
-        """The last block of each of them that has any."""
-        names = ", ".join(f"'{table}'" for table in tables)
-        found = self._connection.rows(
-            f"SELECT table, max(max_block_number) FROM system.parts WHERE database = '{DATABASE}' AND table IN ({names}) GROUP BY table"
-        )
-        return {table: int(block) for table, block in found}
-
-    def _begin(self, token: str, blocks: dict[str, int]) -> None:
-        put(self._note, json.dumps({"file": token, "blocks": blocks}))
-        self._begun = token, blocks
-
     def _refuse(self, file: Spooled, why: str) -> None:
+        try:
+            file.refuse()
+        except FileNotFoundError:
+            return  # its writer needed the room
         self._report(f"store: {file.rows:,} rows of {file.record} cannot be taken ({why}); they lie aside in {file.path.parent}")
-        file.refuse()
+
+    def _wait(self, error: EngineError) -> None:
+        self._say(f"{self._name} takes no rows now ({error}); they wait in the spool")
 
     def _say(self, problem: str) -> None:
-        if problem and problem != self._problem:
+        self._failed += 1
+        if problem != self._problem:
             self._report(f"store: {problem}")
         self._problem = problem
+
+    def _well(self) -> None:
+        if self._problem:
+            self._report(f"store: {self._name} takes rows again")
+        self._failed, self._problem = 0, ""

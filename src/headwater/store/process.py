@@ -1,4 +1,6 @@
-"""The store's process: takes what is in the spool, removes what is old, and answers questions. One a folder."""
+"""The store's process: takes what is in the spool, removes what is old, and answers questions; or sends it to a server that does. One a
+folder.
+"""
 
 import contextlib
 import fcntl
@@ -13,31 +15,48 @@ from pathlib import Path
 from headwater.errors import StoreError
 from headwater.outputs.files import put
 from headwater.store.door import Door
-from headwater.store.engine import Engine, reading
+from headwater.store.embedded import Embedded
+from headwater.store.engine import Engine, load, reading
 from headwater.store.loader import Loader
-from headwater.store.retention import Retention
-from headwater.store.settings import Place, StoreSettings
+from headwater.store.remote import Remote
+from headwater.store.retention import DAY_S, Retention
+from headwater.store.server import Server
+from headwater.store.settings import Place, StoreSettings, Url
+from headwater.store.tables import Layout
 
 VERSION = 1
 """Of what lies in the folder. A store with a higher one is not touched."""
 
-LOOK_S = 0.1
+LINGER_S = 10.0
+"""For which a server is given what is left, at the end."""
+PAUSES_S = (1.0, 60.0)
+"""Between two attempts at a server that is not there."""
 
 
 class Store:
-    """The store of `settings`, whose folder is there (apps/beside.py); `report` is told what is unusual, a line each."""
+    """The store of `settings`, whose folder is there (apps/beside.py); `report` is told what is unusual, a line each.
 
-    def __init__(self, settings: StoreSettings, report: Callable[[str], None]) -> None:
+    Who only asks, for which it is `removing` nothing, may not know how long rows are to be kept.
+    """
+
+    def __init__(self, settings: StoreSettings, report: Callable[[str], None], *, removing: bool = True) -> None:
         self._settings = settings
         self._report = report
+        self._removing = removing
         self._place = settings.place()
         self._lock = -1
         self._stop = threading.Event()
-        self._memory = int(memory() * settings.memory_part)
-        self._engine = Engine(self._place.engine, self._memory)
+        self._server: Server | None = None
         self.loader: Loader
-        self._retention: Retention
+        self._retention: Retention | None = None
         self.door: Door | None = None
+
+    def prepare(self) -> None:
+        """Read what nobody may who has given his privileges away. Raises StoreError."""
+        if self._settings.url:
+            self._server = Server(Url.of(self._settings.url), self._settings.password(os.environ), self._settings.ca_file)
+        else:
+            load()
 
     def open(self) -> None:
         """Be the one that has it. Raises StoreError."""
@@ -48,13 +67,26 @@ class Store:
             raise StoreError(f"another process has the store {self._place.folder}: end that one, or give this one another path") from None
         except OSError as error:
             raise StoreError(f"the store {self._place.folder}: {error.strerror}; give another path, or use sudo") from None
-        check_version(self._place)
-        self._engine.open()
-        self.loader = Loader(self._engine.writer, self._place.spool, self._place.note, self._report)
+        made = check_version(self._place)
+        if self._server:
+            self.loader = Loader(self._remote(self._server, made), self._place.spool, self._report, PAUSES_S, self._server.name)
+        else:
+            self._open_engine()
+
+    def _remote(self, server: Server, made: int) -> Remote:
+        expire_s = max(1, int(self._settings.retention_days * DAY_S)) if self._settings.expire else 0
+        return Remote(server, Layout(server=True, cluster=self._settings.cluster, expire_s=expire_s), str(made))
+
+    def _open_engine(self) -> None:
+        octets = int(memory() * self._settings.memory_part)
+        engine = Engine(self._place.engine, octets)
+        engine.open()
+        self.loader = Loader(Embedded(engine.writer, self._place.note), self._place.spool, self._report)
         self.loader.open()
-        self._retention = Retention(self._engine.writer, self._settings, self._report)
-        budget = reading(int(self._memory * self._settings.query_memory_part), self._settings.query_time_s)
-        door = Door(lambda: self._engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report)
+        if self._removing:
+            self._retention = Retention(engine.writer, self._settings, self._report)
+        budget = reading(int(octets * self._settings.query_memory_part), self._settings.query_time_s)
+        door = Door(lambda: engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report)
         door.open(self._place.socket, self._settings.listen)
         self.door = door
         self._place.address.write_text(door.address)
@@ -62,20 +94,27 @@ class Store:
     def run(self, *, once: bool = False) -> None:
         """Until stop(), or once all that waits has been taken."""
         while not self._stop.is_set():
-            self._retention.look()
+            if self._retention:
+                self._retention.look()
             if not self.loader.load():
                 if once:
                     return
-                self._stop.wait(LOOK_S)
+                self._stop.wait(self.loader.pause_s)
         while self.loader.load():
             pass
 
     def stop(self) -> None:
-        """End soon. Callable from a signal handler."""
+        """End soon, and in the midst of an insert that a server does not answer: it will be known. Callable from a signal handler."""
         self._stop.set()
+        if self._server:
+            end = threading.Timer(LINGER_S, os._exit, (0,))
+            end.daemon = True
+            end.start()
 
     def close(self) -> None:
         """Answer nobody any more. The engine's threads end with the process (os._exit)."""
+        if self._server:
+            self._server.close()
         if self.door:
             self.door.close()
             with contextlib.suppress(OSError):
@@ -92,19 +131,21 @@ def memory() -> int:
     return octets
 
 
-def check_version(place: Place) -> None:
-    """Raises StoreError where a later Headwater has made it; a new one gets ours."""
+def check_version(place: Place) -> int:
+    """When it was made, in nanoseconds. Raises StoreError where a later Headwater has made it; a new one gets our version."""
     try:
-        found = json.loads(place.about.read_text())["version"]
+        about = json.loads(place.about.read_text())
     except FileNotFoundError:
-        put(place.about, json.dumps({"version": VERSION, "made": time.time_ns()}))
-        return
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        about = {"version": VERSION, "made": time.time_ns()}
+        put(place.about, json.dumps(about))
+    except (ValueError, OSError) as error:
         raise StoreError(f"{place.about} cannot be read ({error}): restore it, or move the store away") from None
+    found, made = (about.get("version"), about.get("made")) if isinstance(about, dict) else (None, None)
     if not isinstance(found, int) or found > VERSION:
         raise StoreError(
             f"the store {place.folder} is of a newer Headwater (version {found}, this one knows {VERSION}): upgrade, or give another path"
         )
+    return int(made or 0)
 
 
 def token_of(place: Place) -> str:

@@ -2,6 +2,7 @@
 billions. Few columns, on purpose: with addresses or ports there would be as many rows as before.
 
 They are no materialized views of the engine's: of one that dies between a table and its views it is not known which of them have the rows.
+So each table is given them by itself, and knows by itself which it has.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from headwater.store.settings import DATABASE
-from headwater.store.tables import DURABLE, type_of
+from headwater.store.tables import HERE, Layout, type_of
 
 STEPS = {"minute": ("toStartOfMinute", "toYYYYMMDD"), "hour": ("toStartOfHour", "toYYYYMM")}
 """Of each roll-up, how its times are cut and what its partitions are."""
@@ -62,17 +63,15 @@ def name_of(rollup: Rollup, step: str) -> str:
     return f"{rollup.record}_{step}"
 
 
-def creation(rollup: Rollup, step: str, schema: pa.Schema) -> str:
-    """The statement that makes its table."""
+def creation(rollup: Rollup, step: str, schema: pa.Schema, layout: Layout = HERE) -> Iterator[str]:
+    """The statements that make its table."""
     keys = [f"`{key}` {type_of(schema.field(key))}" for key in rollup.keys]
     sums = [f"`{one}` SimpleAggregateFunction(sum, UInt64)" for one in ("rows", *rollup.sums)]
     states = [f"`{one}` {kind}" for one, kind, _ in rollup.states]
     columns = ["ts DateTime('UTC')", *keys, *sums, *states, "ingested SimpleAggregateFunction(max, DateTime)"]
     order = ", ".join(["ts", *(f"`{key}`" for key in rollup.keys)])
-    return (
-        f"CREATE TABLE IF NOT EXISTS {DATABASE}.{name_of(rollup, step)} ({', '.join(columns)}) ENGINE = AggregatingMergeTree "
-        f"PARTITION BY {STEPS[step][1]}(ts) ORDER BY ({order}) SETTINGS allow_nullable_key = 1, {DURABLE}"
-    )
+    parts = f"PARTITION BY {STEPS[step][1]}(ts) ORDER BY ({order})"
+    return layout.creation(name_of(rollup, step), columns, "AggregatingMergeTree", parts)
 
 
 def addition(rollup: Rollup, step: str, rows: str) -> str:

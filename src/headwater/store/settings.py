@@ -2,14 +2,42 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 import msgspec
+
+from headwater.errors import StoreError
 
 DATABASE = "headwater"
 """Of all tables."""
 DEFAULT_LISTEN = "127.0.0.1:8123"
+_PORTS = {"http": 8123, "https": 8443}
+
+
+class Url(msgspec.Struct, frozen=True):
+    """Where a ClickHouse server answers HTTP, and as whom it is asked; `base` has neither name nor password."""
+
+    base: str
+    user: str
+    password: str
+
+    @classmethod
+    def of(cls, text: str) -> "Url":
+        """Raises ValueError where it is none."""
+        try:
+            parts = urlsplit(text)
+            port = parts.port or _PORTS[parts.scheme]
+            right = parts.hostname and not (parts.query or parts.fragment or re.search(r"[^\x21-\x7e]", text))
+        except (ValueError, KeyError):
+            right = None
+        if not right:
+            raise ValueError("url must be that of a ClickHouse server's HTTP, for instance https://headwater@db.example:8443")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        base = f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
+        return cls(base, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +53,12 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_part: part of the machine's memory that the store's process may use.
     query_memory_part: part of that for one question.
     query_time_s: after which a question is refused further work.
+    url: of a ClickHouse server, which then has the tables and is asked; `path` has rows on their way alone, and what is above of sizes,
+        memory and time is the server's own affair. See docs/server.md.
+    cluster: of that server's, over all of whose hosts the tables are spread.
+    password_file: has the password for url, and nothing else; unset, it is that of the environment, CLICKHOUSE_PASSWORD.
+    ca_file: certificates that url is trusted by (PEM); unset, those of this machine.
+    expire: have the server remove rows, retention_days after they were stored. Unless set, they stay.
     """
 
     path: str | None = None
@@ -37,6 +71,11 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_part: Annotated[float, msgspec.Meta(gt=0, le=0.9)] = 0.3
     query_memory_part: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     query_time_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+    url: str | None = None
+    cluster: str = ""
+    password_file: str | None = None
+    ca_file: str | None = None
+    expire: bool = False
 
     def __post_init__(self) -> None:
         """Checks that types cannot express."""
@@ -44,6 +83,30 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("path is empty: name a folder, or leave it out")
         if self.listen and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}", self.listen):
             raise ValueError(f'listen must be an address and a port, for instance "{DEFAULT_LISTEN}"')
+        if self.url is not None and Url.of(self.url).password:
+            raise ValueError(
+                "url has a password in it: put that into a file that password_file names, or into the variable CLICKHOUSE_PASSWORD"
+            )
+        if self.cluster and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", self.cluster):
+            raise ValueError("cluster must be a name of the server's <remote_servers>, of letters, digits, dots, dashes and underscores")
+        for key in ("cluster", "password_file", "ca_file", "expire"):
+            if getattr(self, key) and not self.url:
+                raise ValueError(f"{key} needs the url of a server")
+
+    def password(self, environ: Mapping[str, str]) -> str:
+        """For the server at `url`. Raises StoreError where the file cannot be read."""
+        if self.password_file is None:
+            where, found = "CLICKHOUSE_PASSWORD", environ.get("CLICKHOUSE_PASSWORD", "")  # as ClickHouse's own client has it
+        else:
+            where = f"password_file {self.password_file}"
+            try:
+                found = Path(self.password_file).read_text().strip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise StoreError(f"{where}: {why}; name a file with the password, or use sudo") from None
+        if not found.isprintable():
+            raise StoreError(f"{where} has a character that no password has: one line is what it should be")
+        return found
 
     def place(self) -> "Place":
         """Where it is."""

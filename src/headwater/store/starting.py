@@ -1,5 +1,7 @@
 """Starting the store's process, and whether there is one. Needs nothing that only the store needs."""
 
+import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -35,6 +37,23 @@ def answers(place: "Place") -> bool:
         except OSError:
             return False
     return True
+
+
+def held(place: "Place") -> bool:
+    """Whether a process has that store, or is about to. Raises StoreError where it is somebody else's."""
+    try:
+        fd = os.open(place.lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"the store {place.folder}: {error.strerror}; use sudo, or give another path") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def begin(place: "Place", *more: str) -> "subprocess.Popen[bytes]":

@@ -2,10 +2,14 @@
 
 A table has one partition a day of its rows' own time. What it is sorted by is the hour and who began, so that the rows of one address lie
 together.
+
+They are the same here, on a server and on a cluster's servers; what differs is in `Layout`. Which rows are there already is told here by a
+note (embedded.py), and elsewhere by a token that comes with each insert (remote.py).
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -21,6 +25,11 @@ INGESTED = "ingested"
 DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 480"
 """Settings of a table whose rows are on the disk when an insert is over, and what a merge was made of until that is, too."""
 _APART = "share_nested_offsets = 0"  # else lists named san.dns and san.ip would have to have as many elements in each row
+_WINDOW = 10_000
+"""Inserts whose tokens a table remembers: who was away for longer than others took for as many may bring his last file twice."""
+_WINDOW_S = 30 * 86_400  # likewise, where replicas are; unless set, an hour
+LOCAL = f"{DATABASE}_local"
+"""The database of what each server of a cluster has itself, under the tables' own names."""
 _INTEGERS = {
     pa.uint8(): "UInt8",
     pa.uint16(): "UInt16",
@@ -88,8 +97,62 @@ def codec_of(kind: str) -> str:
     return "CODEC(ZSTD(1))"
 
 
-def creation(name: str, schema: pa.Schema) -> str:
-    """The statement that makes the table of a record whose rows have these columns."""
+@dataclass(frozen=True)
+class Layout:
+    """Where tables are: unless told otherwise here, embedded; on a `server`, which knows inserts by their tokens; on all servers of a
+    `cluster`, each with its part of the rows, and a table over all parts. Rows go `expire_s` seconds after they were stored, 0 for never.
+    """
+
+    server: bool = False
+    cluster: str = ""
+    expire_s: int = 0
+
+    @property
+    def everywhere(self) -> str:
+        """What a statement says that is for all servers."""
+        return f" ON CLUSTER {named(self.cluster)}" if self.cluster else ""
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Those that there must be."""
+        return (LOCAL, DATABASE) if self.cluster else (DATABASE,)
+
+    def place(self, table: str) -> str:
+        """What has the rows of a table: itself, or on a cluster its part on each server."""
+        return f"{LOCAL if self.cluster else DATABASE}.{named(table)}"
+
+    def creation(self, table: str, columns: Sequence[str], engine: str, order: str) -> Iterator[str]:
+        """The statements that make a table of an `engine` of the family of MergeTree."""
+        settings = f"{DURABLE}, {_APART}, allow_nullable_key = 1"
+        if self.cluster:
+            engine = f"Replicated{engine}('/clickhouse/tables/{{shard}}/{DATABASE}/{table}', '{{replica}}')"
+            settings += f", replicated_deduplication_window = {_WINDOW}, replicated_deduplication_window_seconds = {_WINDOW_S}"
+        elif self.server:
+            settings += f", non_replicated_deduplication_window = {_WINDOW}"
+        if self.expire_s:
+            order, settings = f"{order} TTL {self.life}", f"{settings}, ttl_only_drop_parts = 1"
+        made = f"CREATE TABLE IF NOT EXISTS {self.place(table)}{self.everywhere}"
+        yield f"{made} ({', '.join(columns)}) ENGINE = {engine} {order} SETTINGS {settings}"
+        if self.cluster:
+            over = f"Distributed({named(self.cluster)}, {LOCAL}, {named(table)})"
+            yield f"CREATE TABLE IF NOT EXISTS {DATABASE}.{named(table)}{self.everywhere} AS {self.place(table)} ENGINE = {over}"
+
+    @property
+    def life(self) -> str:
+        """How long rows are kept: never by their own time, by which a capture of last year would go at once."""
+        return f"{INGESTED} + toIntervalSecond({self.expire_s})"
+
+    def widening(self, table: str, column: str) -> Iterator[str]:
+        """The statements that give a table one more."""
+        for place in dict.fromkeys([self.place(table), f"{DATABASE}.{named(table)}"]):
+            yield f"ALTER TABLE {place}{self.everywhere} ADD COLUMN IF NOT EXISTS {column}"
+
+
+HERE = Layout()
+
+
+def creation(name: str, schema: pa.Schema, layout: Layout = HERE) -> Iterator[str]:
+    """The statements that make the table of a record whose rows have these columns."""
     columns = [_column(field, shared=name in LOGS) for field in schema]
     columns.append(f"{INGESTED} DateTime DEFAULT now() CODEC(Delta(4), ZSTD(1))")
     of_addresses = [field.name for field in schema if type_of(field).removeprefix("Nullable(").startswith("IPv6")]
@@ -98,17 +161,19 @@ def creation(name: str, schema: pa.Schema) -> str:
     ]
     when = "ts" if "ts" in schema.names else INGESTED
     order = ", ".join([f"toStartOfHour({when})", *(named(one) for one in of_addresses[:1]), when])
-    return (
-        f"CREATE TABLE IF NOT EXISTS {DATABASE}.{named(name)} ({', '.join(columns)}) ENGINE = MergeTree "
-        f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order}) SETTINGS {DURABLE}, {_APART}, allow_nullable_key = 1"
-    )
+    return layout.creation(name, columns, "MergeTree", f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order})")
 
 
-def widening(name: str, schema: pa.Schema, has: Collection[str]) -> Iterator[str]:
+def widening(name: str, schema: pa.Schema, has: Collection[str], layout: Layout = HERE) -> Iterator[str]:
     """The statements that give a table the columns that these rows have and it has not."""
     for field in schema:
         if field.name not in has:
-            yield f"ALTER TABLE {DATABASE}.{named(name)} ADD COLUMN IF NOT EXISTS {_column(field, shared=True)}"
+            yield from layout.widening(name, _column(field, shared=True))
+
+
+def structure(schema: pa.Schema) -> str:
+    """These columns and their types, as the engine takes them to read a file by."""
+    return ", ".join(f"{named(field.name)} {type_of(field)}" for field in schema)
 
 
 def _column(field: pa.Field, *, shared: bool) -> str:
