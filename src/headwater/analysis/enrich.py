@@ -33,6 +33,7 @@ from headwater.errors import ConfigError
 from headwater.records import Batch, Column
 from headwater.records.columns import made
 from headwater.records.schema import Kind
+from headwater.records.stored import to_stored
 
 Made: TypeAlias = tuple[pa.Field, pa.Array]
 """A column of names."""
@@ -63,6 +64,8 @@ class Names:
 
     def columns(self, batch: Batch) -> list[Made]:
         """Columns for the rows of `batch`, in its order; their fields say whether they are an enum or a count. Null is what has no name."""
+        if any(column.zeek for column in batch.record.columns):
+            return self.of_table(to_stored(batch))
         values, numbers = {}, {}
         for column in batch.record.columns:
             if column.kind in (Kind.ADDRESS, Kind.MAC):
