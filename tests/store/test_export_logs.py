@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from parsezeeklogs import read_zeek
 from places import CORPORA
+from storing import running
 
 from headwater.outputs.zeek_tables import FORMATS
 from headwater.sources.zeek import tables
@@ -70,7 +71,7 @@ def headwater(*words: object) -> str:
 
 def config(folder: Path) -> Path:
     path = folder / "headwater.toml"
-    path.write_text(f'[store]\npath = "{folder}/store"\nlisten = ""\n[flows]\nprogress_s = 1\n')
+    path.write_text(f'user = "root"\n[store]\npath = "{folder}/store"\nlisten = ""\n[flows]\nprogress_s = 1\n')
     return path
 
 
@@ -100,13 +101,6 @@ def largest() -> list[Path]:
     return list({path.name: path for _, path in by_size}.values())
 
 
-def open_to_all(folder: Path) -> None:
-    """The process that a question starts is another account's."""
-    for one in (folder, *folder.parents):
-        if one.name.startswith(("pytest", "popen")) or one == folder:
-            one.chmod(0o711)
-
-
 def rows_of(path: Path) -> list[dict[str, object]]:
     read = pa.concat_tables([pa.Table.from_batches([one.table]) for one in tables(path, print)], promote_options="permissive")
     return sorted(read.to_pylist(), key=repr)
@@ -117,12 +111,12 @@ def test_every_log_of_zeeks_comes_out_as_it_went_in(tmp_path: Path) -> None:
     logs = defaultdict(bytes)
     for path in OF_ZEEK if os.environ.get("HEADWATER_ALL_LOGS") else largest():
         logs[path.name] += path.read_bytes()
-    open_to_all(tmp_path)
     (tmp_path / "zeek-logs").mkdir()
     for name, text in logs.items():
         (tmp_path / "zeek-logs" / name).write_bytes(text)
-    headwater("import", "-c", config(tmp_path), tmp_path / "zeek-logs")
-    as_objects, as_lines = exported(tmp_path, "zeek-json"), exported(tmp_path, "zeek")
+    with running(tmp_path / "store"):
+        headwater("import", "-c", config(tmp_path), tmp_path / "zeek-logs")
+        as_objects, as_lines = exported(tmp_path, "zeek-json"), exported(tmp_path, "zeek")
     assert {path.name for path in as_objects.iterdir()} == {path.name for path in as_lines.iterdir()} == set(logs)
     assert len(logs) > 30
     for name, text in logs.items():
@@ -135,7 +129,6 @@ def test_every_log_of_zeeks_comes_out_as_it_went_in(tmp_path: Path) -> None:
 def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """A folder with what came out of a store, and one with the logs that went in."""
     folder = tmp_path_factory.mktemp("awkward")
-    open_to_all(folder)
     logs = folder / "logs"
     logs.mkdir()
     for name, (fields, *lines) in AWKWARD.items():
@@ -143,15 +136,15 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
         header = HEAD.format(name) + "\t".join(["#fields", *names]) + "\n" + "\t".join(["#types", *types]) + "\n"
         (logs / f"{name}.log").write_text(header + "".join("\t".join(line.split()) + "\n" for line in lines))
     (logs / "http.log").write_text('{"ts":1700000000.5,"uid":"C1","tags":[]}\n{"ts":1700000001.5,"uid":"C2"}\n')
-    if CAPTURES[0].exists():  # our own rows come first, and make the tables
-        headwater("read", "-c", config(folder), "--store", *OURS, *CAPTURES)
-    headwater("import", "-c", config(folder), logs)
     (folder / "later").mkdir()
     (folder / "later/http.log").write_text('{"ts":1700000002.5,"uid":"C3","proxied":["a"],"orig_fuids":[]}\n')
-    headwater("import", "-c", config(folder), folder / "later")
-    for form in (*FORMATS, "parquet"):
-        exported(folder, form)
-    yield folder, logs
+    with running(folder / "store"):
+        if CAPTURES[0].exists():  # our own rows come first, and make the tables
+            headwater("read", "-c", config(folder), "--store", *OURS, *CAPTURES)
+        headwater("import", "-c", config(folder), logs, folder / "later")
+        for form in (*FORMATS, "parquet"):
+            exported(folder, form)
+        yield folder, logs
 
 
 @pytest.mark.parametrize("name", AWKWARD)
