@@ -14,9 +14,10 @@ from rows_made import START, TCP, conns, packets, rates
 
 from headwater.errors import SinkError
 from headwater.interfaces import Sent
-from headwater.outputs import rotated
+from headwater.outputs import packing
 from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
+from headwater.outputs.rotated import Rotated
 from headwater.outputs.sinks import FORMATS, form_of
 from headwater.records import PACKET, Drop
 from headwater.sources.zeek import tables
@@ -73,10 +74,10 @@ def until(true: Callable[[], object]) -> None:
 @pytest.mark.kernel
 @pytest.mark.parametrize("form", ["zeek", "zeek-json"])
 def test_logs_that_are_over_wait_for_room_and_what_is_acked_is_there(form: str, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotated, "AGAIN_S", 0.05)
+    monkeypatch.setattr(packing, "AGAIN_S", 0.05)
     now, said, acked, lost = START / 1e9, list[str](), 0, 0
     ballast = disk / "ballast"
-    with rotated.Rotated(form_of(form), disk, frozenset({"conn"}), 3600.0, said.append, clock=lambda: now) as sink:
+    with Rotated(form_of(form), disk, frozenset({"conn"}), 3600.0, said.append, clock=lambda: now) as sink:
         ballast.write_bytes(bytes(DISK_OCTETS - (1 << 20)))
         while not lost:
             sent = sink.send([conns([TCP] * 500)])
@@ -274,6 +275,7 @@ from rows_made import packets
 from headwater.errors import OutputClosed
 from headwater.outputs.files import Files
 from headwater.outputs.outlet import Outlet
+from headwater.outputs.rotated import Rotated
 from headwater.outputs.sinks import FORMATS, form_of
 from headwater.telemetry import Ledger, imbalances
 ledger = Ledger()

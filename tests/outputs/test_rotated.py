@@ -17,7 +17,7 @@ from parsezeeklogs import read_zeek
 from rows_made import TCP, conns
 
 from headwater.errors import SinkError
-from headwater.outputs import files, rotated, sinks
+from headwater.outputs import files, packing, sinks
 from headwater.outputs.rotated import Rotated, begin, end
 from headwater.outputs.sinks import zeek
 from headwater.records import Batch, Drop
@@ -176,7 +176,7 @@ DIES = """
 import os, sys, time
 from pathlib import Path
 from rows_made import TCP, conns
-from headwater.outputs import rotated, sinks
+from headwater.outputs import packing, rotated, sinks
 from headwater.outputs.rotated import Rotated
 
 def run(folder, died):
@@ -191,7 +191,7 @@ def run(folder, died):
         return instead
     for name in ("rename", "unlink", "mkdir"):
         setattr(Path, name, counted(getattr(Path, name)))
-    rotated.sync_names = counted(rotated.sync_names)
+    packing.sync_names = rotated.sync_names = counted(rotated.sync_names)
     os.fsync = counted(os.fsync)
     now = [time.mktime((2026, 3, 5, 13, 20, 0, 0, 0, -1))]
     one = Rotated(sinks.form_of("zeek"), folder, frozenset({"conn"}), 3600.0, print, clock=lambda: now[0])
@@ -275,7 +275,7 @@ def test_a_folder_that_the_account_cannot_write_in_is_said(tmp_path: Path) -> No
 
 def test_what_has_no_room_is_counted_and_what_cannot_be_packed_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, told = Clock(), list[str]()
-    monkeypatch.setattr(rotated, "AGAIN_S", 0.05)
+    monkeypatch.setattr(packing, "AGAIN_S", 0.05)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -285,7 +285,7 @@ def test_what_has_no_room_is_counted_and_what_cannot_be_packed_waits(tmp_path: P
         assert one.flush(last=False).acked == 1
         with monkeypatch.context() as on_full:
             on_full.setattr(files.Stream, "append", full)
-            on_full.setattr(rotated, "_write", full)
+            on_full.setattr(packing, "_write", full)
             sent = one.send([rows(2)])
             assert sent.dropped == {Drop["sink__disk_full"]: 1} and "no room left" in sent.problem
             clock.at(2026, 3, 5, 14, 0)
@@ -345,12 +345,12 @@ def test_a_log_that_cannot_get_its_name_is_written_on(form: str, tmp_path: Path,
 
 def test_packing_does_not_hold_up_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, told = Clock(), list[str]()
-    monkeypatch.setattr(rotated, "END_S", 0.1)
+    monkeypatch.setattr(packing, "END_S", 0.1)
 
     def slow(*_: object) -> None:
         time.sleep(0.5)
 
-    monkeypatch.setattr(rotated, "_write", slow)
+    monkeypatch.setattr(packing, "_write", slow)
     with sink(tmp_path, "zeek-json", clock, told) as one:
         one.send([rows(1)])
         clock.at(2026, 3, 5, 14, 0)
