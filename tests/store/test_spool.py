@@ -129,6 +129,33 @@ def test_each_call_may_fail_and_is_made_again(code: int, call: str, number: int,
     assert (lost == 0 or code == errno.ENOSPC) and sum(rows for _, rows in lie) + lost == 15
 
 
+def test_a_folder_that_the_store_removes_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, made_by = made(tmp_path).spool, Path.mkdir
+    (folder / "00000000000000000001-1").mkdir()  # which goes while it is looked at
+    removed = 0
+
+    def removing(path: Path, *given: Any, **more: Any) -> None:
+        nonlocal removed
+        made_by(path, *given, **more)
+        removed += 1
+        if path.parent == folder and removed < 4:
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", removing)
+    monkeypatch.setattr(module, "unlocked", lambda other: other.rmdir() or True)
+    monkeypatch.setattr(module, "waiting", lambda other: list(other.iterdir()))
+    with Spool(folder, LARGE) as spool:
+        monkeypatch.undo()
+        spool.send([numbered(0)])
+    assert removed == 4
+    assert found(folder) == [*range(10)]
+
+
+def test_what_is_larger_than_the_spool_is_not_waited_for_where_nothing_waits(tmp_path: Path) -> None:
+    with Spool(made(tmp_path).spool, 1, taken_within_s=lambda: float("inf"), waits=True) as spool:
+        assert spool.send([numbered(0)]).spooled == 10
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"

@@ -26,7 +26,6 @@ from headwater.records.stored import days, to_stored, with_empty
 
 FREE_PART = 0.05  # of the disk is left to others
 _NAME = re.compile(r"(\d{12})\.(\d+)\.(-?\d+)\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,100})\.(arrow|refused)")
-_NEW = "new"
 _FULL, _DAMAGED = Drop["spool__full"], Drop["spool__damaged"]
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -115,6 +114,9 @@ class Spool:
     `records` are those that it takes, None for all. `columns` gives further columns of a batch, names of its addresses for one. At the
     end the store is given `taken_within_s` more to take what waits. With `waits`, it is waited for as long where there is no room, before
     anything makes some.
+
+    With `naming`, nothing makes room for others: what has none is refused. It is told of each file before that has its name: where it is
+    until then, and no longer once it has it.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Spool:
         columns: Callable[[Batch], Sequence[tuple[pa.Field, pa.Array]]] = lambda _: (),
         taken_within_s: Callable[[], float] = lambda: 0.0,
         waits: bool = False,
+        naming: Callable[[Path], None] | None = None,
     ) -> None:
         self.name = "store"
         self.linger_s = 1.0
@@ -135,6 +138,7 @@ class Spool:
         self._columns = columns
         self._taken_within_s = taken_within_s
         self._waits = waits
+        self._naming = naming
         self._writer = folder / f"{time.time_ns():020d}-{os.getpid()}"
         self._fd = self._owner = -1
         self._number = 0
@@ -159,16 +163,30 @@ class Spool:
     def open(self) -> None:
         """Make our folder, and take over what writers that have gone have left. Raises SinkError."""
         try:
-            self._writer.mkdir(mode=0o700, parents=True)
+            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._owner = self._spool.stat().st_uid if os.geteuid() == 0 else -1  # whose store it is
-            os.chown(self._writer, self._owner, -1)
-            self._fd = os.open(self._writer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not self._made():
+                pass
             for other in writers(self._spool):
-                if other != self._writer and unlocked(other):
-                    self._take_over(other)
+                with contextlib.suppress(FileNotFoundError):  # the store removes what is empty
+                    if other != self._writer and unlocked(other):
+                        self._take_over(other)
         except OSError as error:
             raise SinkError(f"the spool {self._spool}: {explain(error)}", retryable=False) from error
+
+    def _made(self) -> bool:
+        """Whether our folder is there and locked: the store may have removed it, empty as it was, before it could be."""
+        self._writer.mkdir(mode=0o700, exist_ok=True)
+        try:
+            os.chown(self._writer, self._owner, -1)
+            self._fd = os.open(self._writer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # which others hold for no longer than it takes to see whether we do
+        if self._writer.is_dir():
+            return True
+        os.close(self._fd)
+        return False
 
     def _take_over(self, other: Path) -> None:
         """What it has left is ours to count; its files stay where they are, under the names by which the store knows them."""
@@ -220,15 +238,18 @@ class Spool:
         octets = _encoded(rows)
         self._make_room(len(octets))
         file = Spooled(self._number, self._writer, len(rows), day, zlib.crc32(octets), record)
-        new = self._writer / _NEW
+        new = self._writer / f"{self._number:012d}.new"
         while True:
             try:
-                _write_whole(new, octets, self._owner)
+                write_whole(new, octets, self._owner)
                 break
             except OSError as error:
                 new.unlink(missing_ok=True)
                 if error.errno not in NO_ROOM or not self._drop_oldest():
                     raise
+        if self._naming:
+            os.fsync(self._fd)
+            self._naming(new)
         new.rename(file.path)
         self._number += 1
         self._there[file] = len(octets)
@@ -237,7 +258,12 @@ class Spool:
     def _make_room(self, octets: int) -> None:
         """The spool's own limit, and the disk's: the oldest rows go."""
         begun = time.monotonic()
-        while self._waits and sum(self._there.values()) + octets > self._most and time.monotonic() < begun + self._taken_within_s():
+        while (
+            self._waits
+            and self._there
+            and sum(self._there.values()) + octets > self._most
+            and time.monotonic() < begun + self._taken_within_s()
+        ):
             time.sleep(0.02)
             self._look()
         while sum(self._there.values()) + octets > self._most and self._drop_oldest():
@@ -249,6 +275,8 @@ class Spool:
 
     def _drop_oldest(self) -> bool:
         """Whether there was any."""
+        if self._naming:
+            return False
         for file in sorted(self._there, key=lambda one: (one.writer, one)):
             del self._there[file]
             try:
@@ -277,7 +305,9 @@ class Spool:
         names: dict[Path, set[str]] = {}
         for file in list(self._there):
             if file.writer not in names:
-                names[file.writer] = {path.name for path in file.writer.iterdir()} if file.writer.is_dir() else set()
+                names[file.writer] = set()
+                with contextlib.suppress(FileNotFoundError):
+                    names[file.writer] = {path.name for path in file.writer.iterdir()}
             if file.path.name not in names[file.writer]:
                 del self._there[file]
                 self._settle(file)
@@ -319,7 +349,8 @@ def _encoded(rows: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _write_whole(path: Path, octets: bytes, owner: int) -> None:
+def write_whole(path: Path, octets: bytes, owner: int = -1) -> None:
+    """A file of ours alone, or of the account `owner` if we are root, with these octets on the disk. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         if os.geteuid() == 0:
