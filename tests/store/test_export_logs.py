@@ -177,7 +177,8 @@ def test_what_other_rows_have_a_row_does_not_get(awkward: tuple[Path, Path]) -> 
 @pytest.mark.parametrize("form", ["zeek", "zeek-json"])
 def test_our_own_rows_come_out_as_they_are_written_without_a_store(form: str, awkward: tuple[Path, Path], tmp_path: Path) -> None:
     folder, _ = awkward
-    headwater("read", "-c", config(folder), "-o", tmp_path / "direct", "--format", form, *CAPTURES)
+    records = [word for log in ("conn", "tunnel", "weird") for word in ("--record", log)]
+    headwater("read", "-c", config(folder), "-o", tmp_path / "direct", "--format", form, *records, *CAPTURES)
     into = folder / form
     assert not (into / "ledger.log").exists()
     for log in ("conn", "tunnel", "weird"):
