@@ -17,9 +17,8 @@ from parsezeeklogs import read_zeek
 from rows_made import TCP, conns
 
 from headwater.errors import SinkError
-from headwater.outputs import files, packing, sinks
+from headwater.outputs import files, packing, sinks, zeek_text
 from headwater.outputs.rotated import Rotated, begin, end
-from headwater.outputs.sinks import zeek
 from headwater.records import Batch, Drop
 from headwater.sources.zeek import tables
 from headwater.sources.zeek_follow import Follow
@@ -304,7 +303,7 @@ def test_what_has_no_room_is_counted_and_what_cannot_be_packed_waits(tmp_path: P
 
 def test_whoever_follows_them_has_each_row_once(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, found = Clock(), list[int]()
-    monkeypatch.setattr(zeek, "_now", lambda: time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(clock())))  # by which logs are told apart
+    monkeypatch.setattr(zeek_text, "_now", lambda: time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(clock())))  # tells logs apart
     with sink(tmp_path, form, clock) as one:
         follow = Follow([tmp_path / "current", tmp_path], {}, print)
 
