@@ -55,7 +55,6 @@ soak: tools
 	@$(BIN)/python tests/parity/soak.py --numbers | tee -a docs/soak.txt
 	@$(BIN)/python tests/fuzz/soak.py | tee -a docs/soak.txt
 	@PYTHONPATH=tests:tests/parity:. $(BIN)/python tests/kernel/soak.py | tee -a docs/soak.txt
-	@PYTHONPATH=tests $(BIN)/python tests/store/peer_go.py | tee -a docs/soak.txt
 	@$(BIN)/python -m bench.load | tee -a docs/soak.txt; measured=$$?; $(BIN)/python docs/make.py && exit $$measured
 
 # Debian's kernels in qemu; ONLY="6.1 devices" runs a part.

@@ -13,8 +13,7 @@ from headwater.apps.beside import made
 from headwater.apps.console import tell
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed
 from headwater.filters.sql import condition, plain, since
-from headwater.kernel.confine import account, confine, confine_engine
-from headwater.store.anew import begun_anew
+from headwater.kernel.confine import account, confine
 from headwater.store.client import Client
 from headwater.store.process import Store
 from headwater.store.settings import StoreSettings
@@ -25,36 +24,19 @@ _BINARY = {"parquet", "arrow"}
 
 
 def serve(settings: StoreSettings, user: str | None, *, once: bool = False, while_asked: bool = False, removing: bool = True) -> None:
-    """Be the store's process until a signal comes; or until nothing waits, or standard input ends. Raises HeadwaterError."""
-    ends = (signal.SIGINT, signal.SIGTERM)
-    made(settings.place(), user)
-    _send_words_to(settings.place().log)
-    if while_asked:  # Ctrl-C is for whoever asks: their end is ours
-        for number in ends:
-            signal.signal(number, signal.SIG_IGN)
-
-    def work(gone: int) -> None:
-        _serve(Store(settings, tell, removing=removing), settings, user, gone, once=once, while_asked=while_asked)
-
-    sys.exit(begun_anew(work, () if while_asked else ends, tell))
-
-
-def _serve(store: Store, settings: StoreSettings, user: str | None, gone: int, *, once: bool, while_asked: bool) -> None:
-    if not while_asked:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: store.stop())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-    code, folder, is_engine = 0, settings.place().folder, settings.url is None
+    """Be the store's process until a signal comes; or until nothing waits, or standard input ends."""
+    store = Store(settings, tell, removing=removing)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None if while_asked else store.stop())  # Ctrl-C is for whoever asks: their end is ours
+    code = 0
     try:
+        made(settings.place(), user)
+        _send_words_to(settings.place().log)
         store.prepare()  # which asks for more than what is left then
-        os.chdir(folder)  # the engine would take a config.xml that lies where we were started
-        os.environ["TMPDIR"] = str(folder)  # and its library makes a folder as it is loaded, which is after confine()
+        os.chdir(settings.place().folder)  # the engine would take a config.xml that lies where we were started
         if user != "root":
-            confine(account(user), [folder], readable=[Path("/sys/fs/cgroup")], engine=is_engine)
-        threading.Thread(target=_end_with, args=(gone,), daemon=True).start()
+            confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=settings.url is None)
         store.open()
-        if is_engine and user != "root" and confine_engine().missing:
-            tell("this kernel has no seccomp: the store is confined without")
         if while_asked:
             threading.Thread(target=_until_eof, args=(store,), daemon=True).start()
         store.run(once=once)
@@ -69,11 +51,6 @@ def _serve(store: Store, settings: StoreSettings, user: str | None, gone: int, *
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # the engine's threads cannot be stopped
-
-
-def _end_with(gone: int) -> None:
-    os.read(gone, 1)
-    os._exit(1)
 
 
 def _send_words_to(log: Path) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from headwater.errors import StoreError
 from headwater.outputs.files import put
-from headwater.store.anew import ANEW
 from headwater.store.door import Door
 from headwater.store.embedded import Embedded
-from headwater.store.engine import Engine, reading
+from headwater.store.engine import Engine, load, reading
 from headwater.store.loader import Loader
 from headwater.store.remote import Remote
 from headwater.store.retention import DAY_S, Retention
@@ -56,6 +55,8 @@ class Store:
         """Read what nobody may who has given his privileges away. Raises StoreError."""
         if self._settings.url:
             self._server = Server(Url.of(self._settings.url), self._settings.password(os.environ), self._settings.ca_file)
+        else:
+            load()
 
     def open(self) -> None:
         """Be the one that has it. Raises StoreError."""
@@ -85,7 +86,7 @@ class Store:
         if self._removing:
             self._retention = Retention(engine.writer, self._settings, self._report)
         budget = reading(int(octets * self._settings.query_memory_part), self._settings.query_time_s)
-        door = Door(lambda: engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report, self._begin_anew)
+        door = Door(lambda: engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report)
         door.open(self._place.socket, self._settings.listen)
         self.door = door
         self._place.address.write_text(door.address)
@@ -109,10 +110,6 @@ class Store:
             end = threading.Timer(LINGER_S, os._exit, (0,))
             end.daemon = True
             end.start()
-
-    def _begin_anew(self) -> None:
-        self._report("a question went on past its time, and nothing else ends it: the store begins anew; rows wait in the spool")
-        os._exit(ANEW)
 
     def close(self) -> None:
         """Answer nobody any more. The engine's threads end with the process (os._exit)."""
