@@ -116,8 +116,9 @@ static int begins_with_answer(const struct hw_packet *row, const struct hw_paylo
 
 	if (row->proto != HW_PROTO_UDP || payload->length < 12 || is_multicast)
 		return 0;
-	if (row->dport == 123)
-		return (payload->octets[0] & 7) == 4; /* RFC 5905, 7.3: a server's */
+	if (row->dport == 123) /* RFC 5905, 7.3: a server's, with a code or without */
+		return (payload->octets[0] & 7) == 4 &&
+		       (payload->length == 48 || payload->length == 52 || payload->length == 68 || payload->length == 72);
 	return payload->octets[2] & 0x80 && (row->dport == 53 || row->dport == 137 || row->dport == 5353 || row->dport == 5355);
 }
 

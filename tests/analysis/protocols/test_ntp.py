@@ -22,9 +22,21 @@ def test_a_question_and_an_answer_are_a_row_each() -> None:
     assert (told["root_delay"], told["root_disp"], told["ref_time"]) == (0.5, 1.0, 1_700_000_000 * 10**9)
 
 
+@pytest.mark.parametrize("more", [b"", bytes(20), b"\1\4\0\x20" + bytes(28), b"\1\4\0\x10" + bytes(12) + bytes(24)])
+def test_extension_fields_and_codes_may_follow(more: bytes) -> None:
+    assert len(spoken(Ntp, [(0, QUESTION + more)], resp_port=123).rows) == 1
+
+
 @pytest.mark.parametrize(
     ("octets", "malformed"),
-    [(b"\x26" + bytes(11), ""), (b"\x26", "NTP_truncated"), (b"\x23" + bytes(46), "NTP_truncated"), (b"\x20" + bytes(47), "NTP_truncated")],
+    [
+        (b"\x26" + bytes(11), ""),
+        (b"\x26", "NTP_truncated"),
+        (b"\x23" + bytes(46), "NTP_truncated"),
+        (b"\x20" + bytes(47), "NTP_truncated"),
+        (b"\x23" + bytes(47 + 25), "NTP_truncated"),
+        (b"\x23" + bytes(47) + b"\1\4\0\x10" + bytes(11), "NTP_truncated"),
+    ],
 )
 def test_what_is_short_is_malformed_and_control_is_no_row(octets: bytes, malformed: str) -> None:
     made = spoken(Ntp, [(0, octets)], resp_port=123)

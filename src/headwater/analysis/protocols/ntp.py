@@ -13,6 +13,8 @@ _PORT: Final = 123
 _TIMES = struct.Struct(">xBbbHHHH4sIIIIIIII")  # what is behind the first octet of modes 1 to 5
 _1970: Final = 2_208_988_800  # seconds since 1900
 _CONTROL, _PRIVATE = 6, 7
+_LEAST: Final = 16  # octets of an extension field
+_CODES: Final = (4, 20, 24)  # octets of a code, with the key's number before it
 
 
 class Ntp(Protocol):
@@ -33,7 +35,8 @@ class Ntp(Protocol):
         version, mode = octets[0] >> 3 & 7, octets[0] & 7
         if stream.resp_port == _PORT:
             return True
-        return mode == 3 + side and 3 <= version <= 4 and len(octets) in (48, 68, 72) and octets[1] <= 16 and -32 <= _signed(octets[3]) < 0
+        says_much = len(octets) >= _TIMES.size and octets[1] <= 16 and -32 <= _signed(octets[3]) < 0
+        return mode == 3 + side and 3 <= version <= 4 and says_much and _is_whole(octets)
 
     def datagram(self, side: int, octets: bytes) -> None:  # noqa: ARG002 - the mode says who asks
         """One message."""
@@ -43,7 +46,7 @@ class Ntp(Protocol):
                 raise Malformed("NTP_truncated")
             self._stream.confirm(self)
             return
-        if not mode or len(octets) < _TIMES.size:
+        if not mode or not _is_whole(octets):
             raise Malformed("NTP_truncated")
         self._stream.confirm(self)
         stratum, poll, precision, delay, delay_part, dispersion, dispersion_part, reference, *times = _TIMES.unpack_from(octets)
@@ -52,6 +55,17 @@ class Ntp(Protocol):
             text(reference) if stratum < 2 else unpacked(address(reference)),
             *(_time(times[at], times[at + 1]) for at in (0, 2, 4, 6)), 0,
         ))  # fmt: skip
+
+
+def _is_whole(octets: bytes) -> bool:
+    """Whether there is nothing behind the header but extension fields (RFC 7822) and perhaps an authentication code."""
+    at = _TIMES.size
+    while len(octets) - at not in (0, *_CODES):
+        size = int.from_bytes(octets[at + 2 : at + 4], "big")
+        if size < _LEAST or size % 4 or at + size > len(octets):
+            return False
+        at += size
+    return True
 
 
 def _signed(octet: int) -> int:
