@@ -4,8 +4,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from places import CORPORA
+
+# The same examples each time: what CI says of a commit it says twice. `make soak` takes others.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("others", max_examples=5000)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
