@@ -147,18 +147,13 @@ static enum hw_capture_status recognise(struct hw_capture *capture, const struct
 enum hw_capture_status hw_capture_decode(struct hw_capture *capture, const void *data, size_t size, void *rows, size_t stride,
 					 size_t capacity, size_t *made, size_t *consumed)
 {
-	struct hw_feed feed = {
-		.at = data,
-		.begin = data,
-		.row = rows,
-		.stride = stride,
-		.room = capacity,
-		.payload = capture->kept.payload,
-		.octets = capture->kept.octets,
-		.octet_room = capture->kept.octet_room,
-	};
+	struct hw_feed feed = capture->kept;
 	enum hw_capture_status status = capture->problem[0] ? HW_CAPTURE_bad : HW_CAPTURE_more;
 
+	feed.at = feed.begin = feed.end = data;
+	feed.row = rows;
+	feed.stride = stride;
+	feed.room = capacity;
 	*consumed = 0;
 	if (hw_capture_feed_late(capture, &feed))
 		status = HW_CAPTURE_full;

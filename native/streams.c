@@ -31,7 +31,6 @@ struct stream {
 	struct half halves[2];
 	uint32_t first, last; /* items of this turn, or NONE */
 	uint32_t next;	      /* of those with items; of free ones */
-	uint8_t used;
 	uint8_t over;
 };
 
@@ -176,7 +175,6 @@ static struct stream *make(struct hw_streams *streams, uint32_t flow, const stru
 	}
 	stream = &streams->streams[number];
 	memset(stream, 0, sizeof(*stream));
-	stream->used = 1;
 	stream->first = stream->last = NONE;
 	stream->halves[0].wanted = stream->halves[1].wanted = 1;
 	stream->halves[0].done = stream->halves[1].done = 1; /* behind the SYN */
@@ -237,7 +235,6 @@ void hw_streams_begin(struct hw_streams *streams)
 		next = stream->next;
 		stream->first = stream->last = NONE;
 		if (stream->over) {
-			stream->used = 0;
 			stream->next = streams->free;
 			streams->free = number;
 			streams->counts.streams--;
@@ -371,10 +368,16 @@ static void add_segment(struct hw_streams *streams, struct stream *stream, const
 	const uint8_t *octets = payload->octets;
 	uint32_t length = payload->length;
 
-	if (payload->length < row->payload_length || row->tcp_flags & HW_RST || side->unfollowed || end <= half->done) {
-		*(payload->length < row->payload_length		? &streams->counts.cut
-		  : row->tcp_flags & HW_RST || side->unfollowed ? &streams->counts.unread
-								: &streams->counts.again) += length;
+	if (length < row->payload_length) {
+		streams->counts.cut += length;
+		return;
+	}
+	if (row->tcp_flags & HW_RST || side->unfollowed) {
+		streams->counts.unread += length;
+		return;
+	}
+	if (end <= half->done) {
+		streams->counts.again += length;
 		return;
 	}
 	if (place < half->done) { /* it was here before */

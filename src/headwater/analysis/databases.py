@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.analysis.mmdb import Malformed, Mmdb, Section
-from headwater.analysis.names import MAPPED
 from headwater.analysis.ranges import Array, Ranges, ranges
 from headwater.errors import ConfigError
+from headwater.records.address import MAPPED
 from headwater.records.columns import strings
 
 What: TypeAlias = Literal["asn", "city"]

@@ -15,6 +15,7 @@ from headwater.analysis.streams import Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
 from headwater.records import CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
+from headwater.records.address import MAPPED
 from headwater.records.layouts import FLOW_SETTINGS, FilterOf, place_reason
 from headwater.records.services import number_of
 from headwater.telemetry import Entry, Ledger
@@ -88,7 +89,7 @@ class FlowSettings:
 def _prefixes(nets: Sequence[str]) -> Any:
     made = ffi.new("struct hw_prefix[]", len(nets))
     for prefix, net in zip(made, map(ipaddress.ip_network, nets), strict=True):
-        mapped = net.network_address.packed if net.version == 6 else bytes(10) + b"\xff\xff" + net.network_address.packed
+        mapped = net.network_address.packed if net.version == 6 else MAPPED + net.network_address.packed
         prefix.addr = tuple(mapped)
         prefix.bits = net.prefixlen + (0 if net.version == 6 else 96)
     return made

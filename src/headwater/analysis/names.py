@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from headwater.records import ENUMS
+from headwater.records.address import MAPPED
 from headwater.records.protocols import ethertype as ethertype  # noqa: PLC0414 - to be used as names.ethertype
 from headwater.records.protocols import numbered
 from headwater.records.protocols import protocol as protocol  # noqa: PLC0414 - to be used as names.protocol
-
-MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in 16 octets
 
 
 def _table(text: str) -> dict[str, str]:
@@ -290,6 +289,11 @@ _UDP_SERVICES = numbered(
 443 quic  514 syslog  853 doq  33434 traceroute  41641 tailscale  47808 bacnet  51820 wireguard
 """
 )
+
+
+def services(proto: int) -> dict[int, str]:
+    """What each port of TCP or UDP stands for that has a name, by the port, the lowest first."""
+    return dict(sorted((_SERVICES | (_UDP_SERVICES if proto == 17 else {})).items()))
 
 
 def service(proto: int, port: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headwater.analysis.names import MAPPED
+from headwater.records.address import MAPPED
 
 Array = np.ndarray[Any, np.dtype[Any]]
 V6 = np.dtype("S16")

@@ -1,7 +1,6 @@
 """`headwater doctor`: what works on this machine, what does not, why, and what to do about it."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +19,7 @@ from headwater.config import NamesSettings, Settings
 from headwater.errors import ConfigError, StoreError
 from headwater.kernel.probe import Finding, available, exit_code, findings, keeps_flows
 from headwater.sources.kernel_flows import room_of
-from headwater.store.settings import StoreSettings, Url
+from headwater.store.settings import StoreSettings
 
 _MARGIN = 25
 _STYLES = {"ok": "green", "warn": "yellow", "off": "bold red"}
@@ -77,7 +76,7 @@ def server(settings: StoreSettings) -> Iterator[Finding]:
     from headwater.store.server import Server  # noqa: PLC0415 - pyarrow and httpx2, which few need here
 
     try:
-        with closing(Server(Url.of(settings.url), settings.password(os.environ), settings.ca_file)) as asked:
+        with closing(Server.of(settings, settings.url)) as asked:
             version = asked.rows("SELECT version()")[0][0]
     except StoreError as error:
         yield Finding("store", "server", "warn", str(error), "look at url, password_file and ca_file of [store]: docs/server.md")

@@ -4,7 +4,7 @@ import re
 import socket
 from pathlib import Path
 
-from headwater.analysis.names import MAPPED
+from headwater.records.address import MAPPED
 
 _MOST_OCTETS = 1 << 22
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from headwater.kernel import netlink
 from headwater.records import PACKET
+from headwater.records.address import MAPPED
 from headwater.records.layouts import HAS
 
 MOST = 1 << 16
@@ -21,8 +22,7 @@ _REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2: family, protoc
 _SOCKET = struct.Struct("=BBxx2s2s16s16s")  # struct inet_diag_msg: family, state, ports, addresses
 _SYN_SENT, _SYN_RECV, _TIME_WAIT, _CLOSE, _LISTEN = 2, 3, 6, 7, 10  # net/tcp_states.h
 _STATES = 0xFFE & ~(1 << _TIME_WAIT | 1 << _CLOSE)
-_MAPPED = bytes(10) + b"\xff\xff"
-_ANY = {bytes(16), _MAPPED + bytes(4)}
+_ANY = {bytes(16), MAPPED + bytes(4)}
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PORTS = 32_768, 60_999  # unless the system's is known (ip-sysctl.rst)
 
@@ -62,5 +62,5 @@ def _sockets(family: int) -> Iterator[tuple[int, bytes, int, bytes, int]]:
     """(state, address, port, the other's address, its port) of each; addresses as in rows. Raises OSError."""
     for _, body in netlink.dump(_BY_FAMILY, _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _STATES), netlink.SOCK_DIAG):
         _, state, port, peer_port, addr, peer = _SOCKET.unpack_from(body)
-        ends = [_MAPPED + one[:4] if family == socket.AF_INET else one for one in (addr, peer)]
+        ends = [MAPPED + one[:4] if family == socket.AF_INET else one for one in (addr, peer)]
         yield state, ends[0], int.from_bytes(port, "big"), ends[1], int.from_bytes(peer_port, "big")

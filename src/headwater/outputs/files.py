@@ -101,9 +101,7 @@ class Stream:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         try:
             for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[os.write(self.fd, rest) :]
+                write_all(self.fd, part)
         except OSError:  # where nothing can be reserved, or the disk is broken
             if self.regular:  # leave no row in pieces
                 os.ftruncate(self.fd, end)
@@ -401,6 +399,24 @@ def put(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     new.rename(path)
     sync_names(path.parent)
+
+
+def is_locked(fd: int) -> bool:
+    """Whether somebody holds the lock of the file or folder `fd`, which is closed. Raises OSError."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def write_all(fd: int, octets: Octets) -> None:
+    """All of them, however many a call takes. Raises OSError."""
+    rest = memoryview(octets)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def sync_names(folder: Path) -> None:

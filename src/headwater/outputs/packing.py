@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from headwater.outputs.files import explain, sync_names
+from headwater.outputs.files import explain, sync_names, write_all
 
 CURRENT = "current"
 """The folder in which they wait."""
@@ -118,9 +118,9 @@ class Packer:
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
             try:
                 while (piece := os.read(log, _PIECE)) and not self._stopped:
-                    _write(file, pack.compress(piece))
+                    write_all(file, pack.compress(piece))
                 rest = pack.flush()
-                _write(file, rest)
+                write_all(file, rest)
                 os.fsync(file)
             finally:
                 os.close(file)
@@ -133,12 +133,6 @@ def _names(whole: str) -> Iterator[str]:
     """What it may be called: where the clock is set back an hour comes twice."""
     yield f"{whole}.log.gz"
     yield from (f"{whole}-{number}.log.gz" for number in count(2))
-
-
-def _write(fd: int, octets: bytes) -> None:
-    rest = memoryview(octets)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
 
 
 def _trailer(path: Path) -> bytes:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from headwater.errors import NO_ROOM, SinkError
 from headwater.interfaces import Sent
-from headwater.outputs.files import explain
+from headwater.outputs.files import explain, is_locked, write_all
 from headwater.records import Batch, Drop
 from headwater.records.stored import days, to_stored, with_empty
 
@@ -98,14 +98,7 @@ def writers(spool: Path) -> list[Path]:
 
 def unlocked(writer: Path) -> bool:
     """Whether whoever wrote there has gone."""
-    fd = os.open(writer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
+    return not is_locked(os.open(writer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 class Spool:
@@ -355,9 +348,7 @@ def write_whole(path: Path, octets: bytes, owner: int = -1) -> None:
     try:
         if os.geteuid() == 0:
             os.fchown(fd, owner, -1)
-        view = memoryview(octets)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, octets)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,22 +28,6 @@ from headwater.records.zeek_types import ALWAYS
 
 _OCTETS = re.compile(r"((?:\\x[89a-f][0-9a-f])+)")
 _NULL, _JSON_TRUE, _JSON_FALSE = literal("null"), literal("true"), literal("false")
-
-
-def messages(record: Record, *, extra: bool) -> tuple[pa.Schema, Callable[[Batch], pa.RecordBatch]] | None:
-    """Of a record of messages, the columns of Zeek's log, with `extra` all, and what makes a table of rows; None of other records."""
-    if not any(column.zeek for column in record.columns):
-        return None
-    kept = stored_schema(record)
-    names = [name for name in kept.names if extra or name in ALWAYS[record.name]]
-    schema = pa.schema([kept.field(name) for name in names], metadata={b"path": record.name.encode()})
-
-    def table(batch: Batch) -> pa.RecordBatch:
-        rows = to_stored(batch).select(names)
-        micros = pc.divide(rows.column("ts").cast(pa.int64()), 1000)  # libpcap cuts nanoseconds off before Zeek sees them
-        return rows.set_column(names.index("ts"), schema.field("ts"), pc.multiply(micros, 1000).cast(ARROW["time"]))
-
-    return schema, table
 
 
 class ZeekTable:
@@ -93,6 +77,30 @@ class ZeekJsonTable:
         for key, values, column in zip(self._keys, table.columns, table.schema, strict=True):
             texts = _value(values, column)
             yield column.name if texts.null_count else 0, [literal(key), texts]
+
+
+Table = TypeVar("Table", ZeekTable, ZeekJsonTable)
+
+
+class Messages(Generic[Table]):
+    """A record of messages as Zeek's log: its columns, with `extra` all, as `form` writes them."""
+
+    def __init__(self, record: Record, form: Callable[[pa.Schema], Table], *, extra: bool) -> None:
+        kept = stored_schema(record)
+        self._names = [name for name in kept.names if extra or name in ALWAYS[record.name]]
+        self._ts = self._names.index("ts"), kept.field("ts")
+        self.table: Table = form(pa.schema([kept.field(name) for name in self._names], metadata={b"path": record.name.encode()}))
+
+    def rows(self, batch: Batch) -> memoryview:
+        """The rows as lines."""
+        rows = to_stored(batch).select(self._names)
+        micros = pc.divide(rows.column("ts").cast(pa.int64()), 1000)  # libpcap cuts nanoseconds off before Zeek sees them
+        return self.table.rows(rows.set_column(*self._ts, pc.multiply(micros, 1000).cast(ARROW["time"])))
+
+
+def messages(record: Record, form: Callable[[pa.Schema], Table], *, extra: bool) -> Messages[Table] | None:
+    """None of records that are not of messages."""
+    return Messages(record, form, extra=extra) if any(column.zeek for column in record.columns) else None
 
 
 FORMATS: dict[str, Callable[[pa.Schema], ZeekTable | ZeekJsonTable]] = {"zeek": ZeekTable, "zeek-json": ZeekJsonTable}

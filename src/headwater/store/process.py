@@ -21,7 +21,7 @@ from headwater.store.loader import Loader
 from headwater.store.remote import Remote
 from headwater.store.retention import DAY_S, Retention
 from headwater.store.server import Server
-from headwater.store.settings import Place, StoreSettings, Url
+from headwater.store.settings import Place, StoreSettings
 from headwater.store.tables import Layout
 
 VERSION = 1
@@ -54,7 +54,7 @@ class Store:
     def prepare(self) -> None:
         """Read what nobody may who has given his privileges away. Raises StoreError."""
         if self._settings.url:
-            self._server = Server(Url.of(self._settings.url), self._settings.password(os.environ), self._settings.ca_file)
+            self._server = Server.of(self._settings, self._settings.url)
         else:
             load()
 

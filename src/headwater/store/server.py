@@ -1,14 +1,16 @@
 """A ClickHouse server by URL: what is run there, and what is inserted, over its HTTP protocol (clickhouse.com/docs/interfaces/http)."""
 
+import os
 import ssl
 from collections.abc import Mapping
+from typing import Self
 
 import httpx2
 import pyarrow as pa
 
 from headwater.errors import StoreError
 from headwater.store.engine import EngineError
-from headwater.store.settings import Url
+from headwater.store.settings import StoreSettings, Url
 
 ANSWER_S = 300.0
 """For which an answer is waited for: replicas may be, too."""
@@ -55,6 +57,11 @@ class Server:
     def __init__(self, url: Url, password: str, ca_file: str | None) -> None:
         self.name = url.base
         self._http = connected(url, password, ca_file, httpx2.Timeout(10.0, read=ANSWER_S, write=60.0))
+
+    @classmethod
+    def of(cls, settings: StoreSettings, url: str) -> Self:
+        """That which these name. Raises StoreError."""
+        return cls(Url.of(url), settings.password(os.environ), settings.ca_file)
 
     def run(self, sql: str) -> bytes:
         """All of the answer. Raises EngineError."""

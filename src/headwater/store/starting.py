@@ -1,6 +1,5 @@
 """Starting the store's process, and whether there is one. Needs nothing that only the store needs."""
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -41,19 +40,15 @@ def answers(place: "Place") -> bool:
 
 def held(place: "Place") -> bool:
     """Whether a process has that store, or is about to. Raises StoreError where it is somebody else's."""
+    from headwater.outputs.files import is_locked  # noqa: PLC0415 - numpy, which --help need not
+
     try:
         fd = os.open(place.lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise StoreError(f"the store {place.folder}: {error.strerror}; use sudo, or give another path") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return is_locked(fd)
 
 
 def begin(place: "Place", *more: str) -> "subprocess.Popen[bytes]":

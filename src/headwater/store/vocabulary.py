@@ -6,7 +6,7 @@ its table by.
 
 from collections.abc import Iterable, Iterator
 
-from headwater.analysis.names import service
+from headwater.analysis.names import services
 from headwater.filters.sql import literal
 from headwater.records.protocols import ETHERTYPES, PROTOCOLS
 from headwater.store.settings import DATABASE
@@ -16,10 +16,10 @@ _TRANSPORTS = {"tcp": 6, "udp": 17}
 
 def creation(everywhere: str = "") -> Iterator[str]:
     """The statements that make them, as this version of Headwater has them; `everywhere` is for all servers of a cluster."""
-    services = [(name, port, of) for name, proto in _TRANSPORTS.items() for port in range(1 << 16) if (of := service(proto, port))]
+    named = [(name, port, of) for name, proto in _TRANSPORTS.items() for port, of in services(proto).items()]
     yield _view("protocols", {"number": "UInt8", "name": "LowCardinality(String)"}, PROTOCOLS.items(), everywhere)
     yield _view("ethertypes", {"number": "UInt16", "name": "LowCardinality(String)"}, ETHERTYPES.items(), everywhere)
-    yield _view("services", {"proto": "LowCardinality(String)", "port": "UInt16", "name": "LowCardinality(String)"}, services, everywhere)
+    yield _view("services", {"proto": "LowCardinality(String)", "port": "UInt16", "name": "LowCardinality(String)"}, named, everywhere)
 
 
 def _view(name: str, columns: dict[str, str], rows: Iterable[tuple[int | str, ...]], everywhere: str) -> str:

@@ -1,34 +1,27 @@
 """What numbers of DNS are called in Zeek's logs (scripts/base/protocols/dns/consts.zeek), which are not always IANA's names."""
 
-_TYPES = (
-    "1 A NS MD MF CNAME SOA MB MG MR NULL WKS PTR HINFO MINFO MX TXT RP AFSDB X25 ISDN RT NSAP NSAP-PTR SIG KEY PX GPOS AAAA LOC NXT EID "
-    "NIMLOC SRV ATMA NAPTR KX CERT A6 DNAME SINK OPT APL DS SSHFP IPSECKEY RRSIG NSEC DNSKEY DHCID NSEC3 NSEC3PARAM TLSA SMIMEA "
-    "55 HIP NINFO RKEY TALINK CDS CDNSKEY OPENPGPKEY CSYNC ZONEMD SVCB HTTPS 99 SPF UINFO UID GID UNSPEC NID L32 L64 LP EUI48 EUI64 "
-    "249 TKEY TSIG IXFR AXFR MAILB MAILA * URI CAA 32768 TA DLV 65281 WINS WINS-R 65422 XPF 65521 INTEGRITY"
+from headwater.records.protocols import numbered
+
+TYPES = numbered(
+    """
+1 A  2 NS  3 MD  4 MF  5 CNAME  6 SOA  7 MB  8 MG  9 MR  10 NULL  11 WKS  12 PTR  13 HINFO  14 MINFO  15 MX  16 TXT  17 RP
+18 AFSDB  19 X25  20 ISDN  21 RT  22 NSAP  23 NSAP-PTR  24 SIG  25 KEY  26 PX  27 GPOS  28 AAAA  29 LOC  30 NXT  31 EID  32 NIMLOC
+33 SRV  34 ATMA  35 NAPTR  36 KX  37 CERT  38 A6  39 DNAME  40 SINK  41 OPT  42 APL  43 DS  44 SSHFP  45 IPSECKEY  46 RRSIG
+47 NSEC  48 DNSKEY  49 DHCID  50 NSEC3  51 NSEC3PARAM  52 TLSA  53 SMIMEA  55 HIP  56 NINFO  57 RKEY  58 TALINK  59 CDS
+60 CDNSKEY  61 OPENPGPKEY  62 CSYNC  63 ZONEMD  64 SVCB  65 HTTPS  99 SPF  100 UINFO  101 UID  102 GID  103 UNSPEC  104 NID
+105 L32  106 L64  107 LP  108 EUI48  109 EUI64  249 TKEY  250 TSIG  251 IXFR  252 AXFR  253 MAILB  254 MAILA  255 *  256 URI
+257 CAA  32768 TA  32769 DLV  65281 WINS  65282 WINS-R  65422 XPF  65521 INTEGRITY
+"""
 )
-"""Names by number: a number says what the next name's is."""
-
-
-def _numbered(words: str) -> dict[int, str]:
-    found: dict[int, str] = {}
-    number = 0
-    for word in words.split():
-        if word.isdigit():
-            number = int(word)
-        else:
-            found[number] = word
-            number += 1
-    return found
-
-
-TYPES = _numbered(_TYPES)
-ERRORS = _numbered(
-    "0 NOERROR FORMERR SERVFAIL NXDOMAIN NOTIMP REFUSED YXDOMAIN YXRRSET NXRRSet NOTAUTH NOTZONE unassigned-11 unassigned-12 "
-    "unassigned-13 unassigned-14 unassigned-15"
+ERRORS = numbered(
+    """
+0 NOERROR  1 FORMERR  2 SERVFAIL  3 NXDOMAIN  4 NOTIMP  5 REFUSED  6 YXDOMAIN  7 YXRRSET  8 NXRRSet  9 NOTAUTH  10 NOTZONE
+11 unassigned-11  12 unassigned-12  13 unassigned-13  14 unassigned-14  15 unassigned-15
+"""
 )
-CLASSES = _numbered("1 C_INTERNET C_CSNET C_CHAOS C_HESIOD 254 C_NONE C_ANY")
-OPCODES = _numbered("0 query iquery server-status 4 notify dynamic-update dso")
-NETBIOS_OPCODES = _numbered("0 netbios-query 5 netbios-registration netbios-release netbios-wack netbios-refresh")
+CLASSES = numbered("1 C_INTERNET  2 C_CSNET  3 C_CHAOS  4 C_HESIOD  254 C_NONE  255 C_ANY")
+OPCODES = numbered("0 query  1 iquery  2 server-status  4 notify  5 dynamic-update  6 dso")
+NETBIOS_OPCODES = numbered("0 netbios-query  5 netbios-registration  6 netbios-release  7 netbios-wack  8 netbios-refresh")
 
 
 def netbios(name: str) -> str:

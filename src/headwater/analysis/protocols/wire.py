@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_MAPPED: Final = b"\0" * 10 + b"\xff\xff"
+from headwater.records.address import MAPPED
 
 
 class Malformed(Exception):
@@ -74,4 +74,4 @@ def text(octets: bytes) -> str:
 
 def address(octets: bytes) -> bytes:
     """An IPv4 address as our 16 octets."""
-    return _MAPPED + octets
+    return MAPPED + octets

@@ -29,20 +29,19 @@ class Zeek(Text):
 
     def __init__(self, record: Record, extra: bool = False, /) -> None:
         self._path = record.name
-        self._messages = messages(record, extra=extra)
+        self._messages = messages(record, ZeekTable, extra=extra)
         self._fields = [] if self._messages else fields(record, extra)
 
     def head(self) -> Octets:
         """What tells a reader all about the lines behind it."""
         if self._messages:
-            return ZeekTable(self._messages[0]).head()
+            return self._messages.table.head()
         return header(self._path, {field.name: field.type for field in self._fields})
 
     def encode(self, batches: Sequence[Batch], _at: int, /) -> Sequence[Octets]:
         """The rows as lines."""
         if self._messages:
-            schema, table = self._messages
-            return [ZeekTable(schema).rows(table(batch)) for batch in batches]
+            return [self._messages.rows(batch) for batch in batches]
         return [octets(self._lines(batch)) for batch in batches]
 
     def end(self) -> Octets:

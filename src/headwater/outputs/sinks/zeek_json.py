@@ -32,7 +32,7 @@ class ZeekJson(Text):
     records: ClassVar[frozenset[str] | None] = frozenset(LOGS) | frozenset(ALWAYS)
 
     def __init__(self, record: Record, extra: bool = False, /) -> None:
-        self._messages = messages(record, extra=extra)
+        self._messages = messages(record, ZeekJsonTable, extra=extra)
         there = [] if self._messages else [field for field in fields(record, extra) if field.column or field.name in FIXED]
         keys = [f"{',' if place else '{'}{json.dumps(field.name)}:" for place, field in enumerate(there)]
         self._fields = list(zip(there, keys, strict=True))
@@ -40,8 +40,7 @@ class ZeekJson(Text):
     def encode(self, batches: Sequence[Batch], _at: int, /) -> Sequence[Octets]:
         """The rows as lines."""
         if self._messages:
-            schema, table = self._messages
-            return [ZeekJsonTable(schema).rows(table(batch)) for batch in batches]
+            return [self._messages.rows(batch) for batch in batches]
         return [octets(objects(self._cells(batch))) for batch in batches]
 
     def _cells(self, batch: Batch) -> Iterator[tuple[object, list[Any]]]:
