@@ -198,7 +198,7 @@ def run(folder, died):
     for number in range(3):
         one.send([conns([{**TCP, "orig_pkts": number}])])
         if one.flush(last=False).acked:
-            print(died, number, flush=True)
+            os.write(1, f"{died} {number}\\n".encode())
         now[0] += 3600
     one.flush(last=True)
     one.close()
@@ -284,7 +284,7 @@ def test_what_has_no_room_is_counted_and_what_cannot_be_packed_waits(tmp_path: P
         assert one.flush(last=False).acked == 1
         with monkeypatch.context() as on_full:
             on_full.setattr(files.Stream, "append", full)
-            on_full.setattr(packing, "_write", full)
+            on_full.setattr(packing, "write_all", full)
             sent = one.send([rows(2)])
             assert sent.dropped == {Drop["sink__disk_full"]: 1} and "no room left" in sent.problem
             clock.at(2026, 3, 5, 14, 0)
@@ -349,7 +349,7 @@ def test_packing_does_not_hold_up_who_writes(tmp_path: Path, monkeypatch: pytest
     def slow(*_: object) -> None:
         time.sleep(0.5)
 
-    monkeypatch.setattr(packing, "_write", slow)
+    monkeypatch.setattr(packing, "write_all", slow)
     with sink(tmp_path, "zeek-json", clock, told) as one:
         one.send([rows(1)])
         clock.at(2026, 3, 5, 14, 0)
