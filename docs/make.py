@@ -24,6 +24,7 @@ from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
 from headwater.records.schema import Kind, column_name
 from headwater.records.zeek_types import ALWAYS
+from headwater.sources.suricata import EVENTS, field_of
 from headwater.telemetry import Entry, lines
 
 DOCS = Path(__file__).parent
@@ -40,6 +41,7 @@ LEDGER_COLUMNS = {
     "reason": "of `dropped`: why",
     "count": "how many in this interval",
 }
+EVE_TYPES = {"addr": "address", "enum": "string", "vector[string]": "list of string", "vector[count]": "list of count", "other": "JSON"}
 COST_COLUMNS = {
     "ts": "end of the interval",
     "interval_s": "its length in seconds; of a program the second in which its time was taken",
@@ -220,6 +222,19 @@ def flow_fields() -> str:
     return fields({name: field for name, field in FLOW_FIELDS.items() if name not in FIELDS})
 
 
+def eve() -> str:
+    """Which field of eve.json becomes which column of which tables."""
+    tables: dict[tuple[str, str], list[str]] = {}
+    for event, of in EVENTS.items():
+        for column, kind in of.items():
+            tables.setdefault((column, kind), []).append(event)
+    rows = []
+    for (column, kind), events in tables.items():
+        where = "all" if len(events) == len(EVENTS) else ", ".join(f"`suricata_{event}`" for event in events)
+        rows.append(("what has no other" if column == "more" else f"`{field_of(column)}`", f"`{column}`", EVE_TYPES.get(kind, kind), where))
+    return table("field | column | type | of", rows)
+
+
 def soaks(what: str) -> list[str]:
     """What was run for long, in soak.txt: the parts whose first line begins so."""
     return [block for block in re.split(r"^(?=bench\.|tests/)", (DOCS / "soak.txt").read_text(), flags=re.M) if block.startswith(what)]
@@ -283,6 +298,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "fields": fields,
     "flow_fields": flow_fields,
+    "eve": eve,
     "example": lambda: f"```toml\n{example()}```",
     "commands": commands,
     "load": load,

@@ -64,15 +64,15 @@ class Scripts:
                 (added if policy and not script.startswith("policy/") else own).append(f"{name}:{of}" if of else name)
             yield f"{path} | {script} | {' '.join([*own, *(['+', *added] if added else [])])}"
 
-    def _fields(self, record: str, module: str) -> Iterator[tuple[str, str, bool]]:
+    def _fields(self, record: str, module: str, *, within: bool = False) -> Iterator[tuple[str, str, bool]]:
         for name, of, logged, policy in self._find(self.records, record, module) or []:
             if not logged:
                 continue
-            if of == "conn_id" and name == "id":
+            if of == "conn_id" and name == "id" and not within:
                 yield name, "", policy
             elif self._find(self.records, of, module) is not None:
                 home = record.rpartition("::")[0] or module
-                yield from ((f"{name}.{inner}", kind, policy or later) for inner, kind, later in self._fields(of, home) if kind)
+                yield from ((f"{name}.{inner}", kind, policy or later) for inner, kind, later in self._fields(of, home, within=True))
             else:
                 yield name, self._type(of, module), policy
 

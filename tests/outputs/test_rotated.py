@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from headwater.errors import SinkError
 from headwater.outputs import files, packing, sinks, zeek_text
 from headwater.outputs.rotated import Rotated, begin, end
 from headwater.records import Batch, Drop
+from headwater.sources import log_files
+from headwater.sources.log_files import LogFiles
+from headwater.sources.log_memory import Memory
 from headwater.sources.zeek import tables
-from headwater.sources.zeek_follow import Follow
 
 FORMS = ("zeek", "zeek-json")
 
@@ -303,23 +306,28 @@ def test_what_has_no_room_is_counted_and_what_cannot_be_packed_waits(tmp_path: P
 
 def test_whoever_follows_them_has_each_row_once(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, found = Clock(), list[int]()
-    monkeypatch.setattr(zeek_text, "_now", lambda: time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(clock())))  # tells logs apart
-    with sink(tmp_path, form, clock) as one:
-        follow = Follow([tmp_path / "current", tmp_path], {}, print)
+    # by their times such logs are told apart
+    monkeypatch.setattr(zeek_text, "_now", lambda: time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(clock())))
+    monkeypatch.setattr(log_files, "SETTLED_S", -100.0)  # nobody waits for them
+    logs = tmp_path / "logs"
+    with Memory(tmp_path / "memory.sqlite") as memory, closing(LogFiles([logs / "current", logs], memory, print, follow=True)) as follow:
 
         def look() -> None:
-            found.extend(number for got, _ in follow.poll() for number in got.table.column("orig_pkts").to_pylist())
+            for block in follow.look():
+                memory.commit("", 0)
+                found.extend(number for got in block if len(got.table) for number in got.table.column("orig_pkts").to_pylist())
 
+        with sink(logs, form, clock) as one:
+            look()
+            for number in range(6):
+                clock.now += 1200
+                one.send([rows(2 * number), rows(2 * number + 1)])
+                one.flush(last=False)
+                if number % 2:
+                    until_packed(one)
+                if number % 3:
+                    look()
         look()
-        for number in range(6):
-            clock.now += 1200
-            one.send([rows(2 * number), rows(2 * number + 1)])
-            one.flush(last=False)
-            if number % 2:
-                until_packed(one)
-            if number % 3:
-                look()
-    look()
     assert found == list(range(12))
 
 

@@ -1,11 +1,15 @@
 """Suricata's eve.json as tables.
 
-The events below are written for this test in the forms of Suricata's own: of OISF/suricata-verify the expected output of eve-dns,
-tls-json-output-ids and output-eve-fileinfo (Suricata 3 and 4) and tests/detect-ldap-operation/eve.json (Suricata 8). Nothing of those
-files is copied: no licence is stated in them.
+What Suricata itself wrote is in eve/, with its sources. The events below are written for this test in the forms of Suricata's own: of
+OISF/suricata-verify the expected output of eve-dns, tls-json-output-ids and output-eve-fileinfo (Suricata 3 and 4) and
+tests/detect-ldap-operation/eve.json (Suricata 8). Nothing of those files is copied: no licence is stated in them.
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from hypothesis import strategies as st
 
 from headwater.records.address import packed
 from headwater.records.log_columns import zeek_type
-from headwater.sources.suricata import EVENTS
+from headwater.sources.suricata import EVENTS, field_of
 from headwater.sources.zeek import Imported, tables
 
 WHO = {"src_ip": "192.0.2.1", "src_port": 5555, "dest_ip": "2001:db8::2", "dest_port": 389, "proto": "TCP"}
@@ -118,6 +122,61 @@ def test_each_event_is_a_row_of_its_table(tmp_path: Path) -> None:
     assert file["http.status"] == 200 and file["fileinfo.stored"] is False and file["fileinfo.sid"] == []
     (stats,) = found["suricata_stats"].table.to_pylist()
     assert json.loads(stats["more"]) == {"stats": STATS["stats"]} and stats["src_ip"] is None
+
+
+SAMPLES = sorted((Path(__file__).parent / "eve").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_what_suricata_wrote_is_in_its_columns_or_in_more(path: Path) -> None:
+    """Each value of each line, in the column that the field table of docs/import.md has for it, or at its place in `more`."""
+    said = defaultdict(list)
+    for line in path.read_text().splitlines():
+        event = json.loads(line)
+        said[f"suricata_{event['event_type']}"].append(event)
+    found = list(tables(path, pytest.fail))
+    assert {one.name: one.table.num_rows for one in found} == {name: len(events) for name, events in said.items()}
+    for one in found:
+        assert not one.skipped
+        columns = {field_of(column.name): column for column in one.table.schema if column.name != "more"}
+        for event, row in zip(said[one.name], one.table.to_pylist(), strict=True):
+            fields = dict(named(event))
+            more = dict(named(json.loads(row["more"] or "{}")))
+            assert not more.keys() & columns.keys()
+            assert more == {name: value for name, value in fields.items() if name not in columns}
+            for name, column in columns.items():
+                value = row[column.name]
+                if name in fields:
+                    assert as_json(value, zeek_type(column)) == normal(fields[name], zeek_type(column)), name
+                else:
+                    assert value is None, name
+
+
+def named(event: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested objects, by their names with dots."""
+    for name, value in event.items():
+        if isinstance(value, dict):
+            yield from named(value, f"{within}{name}.")
+        else:
+            yield within + name, value
+
+
+def as_json(value: Any, of: str) -> Any:
+    return str(ip_address(value).ipv4_mapped or ip_address(value)) if of == "addr" else value
+
+
+def normal(value: Any, of: str) -> Any:
+    if of == "addr":
+        return str(ip_address(value))
+    if of == "time":
+        when = datetime.fromisoformat(value)
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
+    return value
+
+
+def test_samples_have_each_event_that_has_columns_of_its_own() -> None:
+    there = {json.loads(line)["event_type"] for path in SAMPLES for line in path.read_text().splitlines()}
+    assert there >= set(EVENTS)
 
 
 def test_what_is_not_of_its_type_is_kept_as_it_came(tmp_path: Path) -> None:

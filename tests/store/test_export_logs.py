@@ -61,6 +61,13 @@ AWKWARD = {
     ),
 }
 """Fields with their types, and rows, of logs that are awkward to keep; what Zeek never has a field for is `made`."""
+ODD = (
+    '{"ts":1.0,"own":1.0,"one":"A"}',
+    '{"ts":2.0,"own":"text","one":2.0}',
+    '{"ts":3.0,"own":[],"one":[2.5]}',
+    '{"ts":4.0,"own":true,"a \'b,\u00e9":[],"ingested":true}',
+)
+"""Rows, each of a log of its own, of which a field has values of another type than before, or a name that no column has."""
 
 
 def headwater(*words: object) -> str:
@@ -136,6 +143,8 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
         header = HEAD.format(name) + "\t".join(["#fields", *names]) + "\n" + "\t".join(["#types", *types]) + "\n"
         (logs / f"{name}.log").write_text(header + "".join("\t".join(line.split()) + "\n" for line in lines))
     (logs / "http.log").write_text('{"ts":1700000000.5,"uid":"C1","tags":[]}\n{"ts":1700000001.5,"uid":"C2"}\n')
+    for number, line in enumerate(ODD):
+        (logs / f"odd.{number}.log").write_text(f"{line}\n")
     (folder / "later").mkdir()
     (folder / "later/http.log").write_text('{"ts":1700000002.5,"uid":"C3","proxied":["a"],"orig_fuids":[]}\n')
     with running(folder / "store"):
@@ -171,6 +180,20 @@ def test_what_other_rows_have_a_row_does_not_get(awkward: tuple[Path, Path]) -> 
     conns = map(json.loads, (folder / "zeek-json/conn.log").read_bytes().splitlines())
     (third,) = [row for row in conns if row["uid"] == "Cc"]
     assert set(third) == {"ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "duration"}
+
+
+def test_values_of_several_types_are_one_field_again(awkward: tuple[Path, Path]) -> None:
+    folder, _ = awkward
+    assert rows((folder / "zeek-json/odd.log").read_bytes()) == rows("\n".join(ODD).encode())
+    text = (folder / "zeek/odd.log").read_text()
+    assert "#fields\tts\town\tone\ta 'b,é\tingested\n#types\ttime\tstring\tstring\tvector[string]\tbool\n" in text
+    told = {line.split("\t")[0]: line.split("\t")[1:] for line in text.splitlines() if line[0] != "#"}
+    assert told == {
+        "1.000000": ["1", "A", "-", "-"],
+        "2.000000": ["text", "2", "-", "-"],
+        "3.000000": ["(empty)", "2.5", "-", "-"],
+        "4.000000": ["T", "-", "(empty)", "T"],
+    }
 
 
 @pytest.mark.corpora

@@ -26,6 +26,7 @@ from headwater import config
 from headwater.apps import doctor
 from headwater.errors import ConfigError, StoreError
 from headwater.outputs.spool import Spool, waiting, writers
+from headwater.records import log_columns
 from headwater.store import loader as loading
 from headwater.store import server as servers
 from headwater.store.loader import Loader
@@ -63,7 +64,7 @@ def closed() -> Iterator[None]:
 
 def sending(to: Running, folder: Path, layout: Layout, said: Callable[[str], None] = print, password: str = PASSWORD) -> Loader:
     _opened.append(Server(Url.of(to.url), password, None))
-    return Loader(Remote(_opened[-1], layout, "of-this-test"), folder, said, (0.01, 0.05), "it")
+    return Loader(Remote(_opened[-1], layout, "of-this-test", said), folder, said, (0.01, 0.05), "it")
 
 
 def waits(folder: Path) -> bool:
@@ -138,13 +139,13 @@ def test_a_file_that_the_server_cannot_have_lies_aside_and_others_go_on(there: R
         loader = sending(there, tmp_path, LAYOUTS["server"], said.append)
         spool.send([rates(5)])
         assert loader.load() == 1
-        spool.encode("rate", pa.RecordBatch.from_pydict({"packets": [["many"]] * 3}))
+        spool.encode("services", pa.RecordBatch.from_pydict({"port": [1] * 3}))  # a view
         spool.write()
         spool.send([ledger(["a"])])
         assert loader.load() == 2
         assert spool.flush(last=False).acked == 6
         assert there.ask("SELECT count() FROM headwater.rate") == [["5"]]
-        assert len(said) == 1 and said[0].startswith("store: 3 rows of rate cannot be taken (") and "aside" in said[0]
+        assert len(said) == 1 and said[0].startswith("store: 3 rows of services cannot be taken (") and "aside" in said[0]
 
 
 def test_who_is_not_let_in_waits_and_says_so_once(there: Running, tmp_path: Path) -> None:
@@ -173,6 +174,26 @@ def test_tables_widen_and_come_back_when_somebody_has_dropped_them(layout: Layou
         columns = [row[0] for row in there.ask("DESCRIBE TABLE headwater.own")]
         assert columns == (["a", "ingested", "b", "c"] if layout.cluster else ["c", "ingested"])
         assert there.ask("SELECT count() FROM headwater.own") == [["3" if layout.cluster else "1"]]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_values_of_another_type_go_beside(layout: Layout, there: Running, tmp_path: Path) -> None:
+    said: list[str] = []
+    with Spool(tmp_path, LARGE) as spool:
+        for _ in range(2):  # as of two processes
+            loader = sending(there, tmp_path, layout, said.append)
+            for value, of in ((1.5, "double"), ("text", "string"), ([True], "vector[bool]")):
+                columns = log_columns.schema({"ts": "time", "a": of, "a_string": "enum"}, "own", "zeek")
+                spool.encode("own", pa.RecordBatch.from_pylist([{"ts": 0, "a": value, "a_string": "b"}], columns))
+                spool.write()
+            assert loader.load() == 3
+    asked = "SELECT a, a_string, a_string_string, arrayStringConcat(a_vector) FROM headwater.own"
+    rows = [[r"\N", "b", r"\N", "true"], [r"\N", "b", "text", ""], ["1.5", "b", r"\N", ""]]
+    assert sorted(there.ask(asked)) == sorted(rows * 2)
+    told = "SELECT name, comment FROM system.columns WHERE database = 'headwater' AND table = 'own' AND endsWith(comment, ' a')"
+    assert there.ask(told) == [["a_string_string", "string a"], ["a_vector", "vector[bool] a"]]
+    beside = [f"store: own has {name} for values that are not of the type of its column a" for name in ("a_string_string", "a_vector")]
+    assert said == beside * 2
 
 
 def test_rows_expire_where_that_is_asked_for_and_as_late_as_was_asked_last(there: Running, tmp_path: Path) -> None:
@@ -223,7 +244,7 @@ def test_a_file_goes_whole_to_one_server_of_a_cluster_whoever_sends_it_again(tmp
         seen = []
         for _ in range(2):  # as of two processes
             noted = Noted()
-            remote = Remote(noted, LAYOUTS["cluster"], "here")
+            remote = Remote(noted, LAYOUTS["cluster"], "here", pytest.fail)
             remote.open()
             for file in waiting(spool.folder):
                 remote.put(file)
@@ -314,7 +335,7 @@ def test_who_takes_anything_and_is_no_clickhouse_has_taken_nothing(tmp_path: Pat
     _opened.append(Server(Url.of(f"http://127.0.0.1:{peer.server_port}"), "", None))
     with Spool(tmp_path, LARGE) as spool:
         spool.send([rates(5)])
-        assert Loader(Remote(_opened[-1], LAYOUTS["server"], "a"), tmp_path, said.append).load() == 0
+        assert Loader(Remote(_opened[-1], LAYOUTS["server"], "a", said.append), tmp_path, said.append).load() == 0
         assert waits(tmp_path)
     assert len(said) == 1 and "not as ClickHouse does" in said[0]
     peer.shutdown()

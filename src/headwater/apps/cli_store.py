@@ -105,13 +105,21 @@ def export(config_file: str | None, path: str | None, output: str, since: float 
     exporting.export(settings_of(config_file, path).kept(), since, Path(output), form, only)
 
 
-@example("Examples:\n  headwater import /opt/zeek/logs/2026-11-22\n  headwater import conn.log.gz eve.json")
+@example(
+    "Examples:\n  headwater import /opt/zeek/logs/2026-11-22\n  headwater import conn.log.gz eve.json\n"
+    "  headwater import --follow /opt/zeek/logs/current /opt/zeek/logs"
+)
 @click.command("import", cls=Command)
 @click.argument("paths", nargs=-1, required=True, type=Named(), metavar="DIR|FILE...")
+@click.option("--follow", is_flag=True, help="Then go on with what is written there, through rotation, until Ctrl-C or SIGTERM.")
+@click.option("--again", is_flag=True, help="Take what was taken before as if it never was.")
 @config_option
 @path_option
-def import_logs(paths: tuple[str, ...], config_file: str | None, path: str | None) -> None:
-    """Take logs of Zeek (TSV, JSON) and Suricata (eve.json) into the store, packed or not; of a directory all, rotated ones in order."""
+def import_logs(paths: tuple[str, ...], follow: bool, again: bool, config_file: str | None, path: str | None) -> None:
+    """Take logs of Zeek (TSV, JSON) and Suricata (eve.json) into the store, packed or not; of a directory all, rotated ones in order.
+
+    Each row is taken once, however often the logs that have it are imported, and whatever they are called by then.
+    """
     from headwater.apps import importing  # noqa: PLC0415 - likewise
 
-    importing.read_in(paths, settings_of(config_file, path))
+    importing.read_in(paths, settings_of(config_file, path), follow=follow, again=again)

@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from headwater.errors import NO_ROOM, SinkError
 from headwater.interfaces import Sent
-from headwater.outputs.files import explain, is_locked, write_all
+from headwater.outputs.files import explain, is_locked, sync_names, write_all
 from headwater.records import Batch, Drop
 from headwater.records.stored import days, to_stored, with_empty
 
 FREE_PART = 0.05  # of the disk is left to others
 _NAME = re.compile(r"(\d{12})\.(\d+)\.(-?\d+)\.([0-9a-f]{8})\.([A-Za-z0-9_-]{1,100})\.(arrow|refused)")
+_HELD = ".held"
 _FULL, _DAMAGED = Drop["spool__full"], Drop["spool__damaged"]
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -47,6 +48,11 @@ class Spooled:
         """Where it is."""
         end = "refused" if self.refused else "arrow"
         return self.writer / f"{self.number:012d}.{self.rows}.{self.day}.{self.checksum:08x}.{self.record}.{end}"
+
+    @property
+    def held(self) -> Path:
+        """Where it is before it has its name."""
+        return self.path.with_name(f"{self.path.name}{_HELD}")
 
     @property
     def token(self) -> str:
@@ -81,14 +87,29 @@ class Spooled:
         self.path.rename(self.aside)
 
 
-def waiting(writer: Path) -> list[Spooled]:
-    """The files of a writer, oldest first."""
+def waiting(writer: Path, behind: str = "") -> list[Spooled]:
+    """The files of a writer, oldest first: those whose names end with `behind` too."""
     found = []
     for path in writer.iterdir():
-        if match := _NAME.fullmatch(path.name):
+        if path.name.endswith(behind) and (match := _NAME.fullmatch(path.name.removesuffix(behind))):
             number, rows, day, checksum, record, end = match.groups()
             found.append(Spooled(int(number), writer, int(rows), int(day), int(checksum, 16), record, end == "refused"))
     return sorted(found)
+
+
+def settle(spool: Path, writer: str, number: int) -> None:
+    """What whoever has died was about to name: the files of `writer` below `number` get their names, all others that have none go.
+
+    For whoever alone calls write() with `commit`, before that. Raises OSError.
+    """
+    for folder in writers(spool):
+        if files := waiting(folder, _HELD):
+            for file in files:
+                if folder.name == writer and file.number < number:
+                    file.held.rename(file.path)
+                else:
+                    file.held.unlink()
+            sync_names(folder)
 
 
 def writers(spool: Path) -> list[Path]:
@@ -139,6 +160,7 @@ class Spool:
         self._pending: list[tuple[str, int, pa.RecordBatch]] = []
         self._new = 0  # rows of files whose names are not safe yet
         self._there: dict[Spooled, int] = {}  # files that nobody has taken yet, and their octets
+        self._held: dict[Spooled, int] = {}  # files that have no name yet
         self._lost: dict[Drop, int] = {}
         self._found = 0  # rows of writers that have gone, not told of yet
         self._taken = 0  # likewise, that the store has
@@ -182,7 +204,11 @@ class Spool:
         return False
 
     def _take_over(self, other: Path) -> None:
-        """What it has left is ours to count; its files stay where they are, under the names by which the store knows them."""
+        """What it has left is ours to count; its files stay where they are, under the names by which the store knows them. What it was
+        still writing is none.
+        """
+        for path in other.glob("*.new"):
+            path.unlink()
         files = waiting(other)
         for file in files:
             if not file.refused:
@@ -204,12 +230,23 @@ class Spool:
         """Take rows of any record, which write() makes files of."""
         self._pending += [(record, day, part) for day, part in days(with_empty(rows))]
 
-    def write(self) -> Sent:
-        """Make files of all that was taken. Raises SinkError, after which it may be called again."""
+    def write(self, commit: Callable[[str, int], None] | None = None) -> Sent:
+        """Make files of all that was taken. Raises SinkError, after which it may be called again.
+
+        With `commit`, all of them are there, or none: once they are safe, and before any has its name, it is called with what settle()
+        needs after a death, our folder and the number behind the last file. Who keeps that together with how far it has read has both true
+        at once.
+        """
         try:
             for record, day, rows in self._joined():
-                self._write(record, day, rows)
+                self._write(record, day, rows, held=commit is not None)
             os.fsync(self._fd)
+            if commit:
+                commit(self._writer.name, self._number)
+                for file in list(self._held):
+                    file.held.rename(file.path)
+                    self._there[file] = self._held.pop(file)
+                os.fsync(self._fd)
         except OSError as error:
             raise SinkError(f"the spool {self._spool}: {explain(error)}", retryable=True) from error
         self._encoded = None
@@ -226,7 +263,7 @@ class Spool:
             yield record, day, pa.concat_batches(rows) if len(rows) > 1 else first
             self._pending = [one for one, is_same in zip(self._pending, same, strict=True) if not is_same]
 
-    def _write(self, record: str, day: int, rows: pa.RecordBatch) -> None:
+    def _write(self, record: str, day: int, rows: pa.RecordBatch, *, held: bool) -> None:
         """A file of them, whose name is not safe before the folder is. Raises OSError, and then there is none."""
         octets = _encoded(rows)
         self._make_room(len(octets))
@@ -243,28 +280,27 @@ class Spool:
         if self._naming:
             os.fsync(self._fd)
             self._naming(new)
-        new.rename(file.path)
+        new.rename(file.held if held else file.path)
         self._number += 1
-        self._there[file] = len(octets)
+        (self._held if held else self._there)[file] = len(octets)
         self._new += len(rows)
 
     def _make_room(self, octets: int) -> None:
         """The spool's own limit, and the disk's: the oldest rows go."""
         begun = time.monotonic()
-        while (
-            self._waits
-            and self._there
-            and sum(self._there.values()) + octets > self._most
-            and time.monotonic() < begun + self._taken_within_s()
-        ):
+        while self._waits and self._is_over(octets) and time.monotonic() < begun + self._taken_within_s():
             time.sleep(0.02)
             self._look()
-        while sum(self._there.values()) + octets > self._most and self._drop_oldest():
+        while self._is_over(octets) and self._drop_oldest():
             pass
         disk = os.fstatvfs(self._fd)
         least = int(disk.f_blocks * disk.f_frsize * FREE_PART)
         while disk.f_bavail * disk.f_frsize < least + octets and self._drop_oldest():
             disk = os.fstatvfs(self._fd)
+
+    def _is_over(self, octets: int) -> bool:
+        """Whether so many more are too many, and there is somebody to take or leave any."""
+        return bool(self._there) and sum(self._there.values()) + sum(self._held.values()) + octets > self._most
 
     def _drop_oldest(self) -> bool:
         """Whether there was any."""

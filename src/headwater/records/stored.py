@@ -93,9 +93,14 @@ def with_empty(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.append_column(pa.field(EMPTY, NAME, metadata={b"kind": b"enum"}), of_rows)
 
 
+def has_times(schema: pa.Schema) -> bool:
+    """Whether each row is of a time: a strange log may call anything `ts`."""
+    return "ts" in schema.names and pa.types.is_timestamp(schema.field("ts").type)
+
+
 def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
     """The rows by the day (UTC, since 1970) of their `ts`, which the store keeps apart; those without any are of day 0."""
-    if "ts" not in batch.schema.names or not len(batch):
+    if not has_times(batch.schema) or not len(batch):
         return [(0, batch)] if len(batch) else []
     ts = batch.column(batch.schema.get_field_index("ts"))
     if ts.null_count:

@@ -10,6 +10,7 @@ from headwater.sources.octets import Damaged, Octets
 BLOCK = 1 << 23  # octets
 LINES = 1 << 16  # of a batch at most
 LINE_MAX = 1 << 24  # octets of a line
+TAIL = 4096  # octets before a position that tell whether it is in the same log
 _SAID = 3  # lines of a file that are told of, for each reason; all are counted
 _SAID_MOST = 100  # lines about one file
 _SHOWN = 200
@@ -23,8 +24,9 @@ class Notes:
     `beyond` is no row: a time that 64 bits of nanoseconds do not hold, and that became the nearest they do.
     """
 
-    def __init__(self, file: str, report: Callable[[str], None]) -> None:
+    def __init__(self, file: str, report: Callable[[str], None], learned: set[str] | None = None) -> None:
         self.file = file
+        self._learned = set() if learned is None else learned
         self.skipped: Counter[str] = Counter()
         self._report = report
         self._since: Counter[str] = Counter()
@@ -50,6 +52,12 @@ class Notes:
         elif self._said == _SAID_MOST + 1:
             self._report(f"{_plain(self.file)}: no more is said of this file")
 
+    def learn(self, line: int, what: str) -> None:
+        """Likewise, once for all files that have the same `learned`."""
+        if what not in self._learned:
+            self._learned.add(what)
+            self.say(line, what)
+
     def news(self) -> dict[str, int]:
         """What was skipped since the last call."""
         new = dict(self.skipped - self._since)
@@ -63,19 +71,23 @@ def _plain(text: str) -> str:
 
 
 class Lines:
-    """Lines of a file that is open as `fd`, packed or not. `position` and `line` are the octets and lines before those that come next."""
+    """Lines of a file that is open as `fd`, packed or not. `position` and `line` are the octets and lines before those that come next,
+    `tail` the last of these octets.
+    """
 
-    def __init__(self, fd: int, notes: Notes, position: int = 0, line: int = 0) -> None:
-        self.position = position
-        self.line = line
+    def __init__(self, fd: int, notes: Notes, *, plain: bool = False) -> None:
+        self.position = 0
+        self.line = 0
+        self.tail = b""
         self.rest = b""
         """What stands behind the last line's end, when all has been read."""
         self.damaged = ""
         """Why packed data could not be read to its end."""
-        self._octets = Octets(fd)
-        self._notes = notes
+        self.notes = notes
+        self._octets = Octets(fd, plain=plain)
         self._pending = bytearray()
         self._too_long = False
+        self._open_end = False  # the last line was taken without its end
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """(number of the first line, whole lines) to the end of the file."""
@@ -95,12 +107,26 @@ class Lines:
             taken += room[:got]
         return bytes(taken)
 
-    def pass_over(self, octets: int) -> bool:
-        """Leave out what was read before; False if there is not as much."""
+    def begin(self, position: int, line: int, tail: bytes) -> None:
+        """What comes next, of a file that is not packed and stands at `position`."""
+        self.position, self.line, self.tail = position, line, tail
+        self._open_end = bool(tail) and not tail.endswith(b"\n")
+
+    def pass_over(self, position: int, line: int) -> bool:
+        """Leave out what was read before of a file that stands at its beginning; False if there is not as much."""
         room = memoryview(bytearray(1 << 20))
-        while octets and (got := self._more(room[:octets])):
-            octets -= got
-        return not octets
+        left, tail = position, b""
+        while left and (got := self._more(room[:left])):
+            left -= got
+            tail = (tail + bytes(room[:got]))[-TAIL:]
+        self.begin(position, line, tail)
+        return not left
+
+    def take_rest(self) -> None:
+        """The last line has been taken without its end."""
+        self._pass(self.rest, 1)
+        self.rest = b""
+        self._open_end = True
 
     def _more(self, room: memoryview) -> int:
         try:
@@ -112,28 +138,33 @@ class Lines:
         return got
 
     def _whole(self) -> Iterator[tuple[int, bytes]]:
+        if self._open_end and self._pending:
+            self._open_end = False
+            if self._pending.startswith(b"\n"):
+                self._pass(b"\n", 0)
+                del self._pending[:1]
         end = self._pending.rfind(b"\n") + 1
         block = bytes(self._pending[:end])
         del self._pending[:end]
         if self._too_long and end:
             first = block.index(b"\n") + 1
-            self._passed(first)
+            self._pass(block[:first], 1)
             block, self._too_long = block[first:], False
         for text in pieces(block):
             number = self.line + 1
-            self.position += len(text)
-            self.line += text.count(b"\n")
+            self._pass(text, text.count(b"\n"))
             yield number, text
         if len(self._pending) > LINE_MAX:
             if not self._too_long:
-                self._notes.skip("long", self.line + 1, f"a line of more than {LINE_MAX >> 20} MiB is left out")
+                self.notes.skip("long", self.line + 1, f"a line of more than {LINE_MAX >> 20} MiB is left out")
             self._too_long = True
-            self.position += len(self._pending)
+            self._pass(bytes(self._pending), 0)
             self._pending.clear()
 
-    def _passed(self, octets: int) -> None:
-        self.position += octets
-        self.line += 1
+    def _pass(self, octets: bytes, lines: int) -> None:
+        self.position += len(octets)
+        self.line += lines
+        self.tail = (self.tail + octets[-TAIL:])[-TAIL:]
 
 
 def pieces(text: bytes, lines: int = LINES) -> Iterator[bytes]:

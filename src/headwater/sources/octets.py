@@ -27,13 +27,14 @@ class Octets:
     Several gzip members or zstd frames behind one another are one stream. Memory is bounded, whatever the data is.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, plain: bool = False) -> None:
+        """`plain` says that they are not packed, whatever comes first."""
         self.position = 0
         """Octets of the file that are read: packed ones where it is packed."""
         self._fd = fd
         self._waits = not stat.S_ISREG(os.fstat(fd).st_mode)
         self._buffer = memoryview(bytearray(1 << 18))
-        self._head = 0  # octets at the start of the buffer that may tell the format; -1 when it is known
+        self._head = -1 if plain else 0  # octets at the start of the buffer that may tell the format; -1 when it is known
         self._format = ""
         self._start: Callable[[], Any] | None = None  # makes an unpacker
         self._unpacker: Any = None  # of the member that we are in

@@ -60,7 +60,12 @@ def _fields(event: str) -> dict[str, str]:
 
 
 EVENTS: dict[str, dict[str, str]] = {event: _fields(event) for event in _EVENTS}
-"""By type of event, the type of each field as Zeek would write it."""
+"""By type of event, the type of each column as Zeek would write it."""
+
+
+def field_of(column: str) -> str:
+    """What Suricata calls it, with dots between the names of objects and those in them."""
+    return _CALLED.get(column, column)
 
 
 class EveLog:
@@ -113,7 +118,7 @@ class _Event:
         self._schema = schema(_fields(event), event, "suricata")
         self._places: list[tuple[str, list[str], str, str, str]] = []
         for column in self._schema:
-            *folders, name = (_CALLED.get(column.name) or column.name).split(".")
+            *folders, name = field_of(column.name).split(".")
             if column.name != "more":
                 self._places.append((column.name, folders, name, *kinds(column)))
 

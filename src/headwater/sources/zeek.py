@@ -18,6 +18,7 @@ from headwater.sources.zeek_tsv import TsvLog
 
 LOG = re.compile(r"\.(?:log|json)(?:[.-]\d[\w:.-]*)?(?:\.(?:gz|zst))?$")
 """What the name of a log ends with."""
+NO_LOG = "is no log of Zeek or Suricata: it begins neither with #separator nor with an object of JSON"
 _ROTATED = re.compile(r"[_-]+\d{2,4}-?\d\d-?\d\d.*")
 
 
@@ -155,5 +156,5 @@ def rest(lines: Lines, log: Log | None, notes: Notes) -> Iterator[tuple[str, pa.
 def _begun(path: Path, block: bytes, notes: Notes) -> Log:
     kind = format_of(block)
     if not kind:
-        raise SourceError(f"{path} is no log of Zeek or Suricata: it begins neither with #separator nor with an object of JSON")
+        raise SourceError(f"{path} {NO_LOG}")
     return FORMATS[kind](log_of(path.name), notes, None)

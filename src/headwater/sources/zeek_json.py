@@ -1,7 +1,8 @@
 """Zeek's logs as JSON: an object a line (src/threading/formatters/JSON.cc), whose fields have no types and come and go.
 
-Types are those of Zeek's own records (records/zeek_types.py). Fields that are not there have the type of their first value, to the
-end of the file: number, bool, text, or a list of one of them; what is none of that is kept as the text of its JSON.
+Types are those of Zeek's own records (records/zeek_types.py); in other logs `ts`, `uid` and `id.*` are what they are in these. Fields
+that are not there have the type of their first value, to the end of the file: number, bool, text, or a list of one of them; what is none
+of that is kept as the text of its JSON.
 Arrow reads whole blocks; one that it refuses is read line by line, so that only lines that are wrong are lost.
 """
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from headwater.records.log_columns import schema
-from headwater.records.zeek_types import EVERYWHERE, LOGS
+from headwater.records.zeek_types import ANY, EVERYWHERE, LOGS
 from headwater.sources.log_lines import Notes, pieces
 from headwater.sources.log_values import MILLIS_FROM, Column, batch_of, finished, from_values, storage
 from headwater.sources.zeek_tsv import CELLS, FIELDS_MAX, NAME_MAX, PATHS_MAX
@@ -80,7 +81,7 @@ class _Log:
     def __init__(self, path: str, notes: Notes) -> None:
         self._path = path
         self._notes = notes
-        self._known = {**EVERYWHERE, **LOGS.get(path, {})}
+        self._known = {**EVERYWHERE, **LOGS.get(path, ANY)}
         self._learned: dict[str, str] = {}
         self._seen: set[str] = set()
         self._clock = ""
@@ -158,7 +159,7 @@ class _Log:
             of = inferred(value)
             self._known[name] = self._learned[name] = of
             if self._path in LOGS:
-                self._notes.say(number, f"{name} is no field of Zeek's {self._path}: it is kept as {of}")
+                self._notes.learn(number, f"{name} is no field of Zeek's {self._path}: it is kept as {of}")
         return True
 
     def _batch(

@@ -89,7 +89,7 @@ class TsvLog:
             return
         for name, of in zip(names, types, strict=True):
             if not is_known(of):
-                self._notes.say(number, f"{name} is of type {of}, which is not known: it is kept as text")
+                self._notes.learn(number, f"{name} is of type {of}, which is not known: it is kept as text")
         self._schema = schema(dict(zip(names, types, strict=True)), self.path, "zeek")
 
     def _list(self, keyword: str) -> list[str]:

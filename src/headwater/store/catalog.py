@@ -1,13 +1,13 @@
 """The tables that there are, and what a file's rows need of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import pyarrow as pa
 
 from headwater.store import rollups, vocabulary
 from headwater.store.settings import DATABASE
-from headwater.store.tables import Layout, creation, named, widening
+from headwater.store.tables import Layout, creation, fits, kind_of, named, renamed, type_of, widening
 
 
 class Runs(Protocol):
@@ -21,14 +21,18 @@ class Runs(Protocol):
 
 
 class Catalog:
-    """The tables that there are where `runs` runs, with the names of their columns; more are made as rows need them."""
+    """The tables that there are where `runs` runs, with their columns and the types of these; more are made as rows need them. `report`
+    is told of columns that hold what others cannot.
+    """
 
-    def __init__(self, runs: Runs, layout: Layout) -> None:
+    def __init__(self, runs: Runs, layout: Layout, report: Callable[[str], None]) -> None:
         self._runs = runs
         self._layout = layout
-        self._columns: dict[str, set[str]] = {}
+        self._report = report
+        self._columns: dict[str, dict[str, str]] = {}
         self._lives: dict[str, str] = {}  # of tables, what they have been made by
         self._made: set[str] = set()  # in this process: one before may have died between two statements
+        self._told: set[tuple[str, str]] = set()
 
     def open(self) -> None:
         """Look at them, and have those that nobody's rows make. Raises EngineError."""
@@ -42,23 +46,39 @@ class Catalog:
         for statement in vocabulary.creation(self._layout.everywhere):
             self._runs.run(statement)
 
-    def _found(self) -> dict[str, set[str]]:
-        """The columns of each table, and on a cluster those that it has both in its parts and over them."""
-        found: dict[str, dict[str, set[str]]] = {}
+    def _found(self) -> dict[str, dict[str, str]]:
+        """The columns of each table with their types, and on a cluster those that it has both in its parts and over them."""
+        found: dict[str, dict[str, dict[str, str]]] = {}
         databases = self._layout.databases
         named = ", ".join(f"'{database}'" for database in databases)
-        for database, table, column in self._runs.rows(f"SELECT database, table, name FROM system.columns WHERE database IN ({named})"):
-            found.setdefault(table, {}).setdefault(database, set()).add(column)
-        return {table: set.intersection(*(of.get(database, set()) for database in databases)) for table, of in found.items()}
+        asked = f"SELECT database, table, name, type FROM system.columns WHERE database IN ({named})"
+        for database, table, column, kind in self._runs.rows(asked):
+            found.setdefault(table, {}).setdefault(database, {})[column] = kind.replace("\\'", "'")  # the answer's quotes are escaped
+        return {
+            table: {name: kind for name, kind in of.get(DATABASE, {}).items() if all(name in of.get(one, {}) for one in databases)}
+            for table, of in found.items()
+        }
 
-    def ready(self, record: str, schema: pa.Schema) -> None:
-        """Let there be a table for rows with these columns, and for what they come to. Raises StoreError."""
-        if record in self._made and self._columns[record] >= set(schema.names):
-            return
+    def ready(self, record: str, schema: pa.Schema) -> pa.Schema:
+        """Let there be a table for rows with these columns, and for what they come to. Returns what the columns are called there: one
+        whose type says what the table's does not is another column, as `own_string` beside `own`. Raises StoreError.
+        """
+        has = self._columns.get(record, {})
+        there = pa.schema([_beside(field, schema, has) for field in schema])
+        if record not in self._made or not has.keys() >= set(there.names):
+            self._make(record, there)
+        for name, other in zip(schema.names, there.names, strict=True):
+            if name != other and (record, other) not in self._told:
+                self._told.add((record, other))
+                self._report(f"store: {record} has {other} for values that are not of the type of its column {name}")
+        return there
+
+    def _make(self, record: str, schema: pa.Schema) -> None:
         for statement in self._missing(record, schema):
             self._runs.run(statement)
         self._made.add(record)
-        self._columns.setdefault(record, set()).update(schema.names)
+        has = self._columns.setdefault(record, {})
+        has |= {field.name: type_of(field) for field in schema if field.name not in has}
 
     def _missing(self, record: str, schema: pa.Schema) -> Iterator[str]:
         yield from creation(record, schema, self._layout)
@@ -73,8 +93,16 @@ class Catalog:
                 yield f"ALTER TABLE {self._layout.place(table)}{self._layout.everywhere} MODIFY TTL {self._layout.life}"
 
 
-def additions(record: str, schema: pa.Schema, rows: str) -> dict[str, str]:
-    """Of each table that rows of a record go to, the statement that adds those of `rows`, a table expression."""
-    columns = ", ".join(named(name) for name in schema.names)
-    of_record = {record: f"INSERT INTO {DATABASE}.{named(record)} ({columns}) SELECT {columns} FROM {rows}"}
-    return of_record | {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(record, schema)}
+def _beside(field: pa.Field, schema: pa.Schema, has: Mapping[str, str]) -> pa.Field:
+    """The column for it in a table that has these."""
+    name = str(field.name)
+    while (name in has and not fits(has[name], type_of(field))) or (name != field.name and name in schema.names):
+        name += f"_{kind_of(field) or 'other'}"
+    return field if name == field.name else renamed(field, name)
+
+
+def additions(record: str, schema: pa.Schema, there: pa.Schema, rows: str) -> dict[str, str]:
+    """Of each table that rows of a record go to, the statement that adds those of `rows`, a table expression; `there` is of ready()."""
+    columns, into = (", ".join(named(name) for name in one.names) for one in (schema, there))
+    of_record = {record: f"INSERT INTO {DATABASE}.{named(record)} ({into}) SELECT {columns} FROM {rows}"}
+    return of_record | {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(record, there)}

@@ -8,7 +8,7 @@ never finished.
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from headwater.filters.sql import literal
@@ -21,13 +21,13 @@ from headwater.store.tables import HERE, structure
 
 
 class Embedded:
-    """The tables of `connection`; `note` is the file in which is said what was begun."""
+    """The tables of `connection`; `note` is the file in which is said what was begun, `report` is the catalog's."""
 
-    def __init__(self, connection: Connection, note: Path) -> None:
+    def __init__(self, connection: Connection, note: Path, report: Callable[[str], None]) -> None:
         self._connection = connection
         self._note = note
         self._begun: tuple[str, dict[str, int]] = ("", {})  # the file that was begun last, and the last blocks before it
-        self._catalog = Catalog(connection, HERE)
+        self._catalog = Catalog(connection, HERE, report)
 
     def open(self) -> None:
         """Look at the tables that there are, and at what was begun. Raises StoreError."""
@@ -39,8 +39,8 @@ class Embedded:
     def put(self, file: Spooled) -> None:
         """Take what of it is not there. Raises StoreError, ValueError, OSError."""
         schema = file.read().schema
-        self._catalog.ready(file.record, schema)
-        steps = additions(file.record, schema, f"file({literal(str(file.path))}, 'Arrow', {literal(structure(schema))})")
+        there = self._catalog.ready(file.record, schema)
+        steps = additions(file.record, schema, there, f"file({literal(str(file.path))}, 'Arrow', {literal(structure(schema))})")
         blocks = self._blocks(steps)
         if self._begun[0] != file.token:
             self._begin(file.token, blocks)

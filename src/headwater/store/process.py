@@ -75,13 +75,13 @@ class Store:
 
     def _remote(self, server: Server, made: int) -> Remote:
         expire_s = max(1, int(self._settings.retention_days * DAY_S)) if self._settings.expire else 0
-        return Remote(server, Layout(server=True, cluster=self._settings.cluster, expire_s=expire_s), str(made))
+        return Remote(server, Layout(server=True, cluster=self._settings.cluster, expire_s=expire_s), str(made), self._report)
 
     def _open_engine(self) -> None:
         octets = int(memory() * self._settings.memory_part)
         engine = Engine(self._place.engine, octets)
         engine.open()
-        self.loader = Loader(Embedded(engine.writer, self._place.note), self._place.spool, self._report)
+        self.loader = Loader(Embedded(engine.writer, self._place.note, self._report), self._place.spool, self._report)
         self.loader.open()
         if self._removing:
             self._retention = Retention(engine.writer, self._settings, self._report)

@@ -9,6 +9,7 @@ attempt would be other ones under the same token.
 """
 
 import zlib
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -24,13 +25,13 @@ _ON_CLUSTER = {"insert_quorum": "auto", "insert_distributed_sync": "1"}
 
 
 class Remote:
-    """The tables of `server`, in `layout`. `name` is of this folder's files alone, among all that send there."""
+    """The tables of `server`, in `layout`. `name` is of this folder's files alone, among all that send there; `report` is the catalog's."""
 
-    def __init__(self, server: Server, layout: Layout, name: str) -> None:
+    def __init__(self, server: Server, layout: Layout, name: str, report: Callable[[str], None]) -> None:
         self._server = server
         self._layout = layout
         self._name = name
-        self._catalog = Catalog(server, layout)
+        self._catalog = Catalog(server, layout, report)
         self._shards = 1
 
     def open(self) -> None:
@@ -46,10 +47,11 @@ class Remote:
         """Have it there. Raises StoreError, ValueError, OSError."""
         octets = file.octets()
         schema = pa.ipc.open_file(octets).schema
-        self._catalog.ready(file.record, schema)
+        there = self._catalog.ready(file.record, schema)
         token = f"{self._name}-{file.token}"
         given = {"insert_deduplication_token": token, **_INSERT}
         if self._layout.cluster:
             given |= {**_ON_CLUSTER, "insert_shard_id": str(zlib.crc32(token.encode()) % self._shards + 1)}
-        for statement in additions(file.record, schema, f"input({literal(structure(schema))})").values():
+        rows = f"input({literal(structure(schema))})"
+        for statement in additions(file.record, schema, there, rows).values():
             self._server.insert(f"{statement} FORMAT Arrow", octets, given)

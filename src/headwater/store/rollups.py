@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from headwater.records.stored import has_times
 from headwater.store.settings import DATABASE
 from headwater.store.tables import HERE, Layout, type_of
 
@@ -53,9 +54,13 @@ ROLLUPS = (
 def kept(record: str, schema: pa.Schema) -> Iterator[tuple[Rollup, str]]:
     """The roll-ups of a record with these columns, and their steps; none where it has others, as an imported one may."""
     for rollup in ROLLUPS:
-        if rollup.record == record and {*rollup.keys, *rollup.sums, *rollup.reads, "ts"} <= set(schema.names):
+        if rollup.record == record and {*rollup.keys, *rollup.sums, *rollup.reads, "ts"} <= set(schema.names) and _counted(rollup, schema):
             for step in STEPS:
                 yield rollup, step
+
+
+def _counted(rollup: Rollup, schema: pa.Schema) -> bool:
+    return has_times(schema) and all(pa.types.is_integer(schema.field(one).type) for one in rollup.sums)
 
 
 def name_of(rollup: Rollup, step: str) -> str:

@@ -158,6 +158,11 @@ class Place(msgspec.Struct, frozen=True):
         return self.folder / "begun.json"
 
     @property
+    def imports(self) -> Path:
+        """Which logs were taken, and how far."""
+        return self.folder / "imports.sqlite"
+
+    @property
     def clock(self) -> Path:
         """The time when it was last looked after."""
         return self.folder / "clock.json"

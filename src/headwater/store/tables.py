@@ -16,6 +16,7 @@ import pyarrow as pa
 from headwater.errors import StoreError
 from headwater.filters.sql import literal
 from headwater.records.log_columns import LISTS
+from headwater.records.stored import has_times
 from headwater.records.zeek_types import LOGS
 from headwater.store.settings import DATABASE
 
@@ -52,6 +53,30 @@ def named(name: str) -> str:
     return f"`{name}`"
 
 
+def storable(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, with a name for each column that named() takes, where others named them."""
+    names: list[str] = []
+    for field in rows.schema:
+        name = plain = field.name
+        if not _NAME.fullmatch(name):
+            plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name if name[:1].isalpha() else f"_{name}")[:90]
+        while plain == INGESTED or plain in names or (plain != field.name and plain in rows.schema.names):
+            plain += "_"
+        names.append(plain)
+    if names == rows.schema.names:
+        return rows
+    fields = [field if field.name == name else renamed(field, name) for field, name in zip(rows.schema, names, strict=True)]
+    return pa.RecordBatch.from_arrays(rows.columns, schema=pa.schema(fields, metadata=rows.schema.metadata))
+
+
+def renamed(field: pa.Field, name: str) -> pa.Field:
+    """The same column under another name. What a log called it is in its metadata, as `name`, if that can be shown."""
+    metadata = dict(field.metadata or {})
+    if field.name.isprintable():
+        metadata.setdefault(b"name", field.name.encode())
+    return field.with_name(name).with_metadata(metadata)
+
+
 def kind_of(field: pa.Field) -> str:
     """What the values of a stored column are: the `kind` in its metadata."""
     return str((field.metadata or {}).get(b"kind", b""), "utf-8")
@@ -85,6 +110,21 @@ def _plain(of: pa.DataType, kind: str) -> str | None:
     if pa.types.is_list(of) and (inner := _plain(of.value_type, "")):
         return f"Array(Nullable({inner}))" if kind in LISTS else f"Array({inner})"
     return None
+
+
+def fits(has: str, wanted: str) -> bool:
+    """Whether a column of the type `has` keeps values of the type `wanted` as what they are. Whole numbers are those of any width: our own
+    rows have narrower ones than Zeek's logs.
+    """
+    both = {_bare(has), _bare(wanted)}
+    return len(both) == 1 or both <= {*_INTEGERS.values()} or both <= {"Float32", "Float64"}
+
+
+def _bare(kind: str) -> str:
+    for around in ("LowCardinality(", "Nullable("):
+        if kind.startswith(around):
+            kind = kind.removeprefix(around)[:-1]
+    return f"Array({_bare(kind[6:-1])})" if kind.startswith("Array(") else kind
 
 
 def codec_of(kind: str) -> str:
@@ -159,7 +199,7 @@ def creation(name: str, schema: pa.Schema, layout: Layout = HERE) -> Iterator[st
     columns += [
         f"INDEX {named('of_' + one)} {named(one)} TYPE bloom_filter(0.01) GRANULARITY 4" for one in of_addresses if one.startswith("id.")
     ]
-    when = "ts" if "ts" in schema.names else INGESTED
+    when = "ts" if has_times(schema) else INGESTED
     order = ", ".join([f"toStartOfHour({when})", *(named(one) for one in of_addresses[:1]), when])
     return layout.creation(name, columns, "MergeTree", f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order})")
 
@@ -177,14 +217,17 @@ def structure(schema: pa.Schema) -> str:
 
 
 def _column(field: pa.Field, *, shared: bool) -> str:
-    """`shared` is for what rows may lack that are not ours, or were there before it. Its comment says what a log called its type."""
+    """`shared` is for what rows may lack that are not ours, or were there before it. Its comment says what a log called its type, and
+    behind a blank what it called the column, if that has another name.
+    """
     if field.name == INGESTED:
         raise StoreError(f"a column {INGESTED!r} is the store's own: name it otherwise")
     kind = type_of(field)
-    if field.name == "ts":
+    if field.name == "ts" and pa.types.is_timestamp(field.type):
         kind = type_of(field.with_nullable(False))
     elif shared and not kind.startswith("IPv6"):
         kind = type_of(field.with_nullable(True))
-    said = str((field.metadata or {}).get(b"type", b""), "utf-8")
+    metadata = field.metadata or {}
+    said = b" ".join(metadata[key] for key in (b"type", b"name") if b"type" in metadata and key in metadata).decode()
     comment = f"COMMENT {literal(said)} " if said else ""
     return f"{named(field.name)} {kind} {comment}{codec_of(kind)}"
