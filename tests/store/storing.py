@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from headwater.interfaces import Sent
@@ -50,6 +50,6 @@ def until_taken(spool: Spool) -> Sent:
         time.sleep(0.02)
 
 
-def values(rows: Sequence[object]) -> list[str]:
+def values(rows: Iterable[object]) -> list[str]:
     """To compare without regard to their order."""
     return sorted(map(repr, rows))

@@ -203,7 +203,7 @@ SUMMED += [(name, "string", "many") for name in ("orig_bytes", "resp_bytes", "or
 ODD = {
     "conn.1.log": '{"ts":1,"uid":"A","own":1}',
     "conn.2.log": '{"ts":2,"uid":"B","own":"text"}',
-    "conn.3.log": '{"ts":3,"uid":"C","a b":"x","\u00e9":1,"ingested":true,"own":[1]}',
+    "conn.3.log": '{"ts":3,"uid":"C","a b":"x","\u00e9":1,"ingested":true,"community_id_kept":true,"own":[1]}',
     "conn.4.log": TSV.format("conn", "ts\tuid\town\torig_bytes", "string\tstring\tcounter\tstring", "never\tD\tx\t-1"),
     "conn.5.log": TSV.format("conn", *("\t".join(words) for words in zip(*SUMMED, strict=True))),
     "strange.log": '{"ts":1.5,"id.orig_h":"192.0.2.1","uid":"E"}',
@@ -229,7 +229,7 @@ def test_odd_logs_cost_no_row(tmp_path: Path) -> None:
         assert "27 made = 27 acked" in said and "counter, which is not known" in said, said
         rows = {row["uid"]: row for row in client.table("SELECT * FROM conn").to_pylist()}
         assert [rows["A"]["own"], rows["B"]["own_string"], rows["C"]["own_vector"]] == [1.0, "text", [1.0]]
-        assert (rows["C"]["a_b"], rows["C"]["_"], rows["C"]["ingested_"]) == ("x", 1.0, True)
+        assert (rows["C"]["a_b"], rows["C"]["_"], rows["C"]["ingested_"], rows["C"]["community_id_kept_"]) == ("x", 1.0, True, True)
         assert (rows["D"]["ts_string"], rows["D"]["own_other"], rows["D"]["orig_bytes"]) == ("never", "x", "-1")
         assert rows["G"]["missed_bytes"] == "many"
         [strange] = client.table("SELECT toString(`id.orig_h`) AS who, toUnixTimestamp64Milli(ts) AS ms FROM strange").to_pylist()

@@ -26,7 +26,8 @@ from headwater import config
 from headwater.apps import doctor
 from headwater.errors import ConfigError, StoreError
 from headwater.outputs.spool import Spool, waiting, writers
-from headwater.records import log_columns
+from headwater.records import CONN, log_columns
+from headwater.records.stored import stored_schema
 from headwater.store import loader as loading
 from headwater.store import server as servers
 from headwater.store.loader import Loader
@@ -194,6 +195,14 @@ def test_values_of_another_type_go_beside(layout: Layout, there: Running, tmp_pa
     assert there.ask(told) == [["a_string_string", "string a"], ["a_vector", "vector[bool] a"]]
     beside = [f"store: own has {name} for values that are not of the type of its column a" for name in ("a_string_string", "a_vector")]
     assert said == beside * 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_server_of_any_version_knows_how_columns_are_packed(layout: Layout) -> None:
+    """And its ids are a column like others, for those who insert there without us."""
+    here, there = (" ".join(creation("conn", stored_schema(CONN), one)) for one in (Layout(), layout))
+    assert "ALP" in here and "T64, ZSTD" in here and "`community_id` Nullable(String) ALIAS" in here
+    assert "ALP" not in there and "Delta(8), ZSTD" in there and "`community_id` Nullable(String) CODEC" in there
 
 
 def test_rows_expire_where_that_is_asked_for_and_as_late_as_was_asked_last(there: Running, tmp_path: Path) -> None:

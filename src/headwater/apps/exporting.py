@@ -58,12 +58,12 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
 def _write(client: Client, table: str, where: str, path: Path, form: str, log: pa.Schema | None) -> int:
     """One file, which has its name once it is whole."""
     new = path.with_name(f".{path.name}.new")
+    kinds = {name: kind for name, kind in client.columns(table).items() if name != INGESTED}
     if log:
         count = _log(client, f"SELECT * FROM `{table}` {where}", new, ZEEK[form](log), log)
     elif form == "parquet":
-        count = _parquet(client, f"SELECT * EXCEPT {INGESTED} FROM `{table}` {where}", new)
+        count = _parquet(client, f"SELECT {', '.join(f'`{name}`' for name in kinds)} FROM `{table}` {where}", new)
     else:
-        kinds = {name: kind for name, kind in client.columns(table).items() if name != INGESTED}
         columns = [f"{plain(f'`{name}`')} AS `{name}`" if "IPv6" in kind else f"`{name}`" for name, kind in kinds.items()]
         sql = f"SELECT {', '.join(columns)} FROM (SELECT * FROM `{table}` {where}) {_SETTINGS}"
         count = 0

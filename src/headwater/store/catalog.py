@@ -5,9 +5,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from headwater.store import rollups, vocabulary
+from headwater.store import community_id, rollups, vocabulary
 from headwater.store.settings import DATABASE
-from headwater.store.tables import Layout, creation, fits, kind_of, named, renamed, type_of, widening
+from headwater.store.tables import Layout, creation, fits, is_computed, kind_of, named, renamed, type_of, widening
 
 
 class Runs(Protocol):
@@ -78,6 +78,8 @@ class Catalog:
             self._runs.run(statement)
         self._made.add(record)
         has = self._columns.setdefault(record, {})
+        if not has and is_computed(schema, self._layout):
+            has[community_id.KEPT] = "String"
         has |= {field.name: type_of(field) for field in schema if field.name not in has}
 
     def _missing(self, record: str, schema: pa.Schema) -> Iterator[str]:
@@ -92,6 +94,15 @@ class Catalog:
             if table in self._lives and self._layout.life not in self._lives[table]:
                 yield f"ALTER TABLE {self._layout.place(table)}{self._layout.everywhere} MODIFY TTL {self._layout.life}"
 
+    def additions(self, record: str, schema: pa.Schema, there: pa.Schema, rows: str) -> dict[str, str]:
+        """Of each table that rows of a record go to, the statement that adds those of `rows`, a table expression; `there` is of ready()."""
+        into = {named(column): named(name) for column, name in zip(there.names, schema.names, strict=True)}
+        if community_id.KEPT in self._columns[record]:
+            into.pop(named(community_id.NAME), None)
+            into[named(community_id.KEPT)] = community_id.kept(schema)
+        of_record = f"INSERT INTO {DATABASE}.{named(record)} ({', '.join(into)}) SELECT {', '.join(into.values())} FROM {rows}"
+        return {record: of_record} | {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(record, there)}
+
 
 def _beside(field: pa.Field, schema: pa.Schema, has: Mapping[str, str]) -> pa.Field:
     """The column for it in a table that has these."""
@@ -99,10 +110,3 @@ def _beside(field: pa.Field, schema: pa.Schema, has: Mapping[str, str]) -> pa.Fi
     while (name in has and not fits(has[name], type_of(field))) or (name != field.name and name in schema.names):
         name += f"_{kind_of(field) or 'other'}"
     return field if name == field.name else renamed(field, name)
-
-
-def additions(record: str, schema: pa.Schema, there: pa.Schema, rows: str) -> dict[str, str]:
-    """Of each table that rows of a record go to, the statement that adds those of `rows`, a table expression; `there` is of ready()."""
-    columns, into = (", ".join(named(name) for name in one.names) for one in (schema, there))
-    of_record = {record: f"INSERT INTO {DATABASE}.{named(record)} ({into}) SELECT {columns} FROM {rows}"}
-    return of_record | {rollups.name_of(*one): rollups.addition(*one, rows) for one in rollups.kept(record, there)}

@@ -15,6 +15,7 @@ from headwater.store.server import connected
 from headwater.store.settings import DATABASE, Place, StoreSettings, Url
 from headwater.store.starting import answers, begin
 
+_SHOWN = "default_kind != 'MATERIALIZED'"  # what `*` shows
 _TIMEOUT = httpx2.Timeout(10.0, read=None)
 _AS_HERE = {"join_use_nulls": "1", "distributed_product_mode": "global"}
 """What makes a server's answers those of the embedded engine, which has this anyway (engine.py): a join that finds nothing gives NULL, and
@@ -94,19 +95,19 @@ class Client:
     def tables(self) -> dict[str, list[str]]:
         """The columns of each table. Raises StoreError."""
         found: dict[str, list[str]] = {}
-        asked = f"SELECT table, name FROM system.columns WHERE database = '{DATABASE}' ORDER BY table, position"
+        asked = f"SELECT table, name FROM system.columns WHERE database = '{DATABASE}' AND {_SHOWN} ORDER BY table, position"
         for table, column in self.rows(asked, 2):
             found.setdefault(table, []).append(column)
         return found
 
     def logged(self, table: str) -> dict[str, str]:
         """The columns of a table, each with the type that an imported log said it has, or nothing. Raises StoreError."""
-        asked = f"SELECT name, comment FROM system.columns WHERE database = '{DATABASE}' AND table = {literal(table)} ORDER BY position"
-        return {row[0]: row[1] for row in self.rows(asked, 2)}
+        which = f"database = '{DATABASE}' AND table = {literal(table)} AND {_SHOWN}"
+        return {row[0]: row[1] for row in self.rows(f"SELECT name, comment FROM system.columns WHERE {which} ORDER BY position", 2)}
 
     def columns(self, table: str) -> dict[str, str]:
         """The types of a table's columns. Raises StoreError."""
-        return {row[0]: row[1] for row in self.rows(f"DESCRIBE TABLE `{table}`", 2)}
+        return {name: kind for name, kind, how in self.rows(f"DESCRIBE TABLE `{table}`", 3) if how != "MATERIALIZED"}
 
     def rows(self, sql: str, columns: int) -> list[list[str]]:
         """The first columns of a short answer, as text. Raises StoreError."""

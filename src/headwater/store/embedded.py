@@ -14,7 +14,7 @@ from pathlib import Path
 from headwater.filters.sql import literal
 from headwater.outputs.files import put
 from headwater.outputs.spool import Spooled
-from headwater.store.catalog import Catalog, additions
+from headwater.store.catalog import Catalog
 from headwater.store.engine import Connection
 from headwater.store.settings import DATABASE
 from headwater.store.tables import HERE, structure
@@ -40,7 +40,9 @@ class Embedded:
         """Take what of it is not there. Raises StoreError, ValueError, OSError."""
         schema = file.read().schema
         there = self._catalog.ready(file.record, schema)
-        steps = additions(file.record, schema, there, f"file({literal(str(file.path))}, 'Arrow', {literal(structure(schema))})")
+        steps = self._catalog.additions(
+            file.record, schema, there, f"file({literal(str(file.path))}, 'Arrow', {literal(structure(schema))})"
+        )
         blocks = self._blocks(steps)
         if self._begun[0] != file.token:
             self._begin(file.token, blocks)

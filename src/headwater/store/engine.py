@@ -22,7 +22,14 @@ IN_PIECES = frozenset(
 )
 """Formats without a head or an end, in small letters. An answer in another one is made whole, within the limit of reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
-_WRITER = {"async_insert": 0, "max_insert_threads": 1, "insert_deduplicate": 0, "join_use_nulls": 1}
+_WRITER = {
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "insert_deduplicate": 0,
+    "insert_allow_materialized_columns": 1,  # of the community ids that are kept
+    "enable_alp_codec": 1,
+    "join_use_nulls": 1,
+}
 
 
 class EngineError(StoreError):
@@ -172,6 +179,7 @@ def load() -> None:
 def reading(memory: int, time_s: float) -> dict[str, object]:
     """The settings of a connection that asks: `memory` octets and `time_s` seconds for one question."""
     return {
+        "asterisk_include_alias_columns": 1,  # community ids are columns as others are
         "join_use_nulls": 1,  # else LEFT JOIN ... IS NULL finds nothing, and does not say so
         "max_memory_usage": memory,
         "max_bytes_before_external_group_by": memory // 4,

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from headwater.filters.sql import literal
 from headwater.outputs.spool import Spooled
-from headwater.store.catalog import Catalog, additions
+from headwater.store.catalog import Catalog
 from headwater.store.engine import EngineError
 from headwater.store.server import Server
 from headwater.store.tables import Layout, structure
@@ -53,5 +53,5 @@ class Remote:
         if self._layout.cluster:
             given |= {**_ON_CLUSTER, "insert_shard_id": str(zlib.crc32(token.encode()) % self._shards + 1)}
         rows = f"input({literal(structure(schema))})"
-        for statement in additions(file.record, schema, there, rows).values():
+        for statement in self._catalog.additions(file.record, schema, there, rows).values():
             self._server.insert(f"{statement} FORMAT Arrow", octets, given)

@@ -18,6 +18,7 @@ from headwater.filters.sql import literal
 from headwater.records.log_columns import LISTS
 from headwater.records.stored import has_times
 from headwater.records.zeek_types import LOGS
+from headwater.store import community_id
 from headwater.store.settings import DATABASE
 
 INGESTED = "ingested"
@@ -41,7 +42,7 @@ _INTEGERS = {
     pa.int32(): "Int32",
     pa.int64(): "Int64",
 }
-_SMALL = {"UInt8", "Int8", "Bool"}
+_LARGE = ("UInt32", "UInt64", "Int32", "Int64")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -60,7 +61,7 @@ def storable(rows: pa.RecordBatch) -> pa.RecordBatch:
         name = plain = field.name
         if not _NAME.fullmatch(name):
             plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name if name[:1].isalpha() else f"_{name}")[:90]
-        while plain == INGESTED or plain in names or (plain != field.name and plain in rows.schema.names):
+        while plain in (INGESTED, community_id.KEPT) or plain in names or (plain != field.name and plain in rows.schema.names):
             plain += "_"
         names.append(plain)
     if names == rows.schema.names:
@@ -127,16 +128,6 @@ def _bare(kind: str) -> str:
     return f"Array({_bare(kind[6:-1])})" if kind.startswith("Array(") else kind
 
 
-def codec_of(kind: str) -> str:
-    """How values of a type are packed."""
-    inner = kind.removeprefix("Nullable(").rstrip(")")
-    if inner.startswith("DateTime64"):
-        return "CODEC(Delta(8), ZSTD(1))"
-    if inner.startswith(("UInt", "Int")) and inner not in _SMALL and not kind.startswith("Array"):
-        return "CODEC(T64, ZSTD(1))"
-    return "CODEC(ZSTD(1))"
-
-
 @dataclass(frozen=True)
 class Layout:
     """Where tables are: unless told otherwise here, embedded; on a `server`, which knows inserts by their tokens; on all servers of a
@@ -191,9 +182,26 @@ class Layout:
 HERE = Layout()
 
 
+def codec_of(kind: str, layout: Layout = HERE) -> str:
+    """How values of a type are packed. ALP finds that a time in seconds is a whole number of nanoseconds, which halves it. It is young, and
+    T64 behind another codec rare: only the engine that is tested with them gets them, not a server of whatever version.
+    """
+    inner = kind.removeprefix("Nullable(").removesuffix(")")
+    if inner.startswith("DateTime64"):
+        return f"CODEC(Delta(8), {'' if layout.server else 'T64, '}ZSTD(1))"
+    if inner in _LARGE:
+        return "CODEC(T64, ZSTD(1))"
+    return "CODEC(ALP, ZSTD(1))" if inner == "Float64" and not layout.server else "CODEC(ZSTD(1))"
+
+
 def creation(name: str, schema: pa.Schema, layout: Layout = HERE) -> Iterator[str]:
     """The statements that make the table of a record whose rows have these columns."""
-    columns = [_column(field, shared=name in LOGS) for field in schema]
+    computed = is_computed(schema, layout)
+    columns = [
+        community_id.COLUMN if computed and field.name == community_id.NAME else _column(field, layout, shared=name in LOGS)
+        for field in schema
+    ]
+    columns += [community_id.BEHIND] if computed else []
     columns.append(f"{INGESTED} DateTime DEFAULT now() CODEC(Delta(4), ZSTD(1))")
     of_addresses = [field.name for field in schema if type_of(field).removeprefix("Nullable(").startswith("IPv6")]
     columns += [
@@ -204,11 +212,18 @@ def creation(name: str, schema: pa.Schema, layout: Layout = HERE) -> Iterator[st
     return layout.creation(name, columns, "MergeTree", f"PARTITION BY toYYYYMMDD({when}) ORDER BY ({order})")
 
 
+def is_computed(schema: pa.Schema, layout: Layout) -> bool:
+    """Whether a table that is made for rows with these columns computes their community ids: on a server others insert too, who would
+    have to know of it.
+    """
+    return not layout.server and community_id.follows(schema)
+
+
 def widening(name: str, schema: pa.Schema, has: Collection[str], layout: Layout = HERE) -> Iterator[str]:
     """The statements that give a table the columns that these rows have and it has not."""
     for field in schema:
         if field.name not in has:
-            yield from layout.widening(name, _column(field, shared=True))
+            yield from layout.widening(name, _column(field, layout, shared=True))
 
 
 def structure(schema: pa.Schema) -> str:
@@ -216,7 +231,7 @@ def structure(schema: pa.Schema) -> str:
     return ", ".join(f"{named(field.name)} {type_of(field)}" for field in schema)
 
 
-def _column(field: pa.Field, *, shared: bool) -> str:
+def _column(field: pa.Field, layout: Layout, *, shared: bool) -> str:
     """`shared` is for what rows may lack that are not ours, or were there before it. Its comment says what a log called its type, and
     behind a blank what it called the column, if that has another name.
     """
@@ -230,4 +245,4 @@ def _column(field: pa.Field, *, shared: bool) -> str:
     metadata = field.metadata or {}
     said = b" ".join(metadata[key] for key in (b"type", b"name") if b"type" in metadata and key in metadata).decode()
     comment = f"COMMENT {literal(said)} " if said else ""
-    return f"{named(field.name)} {kind} {comment}{codec_of(kind)}"
+    return f"{named(field.name)} {kind} {comment}{codec_of(kind, layout)}"
