@@ -44,11 +44,12 @@ def arrow_schema(record: Record) -> pa.Schema:
 
 def to_arrow(batch: Batch) -> pa.RecordBatch:
     """The rows of `batch` in the schema of its record."""
-    return pa.RecordBatch.from_arrays(list(arrays(batch, batch.record.columns)), schema=arrow_schema(batch.record))
+    columns = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in arrays(batch, batch.record.columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=arrow_schema(batch.record))
 
 
 def arrays(batch: Batch, columns: Sequence[Column]) -> Iterator[pa.Array]:
-    """Of these columns of `batch`."""
+    """Of these columns of `batch`; those of names have each word once."""
     has = np.ascontiguousarray(batch.rows["has"]) if any(column.needs for column in columns) else None
     for column in columns:
         if column.zeek:
@@ -108,14 +109,16 @@ def strings(words: Iterable[str | None]) -> pa.Array:
 
 
 def _named(values: np.ndarray[Any, Any], names: Mapping[int, str], there: Any) -> pa.Array:
-    """Text by value; a value without a name shows as its number."""
+    """Text by value; a value without a name shows as its number. Null is what is not there, or has an empty name."""
     top = int(values.max(initial=0))
     if top < _TABLE:
         words, places = strings(names.get(value, str(value)) for value in range(top + 1)), values
     else:
         distinct, places = np.unique(values, return_inverse=True)
         words = strings(names.get(int(value), str(value)) for value in distinct)
-    return words.take(made(pa.int32(), len(values), [places.astype(np.int32)], there))
+    if words.null_count:
+        there, words = there & words.is_valid().to_numpy(zero_copy_only=False)[places], words.fill_null("")
+    return pa.DictionaryArray.from_arrays(made(pa.int32(), len(values), [places.astype(np.int32)], there), words)
 
 
 def _formatted(batch: Batch, column: Column) -> pa.Array:
