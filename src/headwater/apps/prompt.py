@@ -33,11 +33,12 @@ EXAMPLES: dict[str, str] = {
     "how long connections last": """
         SELECT proto, quantiles(0.5, 0.95, 0.99)(duration) AS seconds FROM conn GROUP BY proto""",
     "calls at even intervals": """
-        SELECT id.orig_h, id.resp_h, id.resp_p, count() AS n, stddevPop(gap) / avg(gap) AS unevenness FROM (
-            SELECT id.orig_h, id.resp_h, id.resp_p, row_number() OVER w AS number,
-                dateDiff('millisecond', lagInFrame(ts) OVER w, ts) AS gap
-            FROM conn WINDOW w AS (PARTITION BY id.orig_h, id.resp_h, id.resp_p ORDER BY ts))
-        WHERE number > 1 GROUP BY ALL HAVING n > 20 AND unevenness < 0.35 ORDER BY unevenness""",
+        SELECT id.orig_h, id.resp_h, id.resp_p, length(gaps) AS n, arrayReduce('stddevPop', gaps) / arrayAvg(gaps) AS unevenness
+        FROM (
+            SELECT id.orig_h, id.resp_h, id.resp_p,
+                arrayPopFront(arrayDifference(arraySort(groupArray(toUnixTimestamp64Milli(ts))))) AS gaps
+            FROM conn WHERE ts > now() - INTERVAL 1 DAY GROUP BY ALL HAVING count() > 20)
+        WHERE unevenness < 0.35 ORDER BY unevenness""",
     "what a day takes on the disk": """
         SELECT table, partition, formatReadableSize(sum(bytes_on_disk)) AS size, sum(rows) AS rows FROM system.parts
         WHERE active AND startsWith(database, 'headwater') GROUP BY ALL ORDER BY ALL""",
