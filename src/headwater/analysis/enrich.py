@@ -192,22 +192,37 @@ def _countries(addresses: Addresses, used_in: Words, in_city: Array) -> tuple[Ar
     of_word = np.array([*map(_CODES.__getitem__, used_in.words.to_pylist()), 0], np.int32)
     found = of_word[used_in.place[in_city]]
     others = np.flatnonzero(found == 0)
-    given_to = iptocc.country_code(_texts(addresses, others))
-    found[others] = np.fromiter(map(_CODES.__getitem__, given_to), np.int32, len(others))
+    split = np.searchsorted(others, len(addresses.v4))
+    v4, v6 = addresses.v4[others[:split]], addresses.v6[others[split:] - len(addresses.v4)]
+    first, rows = _first_halves(v6)
+    given_to = iptocc.country_code(_v4_texts(v4) + _v6_texts(first))
+    codes = np.fromiter(map(_CODES.__getitem__, given_to), np.int32, len(given_to))
+    found[others[:split]], found[others[split:]] = codes[: len(v4)], codes[len(v4) :][rows]
     return _COUNTRIES.of(found)
 
 
-def _texts(addresses: Addresses, wanted: Array) -> list[str]:
-    """Those addresses as iptocc reads them: all digits of IPv6, which takes a tenth of the time that finding its zeros does."""
-    split = np.searchsorted(wanted, len(addresses.v4))
-    v4, v6 = addresses.v4[wanted[:split]], addresses.v6[wanted[split:] - len(addresses.v4)]
+def _first_halves(v6: Array) -> tuple[Array, Array]:
+    """The first 64 bits of sorted IPv6 addresses, each once, and for each address the place of its own. No registry gives away less."""
+    halves = np.ascontiguousarray(v6.view(np.uint64).reshape(-1, 2)[:, 0])
+    new = np.ones(len(halves), np.bool_)
+    new[1:] = halves[1:] != halves[:-1]
+    return halves[new], np.cumsum(new) - 1
+
+
+def _v4_texts(v4: Array) -> list[str]:
     mapped = np.zeros((len(v4), 4), ">u4")
     mapped[:, 2], mapped[:, 3] = 0xFFFF, v4
     text, offsets = np.empty(len(v4) * 46 + 1, np.uint8), np.empty(len(v4) + 1, np.int32)
     first = ffi.cast("char *", mapped.ctypes.data)
     lib.hw_format_addresses(first, first, 16, len(v4), 0, ffi.cast("char *", text.ctypes.data), ffi.cast("int32_t *", offsets.ctypes.data))
-    digits = np.frombuffer(v6.tobytes().hex(":", 2).encode() + b":" * (len(v6) > 0), np.uint8).reshape(-1, 40)[:, :39]
-    return _listed(text, offsets) + _listed(np.ascontiguousarray(digits), np.arange(0, 39 * len(v6) + 1, 39, dtype=np.int32))
+    return _listed(text, offsets)
+
+
+def _v6_texts(halves: Array) -> list[str]:
+    """As iptocc reads them: with all digits, which takes a tenth of the time that finding zeros does."""
+    text = np.full((len(halves), 21), ord(":"), np.uint8)
+    text[:, :20] = np.frombuffer(halves.tobytes().hex(":", 2).encode() + b":" * (len(halves) > 0), np.uint8).reshape(-1, 20)
+    return _listed(text, np.arange(0, 21 * len(halves) + 1, 21, dtype=np.int32))
 
 
 def _listed(text: Array, offsets: Array) -> list[str]:
