@@ -42,6 +42,8 @@ if [ "$purpose" = bench ]; then
 	need softflowd softflowd
 	need nfpcapd nfdump
 	need argus argus-server
+	need mariadbd mariadb-server-core
+	need mariadb mariadb-client-core
 fi
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

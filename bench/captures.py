@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.common import CPUS, HEADWATER, SCRATCH, Figure, ethernet, ethertype, median, millions, scapy_path, tcp, udp
+from bench.common import CPUS, HEADWATER, SCRATCH, Figure, ethernet, ethertype, median, millions, package_path, tcp, udp
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
 
@@ -66,7 +66,10 @@ def command(*words: str) -> Callable[[Path], None]:
 
 def scapy(path: Path) -> None:
     subprocess.run(
-        ["python3", "-c", SCAPY, str(path)], env=os.environ | {"PYTHONPATH": scapy_path()}, stdout=subprocess.DEVNULL, check=True
+        ["python3", "-c", SCAPY, str(path)],
+        env=os.environ | {"PYTHONPATH": package_path("scapy", "2.6.1")},
+        stdout=subprocess.DEVNULL,
+        check=True,
     )
 
 
@@ -84,7 +87,7 @@ TOOLS: dict[str, tuple[int, Callable[[Path], object]]] = {
 
 
 def measure() -> Figure:
-    scapy_path()
+    package_path("scapy", "2.6.1")
     rates: dict[str, list[float]] = {name: [] for name in TOOLS}
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="bench") as folder:
         paths = {packets: Path(folder) / f"{packets}.pcap" for packets, _ in TOOLS.values()}

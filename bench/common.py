@@ -75,11 +75,11 @@ def bpf(name: str) -> None:
     subprocess.run(["clang", *flags, "-c", ROOT / f"bench/{name}.bpf.c", "-o", BUILD / f"{name}.bpf.o"], check=True)
 
 
-def scapy_path() -> str:
-    """A folder that has scapy, for PYTHONPATH: it is never installed where Headwater is."""
-    folder = BUILD / "scapy"
+def package_path(package: str, version: str) -> str:
+    """A folder that has one of Python's, for its path: it is never installed where Headwater is."""
+    folder = BUILD / package
     if not folder.exists():
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, "scapy==2.6.1"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, f"{package}=={version}"], check=True)
     return str(folder)
 
 

@@ -18,7 +18,7 @@ HISTORIES = (
     "ShADadFf ShADadFfr ShADadfF ShADadtFf ShADadTtFf ShAdDaFf ShAdDafF ShADadFRf ShADadR ShADdaFf ShADad ShADadr ShADadcFf ^hADadFf "
     "ShADFfa ShAFf ShR Sr S SW ShA D Dd DdA ^d DTd"
 ).split()
-_MTU, _BEACON_PORT = 1_448, 8_443
+_MTU, BEACON_PORT = 1_448, 8_443
 _PORTS = np.array([443, 53, 80, 123, 22, 25, 993, 3389, 445, 8080, 5223, 389, 88, 1883, 5060], np.uint16)
 _SERVICES = np.array([*map(number_of, "ssl dns http ntp ssh smtp ssl rdp smb http xmpp ldap krb mqtt sip".split())])
 _UDP = np.array([53, 123, 5060], np.uint16)
@@ -49,7 +49,7 @@ def made(count: int, begin_ns: int, span_ns: int, rng: np.random.Generator) -> B
     port = _PORTS[kind]
     six = rng.random(count) < 0.15
     for row, (_, number) in enumerate(beacons, count - len(beacons)):
-        local[row], server[row], port[row], six[row] = number * 37, SERVERS + number, _BEACON_PORT, False
+        local[row], server[row], port[row], six[row] = number * 37, SERVERS + number, BEACON_PORT, False
     order = np.argsort(ts, kind="stable")
     local, server, port, six = local[order], server[order], port[order], six[order]
     rows["service"] = _SERVICES[kind[order]]

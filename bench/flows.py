@@ -17,11 +17,12 @@ from typing import NamedTuple
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench.common import BUILD, HEADWATER, SCRATCH, Figure, median, millions, need
+from bench.common import HEADWATER, SCRATCH, Figure, median, millions, need, package_path
 from bench.mix import Mix, captures
 
 ROUNDS = 5
 LARGE, MEDIUM, SMALL = 10_000_000, 2_000_000, 500_000  # packets: as many as the tool reads in some seconds
+NFSTREAM_IS = "nfstream", "6.6.0"
 NFSTREAM = """
 import sys
 sys.path.insert(0, sys.argv[2])
@@ -60,17 +61,9 @@ METERS = {
     ),
     "nfpcapd": Meter(LARGE, lambda at: ["nfpcapd", "-r", at.capture, "-w", at.folder]),
     "argus": Meter(MEDIUM, lambda at: ["argus", "-X", "-r", at.capture, "-w", f"{at.folder}/argus"]),
-    "nfstream, nothing dissected": Meter(SMALL, lambda at: [sys.executable, "-c", NFSTREAM, at.capture, nfstream_path()]),
+    "nfstream, nothing dissected": Meter(SMALL, lambda at: [sys.executable, "-c", NFSTREAM, at.capture, package_path(*NFSTREAM_IS)]),
     "tshark -z conv,tcp -z conv,udp": Meter(SMALL, lambda at: ["tshark", "-n", "-q", "-r", at.capture, "-z", "conv,tcp", "-z", "conv,udp"]),
 }
-
-
-def nfstream_path() -> str:
-    """A folder that has nfstream: it is never installed where Headwater is."""
-    folder = BUILD / "nfstream"
-    if not folder.exists():
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, "nfstream==6.6.0"], check=True)
-    return str(folder)
 
 
 @contextlib.contextmanager
@@ -126,7 +119,7 @@ def found(folder: Path) -> tuple[int, int]:
 
 def measure() -> Figure:
     need({"softflowd": "softflowd", "nfpcapd": "nfdump", "argus": "argus-server"})
-    nfstream_path()
+    package_path(*NFSTREAM_IS)
     mix = Mix(captures())
     costs: dict[str, list[Cost]] = {name: [] for name in METERS}
     ours, quickest, *_ = METERS

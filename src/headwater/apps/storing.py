@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -102,12 +103,15 @@ _MOST = 1000
 def flows(settings: StoreSettings, since_s: float, text: str, form: str | None) -> None:
     """Print the connections of the last `since_s` seconds for which a filter holds, the newest first, 1,000 at most."""
     with Client.of(settings) as client:
-        columns = client.columns("conn")
-        held = condition(text, columns) if text.strip() else "1"
-        shown = [name for name in _SHOWN if name in columns]
-        ends = ", ".join(f"{plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
-        sql = (
-            f"SELECT ts, proto, {ends}, round(duration, 6) AS duration, {', '.join(shown)} FROM conn "
-            f"WHERE {since(since_s)} AND {held} ORDER BY ts DESC LIMIT {_MOST}"
-        )
-        _print(client, sql, form)
+        _print(client, conns_of(text, client.columns("conn"), since(since_s), _MOST), form)
+
+
+def conns_of(text: str, columns: Mapping[str, str], when: str, most: int) -> str:
+    """The question for the latest rows of a table with these columns and their types for which a filter, and `when`, holds."""
+    held = condition(text, columns) if text.strip() else "1"
+    shown = [name for name in _SHOWN if name in columns]
+    ends = ", ".join(f"{plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
+    return (
+        f"SELECT ts, proto, {ends}, round(duration, 6) AS duration, {', '.join(shown)} FROM conn "
+        f"WHERE {when} AND {held} ORDER BY ts DESC LIMIT {most}"
+    )
