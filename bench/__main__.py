@@ -26,6 +26,7 @@ FIGURES = (
     "live_flows",
     "names",
     "store_ingest",
+    "store_beside",
     "store_queries",
 )
 

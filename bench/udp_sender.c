@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sends UDP datagrams of 22 octets, which are frames of 64, to one address, 64 a system call, from `TUPLES` source ports in turn, to PORT and
- * as many ports behind it as PORTS says. Prints {"sent": N, "seconds": S, "tuples": T}: what the kernel took, and of how many tuples.
+ * as many ports behind it as PORTS says; RATE a second, or as fast as it can. Prints {"sent": N, "seconds": S, "tuples": T}: what the kernel took, and of how many tuples.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,13 +38,15 @@ int main(int argc, char **argv)
 	struct mmsghdr messages[TOGETHER] = {0};
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	unsigned long long sent = 0;
-	double begin, end;
+	const struct timespec pause = {.tv_nsec = 200000};
+	double begin, end, rate;
 	int tuples, ports, used = 0;
 
-	tuples = argc == 5 || argc == 6 ? atoi(argv[4]) : 0;
-	ports = argc == 6 ? atoi(argv[5]) : 1;
+	tuples = argc >= 5 && argc <= 7 ? atoi(argv[4]) : 0;
+	ports = argc >= 6 ? atoi(argv[5]) : 1;
+	rate = argc == 7 ? atof(argv[6]) : 0;
 	if (tuples < 1 || tuples > MOST_TUPLES || ports < 1 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
-		fprintf(stderr, "usage: udp_sender IPV4 PORT SECONDS TUPLES (1..%d) [PORTS]\n", MOST_TUPLES);
+		fprintf(stderr, "usage: udp_sender IPV4 PORT SECONDS TUPLES (1..%d) [PORTS [RATE]]\n", MOST_TUPLES);
 		return 2;
 	}
 	to.sin_port = htons(atoi(argv[2]));
@@ -65,6 +67,8 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; now() < end; i = (i + 1) % (tuples * ports)) {
 		int taken;
 
+		while (rate > 0 && (now() - begin) * rate < sent)
+			nanosleep(&pause, NULL);
 		to.sin_port = htons(atoi(argv[2]) + i / tuples);
 		taken = sendmmsg(sockets[i % tuples], messages, TOGETHER, 0);
 
