@@ -21,7 +21,7 @@ from headwater.interfaces import Sink
 from headwater.outputs import files
 from headwater.outputs import outlet as outlet_module
 from headwater.outputs.files import Files
-from headwater.outputs.outlet import Outlet
+from headwater.outputs.outlet import NEVER, Outlet
 from headwater.outputs.rotated import Rotated
 from headwater.outputs.sinks import FORMATS, form_of
 from headwater.outputs.sinks.grafana import Grafana, GrafanaSettings
@@ -211,6 +211,33 @@ def test_a_sink_that_breaks_hurts_no_other() -> None:
     with_bug.close()
     assert totals(ledger)["rejected"] == totals(ledger)["made"] == 50
     assert said == ["/nowhere: unexpected ValueError: of all things; please report this"]
+
+
+def test_what_a_sink_has_taken_before_it_breaks_is_not_lost_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet_module, "CALM_S", 0.0)
+
+    class Broken(form_of("jsonl")):  # type: ignore[misc]
+        def encode(self, batches: Any, at: int) -> Any:
+            if batches[0].record is PACKET:
+                raise ValueError("of all things")
+            return super().encode(batches, at)
+
+    ledger, said = Ledger(), []
+    outlet = Outlet(Files(Broken, tmp_path), ledger, said.append)
+    outlet.sink.linger_s = NEVER
+    outlet.open()
+    for batch in (rates(7), packets(10)):
+        outlet.put(batch)
+    outlet.flush()  # both in one send()
+    assert said == [f"{tmp_path}: unexpected ValueError: of all things; please report this"]
+    outlet.put(rates(5))
+    wait_until(lambda: said[1:])
+    assert said[1:] == [f"{tmp_path}: back after 0 s, 10 rows lost"]
+    outlet.close()
+    assert reading_back.count(tmp_path / "rate.jsonl") == 12
+    assert {name: totals(ledger)[name] for name in ("made", "acked", "rejected", "queued")} == {
+        "made": 22, "acked": 12, "rejected": 10, "queued": 0
+    }  # fmt: skip
 
 
 def test_a_sink_that_refuses_all_is_never_said_to_be_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from storing import LARGE, made
 
 from headwater.errors import SinkError
 from headwater.outputs import spool as module
-from headwater.outputs.outlet import Outlet
+from headwater.outputs.outlet import NEVER, Outlet
 from headwater.outputs.spool import Spool, unlocked, waiting, writers
 from headwater.records import RATE, Batch, Drop
 from headwater.telemetry import Entry, Ledger, imbalances
@@ -89,6 +89,34 @@ def test_what_a_writer_left_is_its_successors_to_count(tmp_path: Path) -> None:
     outlet.close()
     totals = ledger.totals()
     assert [totals[Entry("records", "store", term)] for term in ("made", "acked", "spooled", "queued")] == [20, 10, 10, 0]
+    assert not imbalances(totals)
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_behind_a_bug_what_was_written_is_not_lost_and_others_go_on(more: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, ledger, said, encoded = made(tmp_path).spool, Ledger(), list[str](), module._encoded
+
+    def broken(rows: Any) -> bytes:
+        if "direction" not in rows.schema.names:  # which rates have
+            raise ValueError("of all things")
+        return encoded(rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_encoded", broken)
+        outlet = Outlet(Spool(folder, LARGE), ledger, said.append)
+        outlet.sink.linger_s = NEVER
+        outlet.open()
+        for batch in (numbered(0), servers(5)):
+            outlet.put(batch)
+        outlet.flush()  # both in one send()
+    assert said == ["store: unexpected ValueError: of all things; please report this"]
+    if more:
+        outlet.put(numbered(10))
+    outlet.close()
+    assert found(folder) == [*range(20 if more else 10)]
+    totals = ledger.totals()
+    assert [totals[Entry("records", "store", term)] for term in ("spooled", "queued")] == [20 if more else 10, 0]
+    assert totals[Entry("records", "store", "dropped", "sink", "rejected")] == 5
     assert not imbalances(totals)
 
 

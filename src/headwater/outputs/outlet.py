@@ -68,6 +68,7 @@ class Outlet:
         self._queue: deque[tuple[float, Batch]] = deque()  # with the time of arrival
         self._queued = 0  # rows in it
         self._open = 0  # rows that the sink has and has not told of
+        self._unsure = 0  # of those, the rows of a send() that ended as nobody foresaw: it may have taken some of them
         self._made = self._acked = 0
         self._spooled = 0  # of the open ones, those that are safe where they wait
         self._dropped: dict[Drop, int] = {}
@@ -185,7 +186,10 @@ class Outlet:
             self._publish()
 
     def _lose_the_rest(self) -> None:
-        self._drop(self._reason, self._queued + self._open - self._spooled)
+        rest = self._queued + self._open - self._spooled
+        doubted, self._unsure = self._doubted(), 0
+        self._drop(_REJECTED, doubted)
+        self._drop(self._reason, rest - doubted)
         self._queue.clear()
         self._queued, self._open = 0, self._spooled
         self._publish()
@@ -201,7 +205,11 @@ class Outlet:
         self._ledger.replace(totals)
 
     def _lost(self) -> int:
-        return sum(count for reason, count in self._dropped.items() if reason != _UNSAMPLED)
+        return self._doubted() + sum(count for reason, count in self._dropped.items() if reason != _UNSAMPLED)
+
+    def _doubted(self) -> int:
+        """How many of the unsure rows may be lost, of all that the sink has told by now."""
+        return min(self._unsure, self._open - self._spooled)
 
     # -- the queue, under the lock -------------------------------------------------------------------------------------------
 
@@ -294,7 +302,7 @@ class Outlet:
                     return None  # what the sink may have delivered of them is told by the last flush()
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - as above
-                return self._refused(SinkError(f"unexpected {_text(error)}; please report this", retryable=False), rows)
+                return self._refused(SinkError(f"unexpected {_text(error)}; please report this", retryable=False), rows, unsure=True)
             else:
                 self._well_sent = not sent.problem and (sent.acked > 0 or not sent.dropped)
                 return self._sent(sent)
@@ -326,11 +334,15 @@ class Outlet:
         elif sent.acked or self._well_sent:
             self._well()
 
-    def _refused(self, error: SinkError, rows: int) -> None:
+    def _refused(self, error: SinkError, rows: int, *, unsure: bool = False) -> None:
+        """What of `unsure` rows was not taken is known at the end: until then they are queued."""
         closed = isinstance(error, OutputClosed)
         with self._changed:
             self._reason = _UNREACHABLE if closed else _REJECTED
-            self._settle(Sent(0, {self._reason: rows}))
+            if unsure:
+                self._unsure += rows
+            else:
+                self._settle(Sent(0, {self._reason: rows}))
             self._rest_until = time.monotonic() + error.after_s
             if closed or self._stop_on_error:
                 self._fail(error)

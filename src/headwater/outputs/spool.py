@@ -220,11 +220,17 @@ class Spool:
 
     def send(self, batches: Sequence[Batch]) -> Sent:
         """Make them files. What was written before an error is not written again. Raises SinkError."""
-        if self._encoded is not batches:  # else they are offered again
-            self._encoded = batches
-            for batch in batches:
-                self.encode(batch.record.name, self._widened(batch))
-        return self.write()
+        try:
+            if self._encoded is not batches:  # else they are offered again
+                self._encoded = batches
+                for batch in batches:
+                    self.encode(batch.record.name, self._widened(batch))
+            return self.write()
+        except SinkError:
+            raise
+        except Exception:
+            self._pending = []  # nobody offers them again, and they would stand before all that comes
+            raise
 
     def encode(self, record: str, rows: pa.RecordBatch) -> None:
         """Take rows of any record, which write() makes files of."""
@@ -318,7 +324,10 @@ class Spool:
         return False
 
     def flush(self, last: bool) -> Sent:
-        """What the store has taken since. What is left at the last call waits for it as long as it takes."""
+        """What the store has taken since, and what send() wrote before an error. What is left at the last call waits for the store as long
+        as it takes.
+        """
+        new = self._safe()
         begun = time.monotonic()
         self._look()
         while last and self._there and time.monotonic() < begun + self._taken_within_s():
@@ -327,7 +336,18 @@ class Spool:
         found, self._found = self._found, 0
         taken, self._taken = self._taken, 0
         lost, self._lost = self._lost, {}
-        return Sent(taken, lost, spooled=found - taken - sum(lost.values()), found=found)
+        return Sent(taken, lost, spooled=new + found - taken - sum(lost.values()), found=found)
+
+    def _safe(self) -> int:
+        """The rows of files that have a name, and were not told of."""
+        if not self._new or self._held:
+            return 0
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            return 0  # the next one may be
+        new, self._new = self._new, 0
+        return new
 
     def _look(self) -> None:
         """Which files have gone."""
