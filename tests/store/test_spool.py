@@ -12,11 +12,17 @@ import pytest
 from rows_made import rates, servers
 from storing import LARGE, made
 
+from headwater.analysis import enrich
+from headwater.apps.outlets import spool as spool_of
+from headwater.config import Settings
 from headwater.errors import SinkError
 from headwater.outputs import spool as module
 from headwater.outputs.outlet import NEVER, Outlet
 from headwater.outputs.spool import Spool, unlocked, waiting, writers
 from headwater.records import RATE, Batch, Drop
+from headwater.records.messages import message
+from headwater.records.stored import to_stored
+from headwater.store.settings import StoreSettings
 from headwater.telemetry import Entry, Ledger, imbalances
 
 FULL, DAMAGED = Drop["spool__full"], Drop["spool__damaged"]
@@ -90,6 +96,28 @@ def test_what_a_writer_left_is_its_successors_to_count(tmp_path: Path) -> None:
     totals = ledger.totals()
     assert [totals[Entry("records", "store", term)] for term in ("made", "acked", "spooled", "queued")] == [20, 10, 10, 0]
     assert not imbalances(totals)
+
+
+def test_messages_become_columns_once_and_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of their values is a Python object."""
+    made_of = list[Batch]()
+
+    def counted(batch: Batch) -> Any:
+        made_of.append(batch)
+        return to_stored(batch)
+
+    for where in (module, enrich):
+        monkeypatch.setattr(where, "to_stored", counted)
+    settings = Settings(records=frozenset({"gopher"}), store=StoreSettings(path=str(tmp_path)))
+    record = message("gopher", {"client": "addr", "proto": "enum"})
+    rows = np.zeros(1, record.dtype)
+    rows["client"][0], rows["proto"][0], rows["id.resp_p"] = b"\0" * 10 + b"\xff\xff" + bytes([8, 8, 8, 8]), "udp", 53
+    with spool_of(settings, pytest.fail, float, waits=False) as spool:
+        spool.send([Batch(record, rows)])
+        [file] = waiting(spool.folder)
+        [row] = file.table().to_pylist()
+    assert (row["client_country"], row["service_name"]) == ("US", "dns")
+    assert len(made_of) == 1
 
 
 @pytest.mark.parametrize("more", [True, False])

@@ -62,10 +62,12 @@ class Names:
         """Read the files that are new or other ones than before. A line for each that cannot be used: what was read before stays."""
         return [problem for file in (self._asn, self._city) if (problem := file.look())]
 
-    def columns(self, batch: Batch) -> list[Made]:
-        """Columns for the rows of `batch`, in its order; their fields say whether they are an enum or a count. Null is what has no name."""
+    def columns(self, batch: Batch, stored: pa.RecordBatch | None = None) -> list[Made]:
+        """Columns for the rows of `batch`, in its order; their fields say whether they are an enum or a count. Null is what has no name.
+        `stored` is what to_stored() makes of it, which of messages takes long, from who has it.
+        """
         if any(column.zeek for column in batch.record.columns):
-            return self.of_table(to_stored(batch))
+            return self.of_table(to_stored(batch) if stored is None else stored)
         values, numbers = {}, {}
         for column in batch.record.columns:
             if column.kind in (Kind.ADDRESS, Kind.MAC):
@@ -250,7 +252,11 @@ def _once(array: pa.Array) -> tuple[pa.Array, Array]:
 @lru_cache(maxsize=1)
 def _known_services() -> Words:
     """By the port, of UDP behind TCP's; the last is none."""
-    return words([names.service(proto, port) for proto in _PROTOCOLS.values() for port in range(1 << 16)] + [""])
+    by_port = [names.services(proto) for proto in _PROTOCOLS.values()]
+    known = words([word for of in by_port for word in of.values()])
+    place = np.full((len(by_port) << 16) + 1, -1, np.int32)
+    place[[(number << 16) + port for number, of in enumerate(by_port) for port in of]] = known.place
+    return Words(place, known.words)
 
 
 def _services(numbers: Mapping[str, Array], ports: tuple[str, ...]) -> pa.Array:

@@ -121,7 +121,7 @@ def spool(settings: Settings, report: Callable[[str], None], patience_s: Callabl
         store.place().spool,
         store.spool_mib << 20,
         records,
-        columns=lambda batch: named().columns(batch),
+        columns=lambda batch, rows: named().columns(batch, rows),
         taken_within_s=patience_s,
         waits=waits,
     )
@@ -130,7 +130,7 @@ def spool(settings: Settings, report: Callable[[str], None], patience_s: Callabl
 def naming(settings: Settings, report: Callable[[str], None]) -> "Callable[[], Names]":
     """What names addresses: to be called for each batch, so that a file of names is read again when it has changed."""
     with of_the_extra():
-        from headwater.analysis.enrich import Names  # noqa: PLC0415 - its tables take a tenth of a second, which only a store needs
+        from headwater.analysis.enrich import Names  # noqa: PLC0415 - its countries take a tenth of a second, which only a store needs
 
     names, looked_at = Names(country=settings.names.country, asn=settings.names.asn, city=settings.names.city), 0.0
 

@@ -125,9 +125,9 @@ def unlocked(writer: Path) -> bool:
 class Spool:
     """A sink whose rows become files below `folder`, `most_octets` of them together; the oldest make room for new ones.
 
-    `records` are those that it takes, None for all. `columns` gives further columns of a batch, names of its addresses for one. At the
-    end the store is given `taken_within_s` more to take what waits. With `waits`, it is waited for as long where there is no room, before
-    anything makes some.
+    `records` are those that it takes, None for all. `columns` gives further columns, names of addresses for one, of a batch, which it is
+    given as it is stored too. At the end the store is given `taken_within_s` more to take what waits. With `waits`, it is waited for as
+    long where there is no room, before anything makes some.
 
     With `naming`, nothing makes room for others: what has none is refused. It is told of each file before that has its name: where it is
     until then, and no longer once it has it.
@@ -138,7 +138,7 @@ class Spool:
         folder: Path,
         most_octets: int,
         records: frozenset[str] | None = None,
-        columns: Callable[[Batch], Sequence[tuple[pa.Field, pa.Array]]] = lambda _: (),
+        columns: Callable[[Batch, pa.RecordBatch], Sequence[tuple[pa.Field, pa.Array]]] = lambda *_: (),
         taken_within_s: Callable[[], float] = lambda: 0.0,
         waits: bool = False,
         naming: Callable[[Path], None] | None = None,
@@ -370,7 +370,7 @@ class Spool:
 
     def _widened(self, batch: Batch) -> pa.RecordBatch:
         rows = to_stored(batch)
-        for field, values in self._columns(batch):
+        for field, values in self._columns(batch, rows):
             rows = rows.append_column(field, values)
         return rows
 
