@@ -210,7 +210,7 @@ GOT = [b"abc", b"line\r\n", b"xy", b"rest"]
 @pytest.mark.parametrize("size", range(1, len(OCTETS) + 1))
 def test_a_parser_is_given_what_it_asked_for_however_it_comes(size: int) -> None:
     got: list[Any] = []
-    side = Side(Flow(), asking(WANTS, got))  # type: ignore[arg-type] - as much of one as it needs
+    side = Side(Flow(), 0, asking(WANTS, got))  # type: ignore[arg-type] - as much of one as it needs
     for at in range(0, len(OCTETS), size):
         side.feed(OCTETS[at : at + size], at)
     del got[2]  # what was skipped
@@ -226,7 +226,7 @@ def test_a_parser_is_told_when_the_end_of_what_it_wanted_came() -> None:
             yield 4
             seen.append(flow.now)
 
-    side = Side(flow, parser())  # type: ignore[arg-type] - likewise
+    side = Side(flow, 0, parser())  # type: ignore[arg-type] - likewise
     side.feed(b"ab", 1)
     side.feed(b"cdefghij", 2, ((0, 2), (2, 3), (6, 4)))
     side.feed(b"kl", 9)
@@ -235,8 +235,73 @@ def test_a_parser_is_told_when_the_end_of_what_it_wanted_came() -> None:
 
 def test_a_line_without_an_end_is_malformed_and_a_gap_is_thrown() -> None:
     got: list[Any] = []
-    side = Side(Flow(), asking((Until(b"\n", 5, "long"), 3, Skip(4), 1), got))  # type: ignore[arg-type] - likewise
+    side = Side(Flow(), 0, asking((Until(b"\n", 5, "long"), 3, Skip(4), 1), got))  # type: ignore[arg-type] - likewise
     side.feed(b"abcdef", 1)
     assert got == ["Malformed('long')", b"abc"]
     side.gap(3, 2)
     assert got[3:] == ["Gap(2)"]
+
+
+class Envelope(Protocol):
+    """What is behind a first line that the originator sends, on either side, is of something else."""
+
+    service = "envelope"
+    transports = frozenset({"tcp"})
+    records = ()
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @classmethod
+    def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
+        return stream.outer is None and octets.startswith(b"go")
+
+    def side(self, side: int) -> Parser:
+        yield Until(b"\n", 100, "long")
+        if side == 0:
+            self._stream.confirm(self)
+            self._stream.hand_over(self)
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 14])
+@pytest.mark.parametrize("size", [1, 2, 5, 40])
+def test_what_a_protocol_carries_is_recognised_anew(size: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Inner(Recorder):
+        @classmethod
+        def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
+            return stream.outer is not None
+
+    monkeypatch.setattr("headwater.analysis.streams.PROTOCOLS", (Envelope, Inner))
+    said = b"go\nwhat it carries"
+    packets = conversation([len(part) for part in split(said, size)], 1000)
+    contents = [b"", b"", b"", *split(said, size)]
+    [inner] = read(packets, contents, at_once=at_once)
+    assert b"".join(piece for _, piece in inner.pieces if isinstance(piece, bytes)) == b"what it carries"
+    assert inner.stream.outer is not None
+    assert inner.stream.services == ["envelope"]
+
+
+def split(octets: bytes, size: int) -> list[bytes]:
+    return [octets[at : at + size] for at in range(0, len(octets), size)]
+
+
+def test_what_is_handed_over_keeps_its_times_and_what_the_other_side_has_not_read() -> None:
+    class Reads:
+        def __init__(self) -> None:
+            self.given: list[Any] = []
+
+        def data(self, _stream: Stream, *given: Any) -> None:
+            self.given.append(given)
+
+        def gap(self, _stream: Stream, *given: Any) -> None:
+            self.given.append(given)
+
+    reads = Reads()
+    stream = Stream(0, (0, b"", b"", b"", 1, 2, 6, 0), lambda *_: None, lambda *_: None, reads)
+    envelope = Envelope(stream)
+    stream.sides[envelope] = sides = [Side(stream, side, envelope.side(side)) for side in (0, 1)]
+    sides[1].feed(b"held", 1)
+    sides[0].feed(b"go\nabcdef", 2, ((0, 2), (5, 3), (7, 4)))
+    sides[0].gap(5, 5)
+    sides[1].feed(b"more", 6)
+    assert reads.given == [(1, b"held", 2, ()), (0, b"abcdef", 2, [(0, 2), (2, 3), (4, 4)]), (0, 5, 5), (1, b"more", 6, ())]

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
+from typing import Protocol as Shape
 
 from headwater.analysis.protocols.wire import Malformed
 from headwater.records import Record
@@ -52,11 +53,14 @@ class Gap(Exception):
 class Side:
     """One direction of a TCP stream, and the parser that reads it."""
 
-    __slots__ = ("_held", "_parser", "_searched", "_stream", "_want", "open")
+    __slots__ = ("_feeding", "_held", "_into", "_parser", "_searched", "_side", "_stream", "_want", "open")
 
-    def __init__(self, stream: "Stream", parser: Parser) -> None:
+    def __init__(self, stream: "Stream", side: int, parser: Parser) -> None:
         self._stream = stream
+        self._side = side
         self._parser = parser
+        self._into: Stream | None = None  # where what comes goes instead
+        self._feeding = False
         self._held = b""
         self._searched = 0  # octets of `_held` that have no end of what is wanted
         self._want = next(parser)
@@ -64,20 +68,30 @@ class Side:
 
     def feed(self, octets: bytes, ts: int, times: Times = ()) -> None:
         """Octets that came then, or at those times. Raises Malformed."""
+        if self._into is not None:
+            self._into.feed(self._side, octets, ts, times)
+            return
         if not self.open:
             return
         before = len(self._held)
         if before:
             octets = self._held + octets
         at = 0
+        self._feeding = True
         try:
-            while (upto := self._upto(octets, at)) >= 0:
+            while self._into is None and (upto := self._upto(octets, at)) >= 0:
                 if upto > before:
                     self._stream.now = times[bisect_right(times, (upto - before - 1, _FOREVER)) - 1][1] if times else ts
-                self._want = self._parser.send(octets[at:upto])
-                at = upto
+                given, at = octets[at:upto], upto
+                self._want = self._parser.send(given)
         except StopIteration:
             self.open, self._held = False, b""
+        finally:
+            self._feeding = False
+        if self._into is not None:
+            self._held = b""
+            self._into.feed(self._side, octets[at:], ts, _behind(times, at - before))
+        if not self.open:
             return
         if isinstance(self._want, Skip):
             self._want, at = Skip(self._want.count - (len(octets) - at)), len(octets)
@@ -105,6 +119,8 @@ class Side:
 
     def gap(self, octets: int, ts: int) -> None:
         """So many were never seen. Raises Malformed, or Gap if the parser cannot go on."""
+        if self._into is not None:
+            self._into.gap(self._side, octets, ts)
         if not self.open:
             return
         self._stream.now = ts
@@ -124,21 +140,51 @@ class Side:
 
     def end(self) -> None:
         """No more will come: the parser is closed."""
-        if self.open:
+        if self._into is not None:
+            self._into.end(self._side)
+        elif self.open:
             self.open = False
             self._parser.close()
+
+    def hand_over(self, into: "Stream") -> None:
+        """What has not been given to the parser yet, and all that comes, goes there. The parser is not asked again."""
+        self._into, self.open = into, False
+        if not self._feeding and self._held:
+            held, self._held = self._held, b""
+            into.feed(self._side, held, self._stream.now)
+
+
+def _behind(times: Times, at: int) -> Times:
+    """Of the octets from `at` on, by their own places."""
+    first = bisect_right(times, (at, _FOREVER)) - 1
+    return [(max(0, begin - at), ts) for begin, ts in times[max(0, first) :]]
+
+
+class Reads(Shape):
+    """What recognises the content of streams, and gives it to the protocols that read it."""
+
+    def data(self, stream: "Stream", side: int, octets: bytes, ts: int, times: Times) -> None:
+        """Octets that came in turn."""
+
+    def gap(self, stream: "Stream", side: int, octets: int, ts: int) -> None:
+        """Octets that were never seen."""
 
 
 class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_put", "_weird", "begun", "head", "now", "number", "orig", "orig_port", "partial", "proto", "readers", "resp", "resp_port",
-        "services", "sides", "uid",
+        "_begin", "_put", "_reads", "_weird", "begun", "head", "inner", "now", "number", "orig", "orig_port", "outer", "partial", "proto",
+        "readers", "resp", "resp_port", "services", "sides", "uid",
     )  # fmt: skip
 
     def __init__(
-        self, number: int, begin: Sequence[Any], put: Callable[[Record, tuple[Any, ...]], None], weird: Callable[..., None]
+        self,
+        number: int,
+        begin: Sequence[Any],
+        put: Callable[[Record, tuple[Any, ...]], None],
+        weird: Callable[..., None],
+        reads: Reads | None = None,
     ) -> None:
         self.number = number
         self.now = 0  # when the last octet of what a parser was given last came, or of the datagram
@@ -148,8 +194,12 @@ class Stream:
         self.readers: list[Protocol] = []
         self.sides: dict[Protocol, list[Side]] = {}
         self.head: list[bytes] | None = [b"", b""]  # what has come, until it is known what it is
+        self.outer: Stream | None = None  # what carries it
+        self.inner: Stream | None = None  # what it carries
+        self._begin = begin
         self._put = put
         self._weird = weird
+        self._reads = reads
 
     def put(self, record: Record, ts: int, values: tuple[Any, ...]) -> None:
         """A row of this flow: its time, and what follows the flow's own columns."""
@@ -163,6 +213,36 @@ class Stream:
         """It speaks that protocol, beyond doubt."""
         if protocol.service not in self.services:
             self.services.append(protocol.service)
+
+    # -- one in another -----------------------------------------------------------------------------------------------------------------
+
+    def begin_inner(self) -> "Stream":
+        """A stream that this one carries: recognised by its own content, with the uid and services of the flow. It is to be fed."""
+        if self.inner is None:
+            self.inner = inner = Stream(self.number, self._begin, self._put, self._weird, self._reads)
+            inner.services, inner.outer, inner.now = self.services, self, self.now
+        return self.inner
+
+    def hand_over(self, protocol: "Protocol") -> None:
+        """What comes next is no more of that protocol, on neither side (CONNECT, Upgrade, STARTTLS): what it is, its content tells."""
+        inner = self.begin_inner()
+        for side in self.sides.get(protocol, ()):
+            side.hand_over(inner)
+
+    def feed(self, side: int, octets: bytes, ts: int, times: Times = ()) -> None:
+        """Octets of a side of a stream that another one carries."""
+        if octets and self._reads:
+            self._reads.data(self, side, octets, ts, times)
+
+    def gap(self, side: int, octets: int, ts: int) -> None:
+        """So many of it were never seen."""
+        if self._reads:
+            self._reads.gap(self, side, octets, ts)
+
+    def end(self, side: int) -> None:
+        """No more will come of a side."""
+        for sides in tuple(self.sides.values()):
+            sides[side].end()
 
 
 class Protocol:

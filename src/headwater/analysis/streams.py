@@ -8,7 +8,7 @@ import numpy as np
 from headwater._native import ffi, lib
 from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.protocols.wire import Malformed
-from headwater.analysis.stream import Gap, Protocol, Side, Stream
+from headwater.analysis.stream import ORIG, RESP, Gap, Protocol, Side, Stream, Times
 from headwater.records import Batch, Drop, Record, messages
 from headwater.records.layouts import place_reason
 from headwater.telemetry import OCTET_TERMS, Entry
@@ -68,19 +68,18 @@ class Streams:
         marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
         for ts, count, at, number, mark, mark_count, kind, side in _rows(runs.runs, runs.run_count, _RUN):
             if kind == _BEGIN:
-                self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird)
+                self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird, self)
                 continue
             stream = self._streams[number]
             if kind == _DATAGRAM:
                 self._datagram(stream, side, octets[at : at + count], ts)
             elif kind == _DATA:
                 times = marks[mark : mark + mark_count][["at", "ts"]].tolist() if mark_count > 1 and marks is not None else ()
-                self._data(stream, side, octets[at : at + count], ts, times)
+                self.data(stream, side, octets[at : at + count], ts, times)
             elif kind == _GAP:
-                self._gap(stream, side, count, ts)
+                self.gap(stream, side, count, ts)
             elif kind == _END:
-                for sides in stream.sides.values():
-                    sides[side].end()
+                stream.end(side)
             elif kind == _OVER:
                 self._over(stream, ts)
         yield from self._batches()
@@ -130,7 +129,7 @@ class Streams:
             reader = protocol(stream)
             stream.readers.append(reader)
             if stream.proto == "tcp":
-                stream.sides[reader] = [Side(stream, reader.side(0)), Side(stream, reader.side(1))]
+                stream.sides[reader] = [Side(stream, side, reader.side(side)) for side in (ORIG, RESP)]
 
     def _datagram(self, stream: Stream, side: int, octets: bytes, ts: int) -> None:
         stream.now = ts
@@ -149,7 +148,8 @@ class Streams:
             except Malformed:
                 self._drop(stream, reader)
 
-    def _data(self, stream: Stream, side: int, octets: bytes, ts: int, times: Sequence[tuple[int, int]]) -> None:
+    def data(self, stream: Stream, side: int, octets: bytes, ts: int, times: Times) -> None:
+        """Octets of a side of TCP, or of a stream in another."""
         if stream.head is not None:
             known = len(stream.readers)
             stream.head[side] += octets
@@ -174,7 +174,7 @@ class Streams:
         for reader in tuple(readers):
             self._feed(stream, reader, side, octets, ts, times)
 
-    def _feed(self, stream: Stream, reader: Protocol, side: int, octets: bytes, ts: int, times: Sequence[tuple[int, int]]) -> None:
+    def _feed(self, stream: Stream, reader: Protocol, side: int, octets: bytes, ts: int, times: Times) -> None:
         if not octets or reader not in stream.sides:
             return
         try:
@@ -182,7 +182,8 @@ class Streams:
         except Malformed:
             self._drop(stream, reader)
 
-    def _gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
+    def gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
+        """So many were never seen."""
         for reader in tuple(stream.readers):
             try:
                 stream.sides[reader][side].gap(octets, ts)
@@ -197,6 +198,10 @@ class Streams:
             for side in stream.sides.get(reader, ()):
                 side.end()
             reader.over()
+        if stream.inner:
+            self._over(stream.inner, ts)
+        if stream.outer:
+            return
         if stream.services:
             self._services[stream.number] = ",".join(stream.services)
         del self._streams[stream.number]
@@ -211,6 +216,8 @@ class Streams:
     def _forget(self, stream: Stream) -> None:
         """Nobody reads it."""
         stream.head = None
+        if stream.outer and len(stream.outer.readers) > 1:
+            return
         lib.hw_flows_want(self._flows, stream.number, 0)
 
 

@@ -20,7 +20,7 @@ class Spoken:
         begin = (TS, b"\1" * 12, packed("10.0.0.1"), packed("10.0.0.2"), orig_port, resp_port, 6 if proto == "tcp" else 17, 0)
         self.stream = Stream(0, begin, self._put, self._weird)
         self.reader = protocol(self.stream)
-        self.sides = [Side(self.stream, self.reader.side(side)) for side in (0, 1)] if proto == "tcp" else []
+        self.sides = [Side(self.stream, side, self.reader.side(side)) for side in (0, 1)] if proto == "tcp" else []
         self.malformed = ""
 
     def _put(self, record: Record, row: tuple[Any, ...]) -> None:
