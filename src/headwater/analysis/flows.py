@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from headwater._native import ffi, lib
+from headwater.analysis.files import HASHES, FileSettings
 from headwater.analysis.streams import Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
@@ -109,7 +110,8 @@ class Elsewhere(Protocol):
 
 class Flows:
     """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone. Of `known` connections,
-    which were there before, each a row of `packet`, the sender is the originator.
+    which were there before, each a row of `packet`, the sender is the originator. With `messages`, what they carry is read; of files in it
+    `hashes` are made.
 
     Not for several threads at once, but for account() and set_filter(). Raises MemoryError.
     """
@@ -125,6 +127,7 @@ class Flows:
         elsewhere: Elsewhere | None = None,
         known: np.ndarray[Any, np.dtype[Any]] | None = None,
         messages: bool = False,
+        hashes: Sequence[str] = HASHES,
     ) -> None:
         flows = lib.hw_flows_new(ffi.from_buffer(settings.row()), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
@@ -136,7 +139,7 @@ class Flows:
             raise MemoryError(f"no memory for {settings.servers} servers")
         if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
             raise MemoryError(f"no memory for {len(known)} connections")
-        self._streams = Streams(flows) if messages else None
+        self._streams = Streams(flows, FileSettings(hashes, settings.local_nets)) if messages else None
         self._elsewhere = elsewhere
         self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)

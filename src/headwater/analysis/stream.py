@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 from typing import Protocol as Shape
 
+from headwater.analysis.files import Files
 from headwater.analysis.protocols.wire import Malformed
 from headwater.records import Record
 
@@ -24,8 +25,13 @@ class Until:
         self.end, self.most, self.weird = end, most, weird
 
 
-class Any_:  # noqa: N801 - `Any` is typing's
-    """A parser wants whatever has come, one octet at least."""
+class Some:
+    """A parser wants whatever has come, one octet at least, `most` at most; Stream.since says when the first of them came."""
+
+    __slots__ = ("most",)
+
+    def __init__(self, most: int) -> None:
+        self.most = most
 
 
 class Skip:
@@ -37,8 +43,8 @@ class Skip:
         self.count = count
 
 
-SOME: Final = Any_()
-Want: TypeAlias = int | Until | Any_ | Skip
+SOME: Final = Some(1 << 64)
+Want: TypeAlias = int | Until | Some | Skip
 Parser: TypeAlias = Generator[Want, bytes, None]
 
 
@@ -82,6 +88,7 @@ class Side:
             while self._into is None and (upto := self._upto(octets, at)) >= 0:
                 if upto > before:
                     self._stream.now = times[bisect_right(times, (upto - before - 1, _FOREVER)) - 1][1] if times else ts
+                    self._stream.since = times[bisect_right(times, (max(0, at - before), _FOREVER)) - 1][1] if times else ts
                 given, at = octets[at:upto], upto
                 self._want = self._parser.send(given)
         except StopIteration:
@@ -115,7 +122,7 @@ class Side:
             return found + len(want.end)
         if isinstance(want, Skip):
             return at + want.count if at + want.count <= end else -1
-        return end if at < end else -1
+        return min(end, at + want.most) if at < end else -1
 
     def gap(self, octets: int, ts: int) -> None:
         """So many were never seen. Raises Malformed, or Gap if the parser cannot go on."""
@@ -174,8 +181,8 @@ class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_begin", "_put", "_reads", "_weird", "begun", "head", "inner", "now", "number", "orig", "orig_port", "outer", "partial", "proto",
-        "readers", "resp", "resp_port", "services", "sides", "uid",
+        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "now", "number", "orig", "orig_port",
+        "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -185,8 +192,12 @@ class Stream:
         put: Callable[[Record, tuple[Any, ...]], None],
         weird: Callable[..., None],
         reads: Reads | None = None,
+        files: Files | None = None,
     ) -> None:
         self.number = number
+        self.files = files or Files()
+        self.file_count = 0
+        self.since = 0  # of what a parser asked for as Some: when its first octet came
         self.now = 0  # when the last octet of what a parser was given last came, or of the datagram
         self.begun, self.uid, self.orig, self.resp, self.orig_port, self.resp_port, proto, self.partial = begin
         self.proto = "tcp" if proto == 6 else "udp"
@@ -205,6 +216,10 @@ class Stream:
         """A row of this flow: its time, and what follows the flow's own columns."""
         self._put(record, (ts, self.uid, self.orig, self.orig_port, self.resp, self.resp_port, *values))
 
+    def put_row(self, record: Record, row: tuple[Any, ...]) -> None:
+        """A row whose columns do not begin with those of a flow."""
+        self._put(record, row)
+
     def weird(self, name: str, addl: str = "", source: str = "") -> None:
         """Something odd in it, now."""
         self._weird(self, name, addl, source)
@@ -219,7 +234,7 @@ class Stream:
     def begin_inner(self) -> "Stream":
         """A stream that this one carries: recognised by its own content, with the uid and services of the flow. It is to be fed."""
         if self.inner is None:
-            self.inner = inner = Stream(self.number, self._begin, self._put, self._weird, self._reads)
+            self.inner = inner = Stream(self.number, self._begin, self._put, self._weird, self._reads, self.files)
             inner.services, inner.outer, inner.now = self.services, self, self.now
         return self.inner
 

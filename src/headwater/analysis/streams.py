@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from headwater._native import ffi, lib
+from headwater.analysis.files import Files, FileSettings
 from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import ORIG, RESP, Gap, Protocol, Side, Stream, Times
@@ -44,10 +45,11 @@ _RUN, _MARK, _STREAM = _dtype("hw_run"), _dtype("hw_mark"), _dtype("hw_stream_be
 class Streams:
     """Reads what the flows of `flows` (a struct hw_flows) carry."""
 
-    def __init__(self, flows: Any) -> None:
+    def __init__(self, flows: Any, files: FileSettings) -> None:
         if lib.hw_flows_follow(flows, MOST, WAITING):
             raise MemoryError("no memory for streams")
         self._flows = flows
+        self._files = Files(files)
         self._runs = ffi.new("struct hw_runs *")
         self._streams: dict[int, Stream] = {}
         self._services: dict[int, str] = {}  # of streams that are over since the last read()
@@ -68,7 +70,7 @@ class Streams:
         marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
         for ts, count, at, number, mark, mark_count, kind, side in _rows(runs.runs, runs.run_count, _RUN):
             if kind == _BEGIN:
-                self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird, self)
+                self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird, self, self._files)
                 continue
             stream = self._streams[number]
             if kind == _DATAGRAM:

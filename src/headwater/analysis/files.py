@@ -1,0 +1,152 @@
+"""Files that flows carry: what they are by their first octets, how much of them came, their hashes; a row of `files` each.
+
+Which fields there are, and what they mean, is Zeek's: scripts/base/frameworks/files/main.zeek and src/file_analysis/File.cc.
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from headwater.analysis.mime import mime_type
+from headwater.records.address import unpacked
+from headwater.records.messages import message
+
+if TYPE_CHECKING:
+    from headwater.analysis.stream import Stream
+
+FILES = message("files")
+HASHES: Final = ("md5", "sha1", "sha256")
+_HEAD: Final = 4096  # octets by which it is known what a file is: Zeek's default_file_bof_buffer_size
+_WHOLE: Final = 1 << 20  # octets of a file that is read whole
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+READERS: dict[str, tuple[str, "Callable[[File, bytes], None]"]] = {}
+"""By MIME type, who reads files of it that came whole: what Zeek calls that analyzer, and a function of the file and its octets."""
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """Which `hashes` are made, and which addresses are local (`local_nets`, as in FlowSettings)."""
+
+    hashes: Sequence[str] = HASHES
+    local_nets: Sequence[str] = ()
+
+
+@dataclass
+class Files:
+    """What the files of all streams have in common."""
+
+    settings: FileSettings = field(default_factory=FileSettings)
+
+    def __post_init__(self) -> None:
+        nets = [ipaddress.ip_network(net) for net in self.settings.local_nets]
+
+        @lru_cache(1 << 12)
+        def is_local(addr: bytes) -> bool:
+            said = ipaddress.ip_address(unpacked(addr))
+            return any(said.version == net.version and said in net for net in nets)
+
+        self.is_local: Callable[[bytes], bool] = is_local
+
+
+class File:
+    """One file, as far as it has come. It has begun now, or when the first octet came of what a parser was given last.
+
+    `side` of `stream` sends it; `source` is the protocol as Zeek writes it (HTTP, SSL, FTP_DATA, SMTP). `total` is how long it is, where
+    that is known: with its last octet it ends by itself. `depth` is which part of a message it is. `mime_type` is known after up to 4,096
+    octets, or at its end.
+    """
+
+    def __init__(
+        self, stream: "Stream", side: int, source: str, *, filename: str | None = None, total: int | None = None, depth: int = 0
+    ) -> None:
+        self.stream, self.side, self.source, self.filename, self.total, self.depth = stream, side, source, filename, total, depth
+        self.fuid = _fuid(stream)
+        self.mime_type: str | None = None
+        self.seen = self.missing = self.overflow = 0
+        self.is_over = False
+        self.hashes: Mapping[str, str] = {}
+        self._analyzers: list[str] = []
+        self._ts = self._active = min(stream.since or stream.now, stream.now)
+        self._head: bytes | None = b""
+        self._whole: list[bytes] | None = None
+        self._digests = [(name, hashlib.new(name, usedforsecurity=False)) for name in stream.files.settings.hashes]
+
+    def octets(self, octets: bytes) -> None:
+        """The next of them."""
+        if self.is_over:
+            return
+        self._active = self.stream.now
+        self.seen += len(octets)
+        if self._head is not None:
+            self._head += octets
+            if len(self._head) >= _HEAD:
+                self._know()
+        elif self._whole is not None:
+            self._whole.append(octets)
+            if self.seen > _WHOLE:
+                self._whole = None
+        for _, digest in self._digests:
+            digest.update(octets)
+        if self.total is not None and self.seen + self.missing >= self.total:
+            self.end()
+
+    def gap(self, octets: int) -> None:
+        """So many were never seen."""
+        if self.is_over:
+            return
+        self._active = self.stream.now
+        if self._head is not None:
+            self._know()
+        self.missing += octets
+        self._digests, self._whole = [], None
+
+    def end(self, *, timed_out: bool = False) -> None:
+        """There is no more of it: it is told."""
+        if self.is_over:
+            return
+        if self._head is not None:
+            self._know()
+        self.is_over = True
+        self.hashes = {name: digest.hexdigest() for name, digest in self._digests}
+        self._analyzers += [name.upper() for name in self.hashes]
+        if self._whole is not None and self.mime_type:
+            READERS[self.mime_type][1](self, b"".join(self._whole))
+        self._put(timed_out)
+
+    def _know(self) -> None:
+        """What it is, by as much as has come without a gap."""
+        head, self._head = self._head or b"", None
+        if not head or self.missing:
+            return
+        self.mime_type = mime_type(head[:_HEAD])
+        if self.mime_type in READERS:
+            self._analyzers.append(READERS[self.mime_type][0])
+            self._whole = [head]
+
+    def _put(self, timed_out: bool) -> None:
+        stream = self.stream
+        hashes: list[Any] = [self.hashes.get(name) for name in HASHES]
+        stream.put_row(FILES, (
+            self._ts, self.fuid, stream.uid, stream.orig, stream.orig_port, stream.resp, stream.resp_port, self.source, self.depth,
+            self._analyzers, self.mime_type, self.filename, (self._active // 1000 - self._ts // 1000) / 1e6,
+            stream.files.is_local(stream.resp if self.side else stream.orig), not self.side,
+            self.seen, self.total, self.missing, self.overflow, timed_out, None, *hashes, None, None, None,
+        ))  # fmt: skip
+
+
+def _fuid(stream: "Stream") -> str:
+    """What only this file of all is called: as Zeek makes it, 96 bits in base 62, of the flow's uid and which of its files it is."""
+    outermost = stream
+    while outermost.outer:
+        outermost = outermost.outer
+    outermost.file_count += 1
+    number = int.from_bytes(hashlib.blake2s(outermost.file_count.to_bytes(8, "little") + stream.uid, digest_size=12).digest(), "little")
+    digits = ["F"]
+    while number:
+        number, digit = divmod(number, 62)
+        digits.append(_DIGITS[digit])
+    return "".join(digits)
