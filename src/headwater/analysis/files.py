@@ -40,6 +40,7 @@ class Files:
     """What the files of all streams have in common."""
 
     settings: FileSettings = field(default_factory=FileSettings)
+    known: dict[Any, Any] = field(default_factory=dict)  # what readers remember of files; they bound how much it is
 
     def __post_init__(self) -> None:
         nets = [ipaddress.ip_network(net) for net in self.settings.local_nets]

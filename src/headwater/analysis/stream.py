@@ -181,8 +181,8 @@ class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "now", "number", "orig", "orig_port",
-        "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "uid",
+        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "left", "now", "number", "orig",
+        "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -207,6 +207,7 @@ class Stream:
         self.head: list[bytes] | None = [b"", b""]  # what has come, until it is known what it is
         self.outer: Stream | None = None  # what carries it
         self.inner: Stream | None = None  # what it carries
+        self.left: list[Protocol] = []  # those that want no more of it
         self._begin = begin
         self._put = put
         self._weird = weird
@@ -228,6 +229,10 @@ class Stream:
         """It speaks that protocol, beyond doubt."""
         if protocol.service not in self.services:
             self.services.append(protocol.service)
+
+    def leave(self, protocol: "Protocol") -> None:
+        """That protocol has told all that it will: it is given no more, and then is over."""
+        self.left.append(protocol)
 
     # -- one in another -----------------------------------------------------------------------------------------------------------------
 

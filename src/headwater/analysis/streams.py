@@ -149,6 +149,8 @@ class Streams:
                 reader.datagram(side, octets)
             except Malformed:
                 self._drop(stream, reader)
+            if stream.left:
+                self._leave(stream)
 
     def data(self, stream: Stream, side: int, octets: bytes, ts: int, times: Times) -> None:
         """Octets of a side of TCP, or of a stream in another."""
@@ -183,6 +185,8 @@ class Streams:
             stream.sides[reader][side].feed(octets, ts, times)
         except Malformed:
             self._drop(stream, reader)
+        if stream.left:
+            self._leave(stream)
 
     def gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
         """So many were never seen."""
@@ -191,6 +195,8 @@ class Streams:
                 stream.sides[reader][side].gap(octets, ts)
             except (Malformed, Gap):
                 self._drop(stream, reader)
+            if stream.left:
+                self._leave(stream)
         if stream.head is not None and not stream.readers:
             self._forget(stream)
 
@@ -207,6 +213,14 @@ class Streams:
         if stream.services:
             self._services[stream.number] = ",".join(stream.services)
         del self._streams[stream.number]
+
+    def _leave(self, stream: Stream) -> None:
+        """Those that want no more are given none."""
+        left, stream.left = stream.left, []
+        for reader in left:
+            if reader in stream.readers:
+                reader.over()
+                self._drop(stream, reader)
 
     def _drop(self, stream: Stream, reader: Protocol) -> None:
         """It does not speak that after all, or no more."""

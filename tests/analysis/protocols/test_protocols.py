@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from ssl import TLSVersion
 from typing import Any, get_args
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from spoken import Spoken
 from test_dns import ASK, TOLD
 from test_ntp import ANSWER, QUESTION
+from tls_spoken import DER, contexts, datagram, handshake, hello, session
 
 from headwater.analysis import protocols
 from headwater.analysis.protocols import MESSAGES, PROTOCOLS
@@ -22,7 +24,12 @@ from headwater.records import Batch, messages
 from headwater.records.address import packed
 from headwater.records.stored import stored_schema, to_stored
 
-SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER]}
+TLS = [
+    *(octets for version in (TLSVersion.TLSv1_2, TLSVersion.TLSv1_3) for _, octets in session(*contexts(version))[0]),
+    handshake(11, b"\0\3\x0c\0\3\x09" + DER),
+]
+DTLS = [datagram(1, hello([0xC02B], [(0, b"\0\4\0\0\1a")], 0xFEFD, cookie=b"")), datagram(3, b"\xfe\xfd\0")]
+SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS}
 
 
 @st.composite

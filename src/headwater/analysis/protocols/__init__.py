@@ -1,9 +1,11 @@
 """What flows speak. A protocol is one file with one class, and one line here."""
 
 from headwater.analysis.protocols.dns import Dns
+from headwater.analysis.protocols.dtls import Dtls
 from headwater.analysis.protocols.ntp import Ntp
+from headwater.analysis.protocols.tls import Tls
 
-PROTOCOLS = (Dns, Ntp)
+PROTOCOLS = (Dns, Ntp, Tls, Dtls)
 """In the order in which they are tried."""
 
 MESSAGES = {record.name: record for protocol in PROTOCOLS for record in protocol.records}
