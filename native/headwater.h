@@ -369,6 +369,15 @@ int hw_unshare_net(void);
 int hw_enter_net(int fd);
 int hw_die_with_parent(void);
 
+/* -- aes.c: what anybody can open ---------------------------------------------------------------------------------------------- */
+
+/* One block of 16 octets with a key of 16. */
+void hw_aes128(const uint8_t *key, const uint8_t *in, uint8_t *out);
+/* `octets`, `length` with the tag of 16 at their end, to `out`: -1 if the tag is not that of them and of what was sent `beside` them. A nonce
+ * has 12 octets. */
+int hw_aes128_gcm_open(const uint8_t *key, const uint8_t *nonce, const uint8_t *beside, size_t beside_length, const uint8_t *octets,
+		       size_t length, uint8_t *out);
+
 /* -- confine.c: privileges given away for good. Each returns 0, or -1 and errno ------------------------------------------------ */
 
 /* `keep` is a set of capabilities, a bit for each. */

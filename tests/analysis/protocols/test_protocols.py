@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spoken import Spoken
 from test_dns import ASK, TOLD
 from test_ntp import ANSWER, QUESTION
+from test_quic import CLIENT, SERVER
 from tls_spoken import DER, contexts, datagram, handshake, hello, session
 
 from headwater.analysis import protocols
@@ -29,7 +30,7 @@ TLS = [
     handshake(11, b"\0\3\x0c\0\3\x09" + DER),
 ]
 DTLS = [datagram(1, hello([0xC02B], [(0, b"\0\4\0\0\1a")], 0xFEFD, cookie=b"")), datagram(3, b"\xfe\xfd\0")]
-SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS}
+SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS, "quic": [CLIENT, SERVER]}
 
 
 @st.composite

@@ -33,8 +33,8 @@ class Session:
 
     __slots__ = (
         "_alert", "_chain_names", "_cipher", "_client_key", "_curve", "_flipped", "_history", "_ja3", "_ja3s", "_ja4", "_next_protocol",
-        "_offered", "_offers_key", "_protocol", "_resumed", "_retry", "_server_name", "_stream", "_ticket", "_ts", "carrier", "chains",
-        "established", "is_over", "version",
+        "_offered", "_offers_key", "_protocol", "_resumed", "_retry", "_stream", "_ticket", "_ts", "carrier", "chains", "established",
+        "is_over", "offered_protocols", "server_name", "version",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, protocol: Protocol, carrier: str) -> None:
@@ -49,7 +49,8 @@ class Session:
         self._chain_names: list[str] | None = None
         self._cipher: int | None = None
         self._curve: str | None = None
-        self._server_name: str | None = None
+        self.server_name: str | None = None
+        self.offered_protocols: list[bytes] = []
         self._next_protocol: str | None = None
         self._alert: str | None = None
         self._ja3: str | None = None
@@ -76,10 +77,10 @@ class Session:
             return
         self.is_over = True
         server, client = self.chains or (None, None)
-        matches = is_for(self._chain_names, self._server_name) if self._server_name is not None and self._chain_names is not None else None
+        matches = is_for(self._chain_names, self.server_name) if self.server_name is not None and self._chain_names is not None else None
         self._stream.put(SSL, self._ts, (
             None if self.version is None else version_name(self.version), None if self._cipher is None else name(SUITES, self._cipher),
-            self._curve, self._server_name, self._resumed, self._alert, self._next_protocol, self.established, "".join(self._history),
+            self._curve, self.server_name, self._resumed, self._alert, self._next_protocol, self.established, "".join(self._history),
             server, client, matches, self._ja3, self._ja3s, self._ja4,
         ))  # fmt: skip
 
@@ -137,9 +138,10 @@ class Session:
             self._history.append("^")
         self.begin()
         if names := hello.names():
-            self._server_name = text(names[0])
+            self.server_name = text(names[0])
             if len(names) > 1:
                 self._stream.weird("SSL_many_server_names", text(b",".join(names)), "SSL")
+        self.offered_protocols = hello.protocols()
         self._ticket |= bool(hello.of(TICKET))
         if hello.session.strip(b"\0"):
             self._offered, self._ticket = hello.session, False
