@@ -124,7 +124,7 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         (
             'records = ["rates"]\n',
             'line 1: records must be a list of "packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "dns", "ntp", '
-            '"quic", "ssl" or "x509", for instance records = ["conn","packet"]',
+            '"ocsp", "quic", "ssl" or "x509", for instance records = ["conn","packet"]',
         ),
         ("[output]\ndirectory = 5\n", 'line 2: output.directory must be text, for instance directory = "rows"'),
         ("promiscuous = 1\n", "line 1: promiscuous must be true or false, for instance promiscuous = false"),

@@ -30,7 +30,9 @@ from headwater.records import ENUMS
 from headwater.store.settings import StoreSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
-RecordName = Literal["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "dns", "ntp", "quic", "ssl", "x509"]
+RecordName = Literal[
+    "packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "dns", "ntp", "ocsp", "quic", "ssl", "x509"
+]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 EXAMPLES = {

@@ -76,6 +76,11 @@ class File:
         self._whole: list[bytes] | None = None
         self._digests = [(name, hashlib.new(name, usedforsecurity=False)) for name in stream.files.settings.hashes]
 
+    @property
+    def begun(self) -> int:
+        """When."""
+        return self._ts
+
     def octets(self, octets: bytes) -> None:
         """The next of them."""
         if self.is_over:

@@ -5,6 +5,7 @@ When something is encrypted, and when no more is read, are Zeek's: src/analyzer/
 
 from typing import Final
 
+from headwater.analysis.protocols.tls_ocsp import OCSP
 from headwater.analysis.protocols.tls_session import SSL, TLS12, Session
 from headwater.analysis.protocols.tls_x509 import X509
 from headwater.analysis.protocols.wire import Malformed, Reader
@@ -21,7 +22,7 @@ class Tls(Protocol):
 
     service = "ssl"
     transports = frozenset({"tcp"})
-    records = (SSL, X509)
+    records = (SSL, X509, OCSP)
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

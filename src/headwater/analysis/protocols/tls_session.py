@@ -6,6 +6,7 @@ The fields, and what makes a row of each, are Zeek's: scripts/base/protocols/ssl
 from hashlib import sha256
 from typing import Final
 
+from headwater.analysis.files import File
 from headwater.analysis.protocols.tls_hello import KEY_SHARE, PRE_SHARED_KEY, TICKET, Hello, ja3, ja3s, ja4
 from headwater.analysis.protocols.tls_names import ALERTS, GROUPS, SUITES, name, version_name
 from headwater.analysis.protocols.tls_x509 import X509, certificate, is_for
@@ -25,6 +26,7 @@ _MOST_CERTIFICATES: Final = 100  # of a side
 _A_DAY: Final = 86_400 * 10**9
 _MOST_KNOWN: Final = 100_000  # certificates that were told of
 _NAMED_CURVE: Final = 3
+_OCSP: Final = 1
 TLS12: Final = 0x0303
 
 
@@ -96,6 +98,8 @@ class Session:
             self._certificates(side, body)
         elif kind == SERVER_KEY:
             self._server_key(body)
+        elif kind == STATUS:
+            self._status(side, body)
         elif kind not in _LETTERS:
             raise Malformed("SSL_unknown_handshake_message")
         self._client_key |= kind == CLIENT_KEY and self.is_client(side)
@@ -177,6 +181,14 @@ class Session:
         suite = SUITES.get(self._cipher or 0, "")
         if "_ECDH" in suite and body[:1] == bytes([_NAMED_CURVE]) and len(body) > 2:
             self._curve = name(GROUPS, body[1] << 8 | body[2])
+
+    def _status(self, side: int, body: bytes) -> None:
+        """What an authority says of the certificate (RFC 6066, 8): a file."""
+        if len(body) > 4 and body[0] == _OCSP:
+            self._stream.since = self._stream.now
+            file = File(self._stream, side, "SSL")
+            file.octets(body[4:])
+            file.end()
 
     # -- certificates -----------------------------------------------------------------------------------------------------------------
 
