@@ -6,12 +6,15 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from places import ROOT
 
 from headwater import config
 from headwater.errors import ConfigError
+
+RECORDS = [f'"{name}"' for name in get_args(config.RecordName)]
 
 
 def load(tmp_path: Path, text: str, **environ: str) -> config.Settings:
@@ -123,8 +126,7 @@ def test_a_variable_beside_a_table_that_is_none(tmp_path):
         ("interfaces = [1]\n", 'line 1: interfaces must be a list of text, for instance interfaces = ["eth0"]'),
         (
             'records = ["rates"]\n',
-            'line 1: records must be a list of "packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "dns", "ntp", '
-            '"ocsp", "quic", "ssl" or "x509", for instance records = ["conn","packet"]',
+            f'line 1: records must be a list of {", ".join(RECORDS[:-1])} or {RECORDS[-1]}, for instance records = ["conn","packet"]',
         ),
         ("[output]\ndirectory = 5\n", 'line 2: output.directory must be text, for instance directory = "rows"'),
         ("promiscuous = 1\n", "line 1: promiscuous must be true or false, for instance promiscuous = false"),

@@ -43,8 +43,13 @@ class Skip:
         self.count = count
 
 
+class Segment:
+    """A parser wants what one segment of TCP brought, or what is left of it: where sizes tell what content does not."""
+
+
 SOME: Final = Some(1 << 64)
-Want: TypeAlias = int | Until | Some | Skip
+SEGMENT: Final = Segment()
+Want: TypeAlias = int | Until | Some | Segment | Skip
 Parser: TypeAlias = Generator[Want, bytes, None]
 
 
@@ -85,7 +90,7 @@ class Side:
         at = 0
         self._feeding = True
         try:
-            while self._into is None and (upto := self._upto(octets, at)) >= 0:
+            while self._into is None and (upto := self._upto(octets, at, before, times)) >= 0:
                 if upto > before:
                     self._stream.now = times[bisect_right(times, (upto - before - 1, _FOREVER)) - 1][1] if times else ts
                     self._stream.since = times[bisect_right(times, (max(0, at - before), _FOREVER)) - 1][1] if times else ts
@@ -104,8 +109,8 @@ class Side:
             self._want, at = Skip(self._want.count - (len(octets) - at)), len(octets)
         self._held = octets[at:]
 
-    def _upto(self, octets: bytes, at: int) -> int:
-        """Where what is wanted ends of that which begins at `at`; -1 if it has not come yet."""
+    def _upto(self, octets: bytes, at: int, before: int, times: Times) -> int:
+        """Where what is wanted ends of that which begins at `at`; -1 if it has not come yet. `times` are of what is behind `before`."""
         want, end = self._want, len(octets)
         if isinstance(want, int):
             return at + want if at + want <= end else -1
@@ -117,12 +122,17 @@ class Side:
                     return -1
                 self._searched = 0
                 self._want = self._parser.throw(Malformed(want.weird))
-                return self._upto(octets, at)
+                return self._upto(octets, at, before, times)
             self._searched = 0
             return found + len(want.end)
         if isinstance(want, Skip):
             return at + want.count if at + want.count <= end else -1
-        return min(end, at + want.most) if at < end else -1
+        if at >= end:
+            return -1
+        if isinstance(want, Segment):
+            further = bisect_right(times, (at - before, _FOREVER))
+            return before + times[further][0] if further < len(times) else end
+        return min(end, at + want.most)
 
     def gap(self, octets: int, ts: int) -> None:
         """So many were never seen. Raises Malformed, or Gap if the parser cannot go on."""

@@ -181,12 +181,16 @@ class Streams:
     def _feed(self, stream: Stream, reader: Protocol, side: int, octets: bytes, ts: int, times: Times) -> None:
         if not octets or reader not in stream.sides:
             return
+        fed = stream.sides[reader][side]
         try:
-            stream.sides[reader][side].feed(octets, ts, times)
+            fed.feed(octets, ts, times)
         except Malformed:
             self._drop(stream, reader)
         if stream.left:
             self._leave(stream)
+        readers = stream.sides.values()
+        if stream.head is None and stream.inner is None and not fed.open and not any(one.open for sides in readers for one in sides):
+            self._forget(stream)
 
     def gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
         """So many were never seen."""

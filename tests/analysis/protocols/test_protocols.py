@@ -13,6 +13,7 @@ from spoken import Spoken
 from test_dns import ASK, TOLD
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
+from test_ssh import SEEDS as SSH
 from tls_spoken import DER, contexts, datagram, handshake, hello, session
 
 from headwater.analysis import protocols
@@ -30,7 +31,7 @@ TLS = [
     handshake(11, b"\0\3\x0c\0\3\x09" + DER),
 ]
 DTLS = [datagram(1, hello([0xC02B], [(0, b"\0\4\0\0\1a")], 0xFEFD, cookie=b"")), datagram(3, b"\xfe\xfd\0")]
-SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS, "quic": [CLIENT, SERVER]}
+SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS, "quic": [CLIENT, SERVER], "ssh": SSH}
 
 
 @st.composite
@@ -51,7 +52,7 @@ def said(draw: st.DrawFn, seeds: list[bytes]) -> list[tuple[int, bytes]]:
 @settings(deadline=None)
 @given(data=st.data())
 def test_nothing_escapes_but_malformed(protocol: type[Protocol], proto: str, data: st.DataObject) -> None:
-    made = Spoken(protocol, proto, data.draw(st.sampled_from([53, 137, 443, 80, 4000])))
+    made = Spoken(protocol, proto, data.draw(st.sampled_from([22, 53, 137, 443, 80, 4000])))
     for side, octets in data.draw(said(SEEDS[protocol.service])):
         protocol.is_begun(made.stream, side, octets)
         made.say(side, octets)
