@@ -288,6 +288,8 @@ def split(octets: bytes, size: int) -> list[bytes]:
 
 def test_what_is_handed_over_keeps_its_times_and_what_the_other_side_has_not_read() -> None:
     class Reads:
+        joints: ClassVar[dict[type[Any], Any]] = {}
+
         def __init__(self) -> None:
             self.given: list[Any] = []
 

@@ -1,5 +1,6 @@
 """conn, tunnel and what flows carry against the logs that Zeek wrote of the same captures."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ def test_flows_are_those_of_zeek() -> None:
         ZEEKDIFF,
         Path(sys.prefix) / "bin/headwater",
         CORPORA / "zeek",
-        "conn,tunnel,dns,ntp,ssl,x509,ocsp,ssh",
+        "conn,tunnel,dns,ntp,ssl,x509,ocsp,ssh,dhcp",
         "--ignore",
         "service",
     ]
@@ -26,3 +27,22 @@ def test_flows_are_those_of_zeek() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+Ends = tuple[object, ...]
+
+
+def transactions(folder: Path) -> list[tuple[float, set[Ends]]]:
+    """When each row of dhcp began, and the flows that it names."""
+    conns, rows = ([json.loads(line) for line in (folder / f"{name}.log").read_text().splitlines()] for name in ("conn", "dhcp"))
+    ends = {row["uid"]: (row["ts"], row["id.orig_h"], row["id.resp_h"]) for row in conns}
+    return sorted((row["ts"], {ends[uid] for uid in row["uids"]}) for row in rows)
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("name", ["dhcp__dhcp", "dhcp__dhcp_flood"])
+def test_transactions_name_the_flows_that_zeeks_do(name: str, tmp_path: Path) -> None:
+    """In whatever order, which zeekdiff takes for another name each."""
+    command = [Path(sys.prefix) / "bin/headwater", "read", CORPORA / "zeek" / name / "trace.pcap", "-o", tmp_path, "--format", "zeek-json"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert transactions(tmp_path) == transactions(CORPORA / "zeek" / name)

@@ -212,6 +212,8 @@ class Flows:
         while more:
             more = lib.hw_flows_expire(self._flows, now, self._found)
             yield from self._batches()
+        if self._live and self._streams:
+            yield from self._streams.tick(now)
         self._counts = self.counts(), self._count
 
     def end(self) -> Iterator[Batch]:
@@ -221,6 +223,8 @@ class Flows:
         while more:
             more = lib.hw_flows_end(self._flows, self._found)
             yield from self._batches()
+        if self._streams:
+            yield from self._streams.end()
         self._counts = self.counts(), self._count
 
     def account(self, ledger: Ledger) -> None:

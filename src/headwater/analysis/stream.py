@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
 from typing import Protocol as Shape
 
 from headwater.analysis.files import Files
@@ -177,8 +177,28 @@ def _behind(times: Times, at: int) -> Times:
     return [(max(0, begin - at), ts) for begin, ts in times[max(0, first) :]]
 
 
+class Joint:
+    """What a protocol makes of messages of several flows: one for all streams (Stream.joint). What came of different flows with the same
+    packets does not come in the order of time: it can be put right when all was read.
+    """
+
+    def __init__(self, put: Callable[[Record, tuple[Any, ...]], None]) -> None:
+        self.put = put
+
+    def settle(self, now: int) -> None:
+        """All that came until then was read."""
+
+    def end(self) -> None:
+        """No more will come."""
+
+
+_Joint = TypeVar("_Joint", bound=Joint)
+
+
 class Reads(Shape):
     """What recognises the content of streams, and gives it to the protocols that read it."""
+
+    joints: dict[type[Joint], Joint]
 
     def data(self, stream: "Stream", side: int, octets: bytes, ts: int, times: Times) -> None:
         """Octets that came in turn."""
@@ -191,7 +211,7 @@ class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "left", "now", "number", "orig",
+        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "joints", "left", "now", "number", "orig",
         "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "uid",
     )  # fmt: skip
 
@@ -222,6 +242,7 @@ class Stream:
         self._put = put
         self._weird = weird
         self._reads = reads
+        self.joints: dict[type[Joint], Joint] = reads.joints if reads else {}
 
     def put(self, record: Record, ts: int, values: tuple[Any, ...]) -> None:
         """A row of this flow: its time, and what follows the flow's own columns."""
@@ -230,6 +251,12 @@ class Stream:
     def put_row(self, record: Record, row: tuple[Any, ...]) -> None:
         """A row whose columns do not begin with those of a flow."""
         self._put(record, row)
+
+    def joint(self, kind: type[_Joint]) -> _Joint:
+        """That of all streams."""
+        if kind not in self.joints:
+            self.joints[kind] = kind(self._put)
+        return cast("_Joint", self.joints[kind])
 
     def weird(self, name: str, addl: str = "", source: str = "") -> None:
         """Something odd in it, now."""

@@ -9,7 +9,7 @@ from headwater._native import ffi, lib
 from headwater.analysis.files import Files, FileSettings
 from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.protocols.wire import Malformed
-from headwater.analysis.stream import ORIG, RESP, Gap, Protocol, Side, Stream, Times
+from headwater.analysis.stream import ORIG, RESP, Gap, Joint, Protocol, Side, Stream, Times
 from headwater.records import Batch, Drop, Record, messages
 from headwater.records.layouts import place_reason
 from headwater.telemetry import OCTET_TERMS, Entry
@@ -55,6 +55,7 @@ class Streams:
         self._services: dict[int, str] = {}  # of streams that are over since the last read()
         self._counts = self._counted()
         self._rows: dict[Record, list[tuple[Any, ...]]] = {}
+        self.joints: dict[type[Joint], Joint] = {}
 
     def read(self) -> Iterator[Batch]:
         """What protocols make of what came with the last packets. Raises MemoryError."""
@@ -68,7 +69,8 @@ class Streams:
         octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
         begun = _rows(runs.begun, runs.begun_count, _STREAM)
         marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
-        for ts, count, at, number, mark, mark_count, kind, side in _rows(runs.runs, runs.run_count, _RUN):
+        rows = _rows(runs.runs, runs.run_count, _RUN)
+        for ts, count, at, number, mark, mark_count, kind, side in rows:
             if kind == _BEGIN:
                 self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird, self, self._files)
                 continue
@@ -84,6 +86,20 @@ class Streams:
                 stream.end(side)
             elif kind == _OVER:
                 self._over(stream, ts)
+        if self.joints:
+            yield from self.tick(max(row[0] for row in rows))
+        yield from self._batches()
+
+    def tick(self, now: int) -> Iterator[Batch]:
+        """What is over by that time of messages of several flows."""
+        for joint in self.joints.values():
+            joint.settle(now)
+        yield from self._batches()
+
+    def end(self) -> Iterator[Batch]:
+        """What is left of such."""
+        for joint in self.joints.values():
+            joint.end()
         yield from self._batches()
 
     def entries(self, name: str) -> dict[Entry, int]:

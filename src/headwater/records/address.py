@@ -1,6 +1,8 @@
-"""Addresses as stored tables have them, 16 octets with IPv4 mapped (RFC 4291, 2.5.5.2), and as text."""
+"""Addresses as stored tables have them, 16 octets with IPv4 mapped (RFC 4291, 2.5.5.2), uids of flows, and both as text."""
 
 import socket
+
+from headwater._native import ffi, lib
 
 MAPPED = bytes(10) + b"\xff\xff"
 """What is before an IPv4 address."""
@@ -19,3 +21,10 @@ def unpacked(octets: bytes) -> str:
     if octets.startswith(MAPPED):
         return socket.inet_ntop(socket.AF_INET, octets[12:])
     return socket.inet_ntop(socket.AF_INET6, octets)
+
+
+def uid_text(uid: bytes) -> str:
+    """The text of a uid of 12 octets."""
+    text, ends, octets = ffi.new("char[18]"), ffi.new("int32_t[2]"), ffi.from_buffer(uid)
+    lib.hw_format_uids(octets, octets, len(uid), 1, 0, text, ends)
+    return bytes(ffi.buffer(text, ends[1])).decode()

@@ -49,6 +49,8 @@ class Spoken:
         for side in self.sides:
             side.end()
         self.reader.over()
+        for joint in self.stream.joints.values():
+            joint.end()
         return self.rows
 
 

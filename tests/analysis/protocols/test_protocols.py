@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spoken import Spoken
+from test_dhcp import SEEDS as DHCP
 from test_dns import ASK, TOLD
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
@@ -31,7 +32,7 @@ TLS = [
     handshake(11, b"\0\3\x0c\0\3\x09" + DER),
 ]
 DTLS = [datagram(1, hello([0xC02B], [(0, b"\0\4\0\0\1a")], 0xFEFD, cookie=b"")), datagram(3, b"\xfe\xfd\0")]
-SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS, "quic": [CLIENT, SERVER], "ssh": SSH}
+SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS, "quic": [CLIENT, SERVER], "ssh": SSH, "dhcp": DHCP}
 
 
 @st.composite

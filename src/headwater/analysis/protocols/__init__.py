@@ -1,5 +1,6 @@
 """What flows speak. A protocol is one file with one class, and one line here."""
 
+from headwater.analysis.protocols.dhcp import Dhcp
 from headwater.analysis.protocols.dns import Dns
 from headwater.analysis.protocols.dtls import Dtls
 from headwater.analysis.protocols.ntp import Ntp
@@ -7,7 +8,7 @@ from headwater.analysis.protocols.quic import Quic
 from headwater.analysis.protocols.ssh import Ssh
 from headwater.analysis.protocols.tls import Tls
 
-PROTOCOLS = (Dns, Ntp, Tls, Dtls, Quic, Ssh)
+PROTOCOLS = (Dns, Ntp, Tls, Dtls, Quic, Ssh, Dhcp)
 """In the order in which they are tried."""
 
 MESSAGES = {record.name: record for protocol in PROTOCOLS for record in protocol.records}
