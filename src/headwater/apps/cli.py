@@ -156,7 +156,9 @@ def run(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "server", "weird", "dhcp", "dns", "ntp", "ocsp", "quic", "ssh", "ssl", "x509"]),
+    type=click.Choice(
+        ["conn", "conn_long", "packet", "tunnel", "server", "weird", "dhcp", "dns", "ntp", "ocsp", "quic", "ssh", "ssl", "x509"]
+    ),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
