@@ -15,6 +15,7 @@ from test_dns import ASK, TOLD
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
 from test_ssh import SEEDS as SSH
+from test_starttls import HEADS
 from tls_spoken import DER, contexts, datagram, handshake, hello, session
 
 from headwater.analysis import protocols
@@ -32,7 +33,15 @@ TLS = [
     handshake(11, b"\0\3\x0c\0\3\x09" + DER),
 ]
 DTLS = [datagram(1, hello([0xC02B], [(0, b"\0\4\0\0\1a")], 0xFEFD, cookie=b"")), datagram(3, b"\xfe\xfd\0")]
-SEEDS = {"dns": [ASK, TOLD], "ntp": [QUESTION, ANSWER], "ssl": TLS, "dtls": DTLS, "quic": [CLIENT, SERVER], "ssh": SSH, "dhcp": DHCP}
+SEEDS = {
+    "dns": [ASK, TOLD],
+    "ntp": [QUESTION, ANSWER],
+    "ssl": TLS,
+    "dtls": DTLS,
+    "quic": [CLIENT, SERVER],
+    "ssh": SSH,
+    "dhcp": DHCP,
+} | HEADS
 
 
 @st.composite

@@ -1,0 +1,149 @@
+"""Protocols that begin in the clear and go on in TLS, as far as to where they do: IMAP (RFC 3501), POP3 (RFC 1939, 2595), XMPP (RFC 6120),
+MySQL and RDP (MS-RDPBCGR, 2.2.1). What follows is recognised anew; one that does not ask for TLS soon is read no further.
+"""
+
+import re
+from typing import ClassVar, Final
+
+from headwater.analysis.stream import ORIG, RESP, Gap, Parser, Protocol, Stream, Until
+from headwater.records import Record
+
+_MOST_LINE: Final = 8192  # octets
+_MOST_LINES: Final = 200  # of a side, by which it has asked
+
+
+class StartTls(Protocol):
+    """What they have in common: a side's lines, each given to `line()`, which says whether it is to be read on."""
+
+    transports = frozenset({"tcp"})
+    records: ClassVar[tuple[Record, ...]] = ()
+    begins: ClassVar[tuple[re.Pattern[bytes] | None, re.Pattern[bytes] | None]]
+    """How the sides begin, where that tells what it is."""
+    end: ClassVar[bytes] = b"\n"
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._asked: bytes | None = None  # for TLS, by what the answer will name
+
+    @classmethod
+    def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
+        """As the side begins that says first what it is."""
+        begins = cls.begins[side]
+        return not stream.partial and begins is not None and begins.match(octets) is not None
+
+    def side(self, side: int) -> Parser:
+        """Lines, until one of a server says that TLS may begin."""
+        try:
+            for _ in range(_MOST_LINES):
+                line = yield Until(self.end, _MOST_LINE, "starttls_long_line")
+                if self.line(side, line):
+                    self._stream.hand_over(self)
+                    return
+        except Gap:
+            pass
+        self._stream.leave(self)
+
+    def line(self, side: int, line: bytes) -> bool:
+        """Whether what follows is TLS."""
+        raise NotImplementedError
+
+
+class Imap(StartTls):
+    """A client's STARTTLS has a tag, and so has the answer."""
+
+    service = "imap"
+    begins = None, re.compile(rb"\* (?:OK|PREAUTH|BYE)\b", re.I)
+
+    def line(self, side: int, line: bytes) -> bool:
+        """A client's with its tag, or a server's that may answer it."""
+        tag, *words = line.split()[:2] or [b""]
+        word = words[0].upper() if words else b""
+        if side == ORIG and word == b"STARTTLS":
+            self._asked = tag
+        elif side == RESP and tag == b"*" and word in (b"OK", b"PREAUTH"):
+            self._stream.confirm(self)
+        return side == RESP and word == b"OK" and tag == self._asked
+
+
+class Pop3(StartTls):
+    """The next line of the server answers a client's STLS."""
+
+    service = "pop3"
+    begins = None, re.compile(rb"\+OK\b")
+    _COMMANDS: Final = frozenset(b"USER PASS APOP AUTH CAPA STLS STAT LIST UIDL RETR DELE NOOP RSET TOP QUIT".split())
+
+    def line(self, side: int, line: bytes) -> bool:
+        """One that asks, or the one behind it of the server."""
+        word = line.split(maxsplit=1)[0].upper() if line.strip() else b""
+        if side == ORIG:
+            if word in self._COMMANDS:
+                self._stream.confirm(self)
+            self._asked = word if word == b"STLS" else None
+            return False
+        asked, self._asked = self._asked, None
+        return asked is not None and word == b"+OK"
+
+
+class Xmpp(StartTls):
+    """An element each way."""
+
+    service = "xmpp"
+    begins = (re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<stream:stream\b"),) * 2
+    end = b">"
+
+    def line(self, side: int, line: bytes) -> bool:
+        """An element, with what is before it."""
+        if b"<stream:stream" in line and side == RESP:
+            self._stream.confirm(self)
+        elif side == ORIG and line.lstrip().startswith(b"<starttls"):
+            self._asked = line
+        return side == RESP and self._asked is not None and line.lstrip().startswith(b"<proceed")
+
+
+class Mysql(StartTls):
+    """A client asks for TLS and begins with it at once: its first packet has no name of a user."""
+
+    service = "mysql"
+    begins = None, re.compile(rb"..\0\0\x0a[0-9][ -~]{0,63}\0", re.S)
+    _SSL: Final = 0x0800  # of what a client can do
+
+    def side(self, side: int) -> Parser:
+        """The first packet of each."""
+        try:
+            size = int.from_bytes((yield 4)[:3], "little")
+            if side == RESP:
+                return
+            body = yield min(size, _MOST_LINE)
+            self._stream.confirm(self)
+            if len(body) == 32 and int.from_bytes(body[:4], "little") & self._SSL:
+                self._stream.hand_over(self)
+                return
+        except Gap:
+            pass
+        self._stream.leave(self)
+
+
+class Rdp(StartTls):
+    """The server chooses how to go on of what the client can do."""
+
+    service = "rdp"
+    begins = re.compile(rb"\x03\0..[\x06-\xfe]\xe0", re.S), None
+    _CHOSEN, _FAILED = b"\2", b"\3"
+
+    def side(self, side: int) -> Parser:
+        """The first packet of each."""
+        try:
+            head = yield 4
+            body = yield max(0, int.from_bytes(head[2:4], "big") - 4)
+            if side == ORIG:
+                return
+            if head[0] == 3 and body[1:2] == b"\xd0":
+                chosen = body[7:15]  # behind the header of X.224: what, flags, length, and a bit of how to go on
+                if len(chosen) == 8 and chosen[:1] == self._CHOSEN and any(chosen[4:]):
+                    self._stream.hand_over(self)
+                    return
+                if chosen[:1] != self._FAILED:
+                    self._stream.confirm(self)
+        except Gap:
+            pass
+        self._stream.leave(self)
