@@ -6,9 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import reading_back
+
 from headwater.interfaces import Sent
 from headwater.outputs.spool import Spool
 from headwater.records import Batch, Drop
+from headwater.records.stored import as_text
 from headwater.store.client import Client
 from headwater.store.settings import Place
 
@@ -48,6 +52,17 @@ def until_taken(spool: Spool) -> Sent:
             return Sent(sum(sent.acked for sent in told), lost, "", sum(sent.spooled for sent in told))
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def back(table: pa.Table) -> list[dict[str, object]]:
+    text = as_text(table)
+    columns = {
+        name: [None if ns is None else reading_back.text_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
+        if pa.types.is_timestamp(column.type)
+        else [",".join(value) or None if isinstance(value, list) else value for value in column.to_pylist()]
+        for name, column in zip(text.schema.names, text.columns, strict=True)
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def values(rows: Iterable[object]) -> list[str]:

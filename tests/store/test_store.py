@@ -1,11 +1,17 @@
 """What is kept can be asked for: every record and type, through the spool, the engine and its door."""
 
+import datetime
+import decimal
 import ipaddress
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import clickhouse_connect
 import numpy as np
@@ -14,12 +20,12 @@ import pytest
 import reading_back
 from places import ROOT
 from rows_made import TCP, conns, ledger, packets, rates, servers
-from storing import LARGE, keep, made, running, until_taken, values
+from storing import LARGE, back, keep, made, running, until_taken, values
 
 from headwater.errors import StoreError
 from headwater.outputs.spool import Spool, waiting
-from headwater.records.stored import as_text
 from headwater.store.client import Client
+from headwater.store.native import in_revision
 
 RECORDS = {
     "packet": packets(3000),
@@ -28,6 +34,7 @@ RECORDS = {
     "conn": conns([TCP, {name: value for name, value in TCP.items() if name not in ("duration", "local_orig", "vlan")}]),
     "ledger": ledger(["a", "", 'b,"c"', "d\\e\nf\x1b\t", "naïve ☃ 𝄞", "=1+1", "'; DROP TABLE ledger"]),
 }
+NUMBERS = b"\1\0\2\xff\xff\xff\xff\0"  # before a block: no overflow, no bucket
 DAY_NS = 86_400 * 10**9
 
 
@@ -37,15 +44,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield asking
 
 
-def back(table: pa.Table) -> list[dict[str, object]]:
-    text = as_text(table)
-    columns = {
-        name: [None if ns is None else reading_back.text_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
-        if pa.types.is_timestamp(column.type)
-        else [",".join(value) or None if isinstance(value, list) else value for value in column.to_pylist()]
-        for name, column in zip(text.schema.names, text.columns, strict=True)
-    }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def official(client: Client) -> Any:
+    assert client.place
+    host, _, port = client.place.address.read_text().strip().rpartition(":")
+    return clickhouse_connect.get_client(host=host, port=int(port), username="any", password=client.place.token.read_text().strip())
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -147,10 +149,7 @@ def test_what_the_disk_gives_back_otherwise_is_counted_and_the_rest_is_kept(tmp_
 
 def test_the_official_client_asks(client: Client) -> None:
     """clickhouse-connect: its handshake, types, parameters, Native and Arrow; and may change nothing."""
-    assert client.place and client.place.address
-    host, _, port = client.place.address.read_text().strip().rpartition(":")
-    token = client.place.token.read_text().strip()
-    asked = clickhouse_connect.get_client(host=host, port=int(port), username="any", password=token)
+    asked = official(client)
     assert asked.command("SELECT version()").startswith("26.")
     assert asked.query("SELECT count() FROM rate").result_rows[0][0] > 0
     rows = asked.query(
@@ -167,6 +166,60 @@ def test_the_official_client_asks(client: Client) -> None:
     ):
         with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError):
             asked.command(refused)
+
+
+TYPED = {
+    "'é'": "é",
+    "-1::Int8": -1,
+    "300::UInt16": 300,
+    "2::UInt256": 2,
+    "0.5::Float32": 0.5,
+    "true": True,
+    "'x'::FixedString(3)": b"x\0\0",
+    "1.25::Decimal(18, 2)": decimal.Decimal("1.25"),
+    "1.25::Decimal(38, 2)": decimal.Decimal("1.25"),
+    "'b'::Enum8('a (' = 1, 'b' = 2)": "b",
+    "NULL::Nullable(String)": None,
+    "7::Nullable(UInt32)": 7,
+    "toLowCardinality('w')": "w",
+    "NULL::LowCardinality(Nullable(String))": None,
+    "['a', 'b']::Array(LowCardinality(String))": ["a", "b"],
+    "[[1], [], [2, NULL]]": [[1], [], [2, None]],
+    "map('k', [1, 2], 'l', [])": {"k": [1, 2], "l": []},
+    "(1, 'x', [NULL])": (1, "x", [None]),
+    "CAST((1, 'x'), 'Tuple(a UInt8, b String)')": {"a": 1, "b": "x"},
+    "toIPv6('::1')": ipaddress.ip_address("::1"),
+    "toUUID('00000000-0000-0000-0000-000000000007')": uuid.UUID(int=7),
+    "toDate('2026-03-01')": datetime.date(2026, 3, 1),
+    "emptyArrayString()": [],
+}
+
+
+def test_native_is_of_the_revision_that_was_asked_for(client: Client) -> None:
+    """clickhouse-connect asks for one with numbers before a block, for which each column must be read to its end, and reads that itself."""
+    columns = ", ".join(f"{sql} AS c{place}" for place, sql in enumerate(TYPED))
+    asked = official(client)
+    assert asked.protocol_version
+    for rows in (1, 70_000):  # some blocks of it
+        found = asked.query(f"SELECT number, {columns} FROM numbers({rows})").result_rows
+        assert [row[0] for row in found] == list(range(rows))
+        assert list(found[-1][1:]) == list(TYPED.values())
+    block = b"".join(client.ask("SELECT 'x' AS a, 1::UInt16 AS b", "Native"))
+    assert in_revision(54405, block) == NUMBERS + block
+    assert in_revision(54460, block) == NUMBERS + b"\2\1" + b"\1a\6String\0\1x" + b"\1b\6UInt16\0\1\0"
+
+
+def test_blocks_that_are_packed_are_refused_in_words(client: Client) -> None:
+    assert client.place and client.place.address
+    url = f"http://{client.place.address.read_text()}/?compress=1&query=SELECT+1"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, headers={"X-ClickHouse-Key": client.place.token.read_text().strip()}))
+    assert b"pack with gzip" in refused.value.read()
+
+
+def test_a_parameter_is_what_was_given(client: Client) -> None:
+    for value in ("a'b", "a\tb\nc\rd", "\\\\N", "\0", "{x:String}", ""):
+        assert client.table("SELECT {value:String} AS value", {"value": value}).column("value").to_pylist() == [value]
 
 
 def test_who_does_not_know_the_token_is_told_nothing(client: Client) -> None:

@@ -16,6 +16,7 @@ from headwater.store.settings import DATABASE, Place, StoreSettings, Url
 from headwater.store.starting import answers, begin
 
 _SHOWN = "default_kind != 'MATERIALIZED'"  # what `*` shows
+_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})  # a parameter is read as a TSV cell
 _TIMEOUT = httpx2.Timeout(10.0, read=None)
 _AS_HERE = {"join_use_nulls": "1", "distributed_product_mode": "global"}
 """What makes a server's answers those of the embedded engine, which has this anyway (engine.py): a join that finds nothing gives NULL, and
@@ -71,7 +72,7 @@ class Client:
 
     def ask(self, sql: str, form: str = "ArrowStream", parameters: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """The answer in pieces, in a format of ClickHouse's. Raises StoreError."""
-        given = {f"param_{name}": value for name, value in (parameters or {}).items()} | {"default_format": form}
+        given = {f"param_{name}": value.translate(_ESCAPED) for name, value in (parameters or {}).items()} | {"default_format": form}
         if self._url:
             given |= _AS_HERE
         try:

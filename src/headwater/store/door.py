@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import os
 import queue
+import re
 import socket
 import threading
 import uuid
@@ -25,7 +26,9 @@ import uvicorn
 
 from headwater.errors import QueryRefused, StoreError
 from headwater.store.engine import Connection, EngineError
-from headwater.store.wall import Statement, checked
+from headwater.store.lexer import shown
+from headwater.store.native import in_revision
+from headwater.store.wall import FORMATS, Statement, checked
 
 READERS = 4
 MOST_OCTETS = 1 << 20  # of a question
@@ -33,6 +36,7 @@ WAIT_S = 10.0  # for one of the readers
 _WRONG_TOKEN_S = 0.5  # each wrong one costs that much time
 _STATUS = {47: 404, 60: 404, 62: 400, 81: 404, 159: 504, 241: 507, 456: 400, 497: 403, 516: 401}  # of ClickHouse's codes; else 500
 _ACCESS_DENIED, _AUTHENTICATION_FAILED, _TOO_MANY = 497, 516, 202
+_NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # what is sent back in a header
 _TYPES = {
     "JSON": "application/json",
     "CSV": "text/csv",
@@ -149,15 +153,19 @@ class Door:
             question = await loop.run_in_executor(self._pool, checked, text)  # of a long text it takes seconds, in which others are served
         except QueryRefused as refused:
             raise _Asked(_ACCESS_DENIED, str(refused)) from None
+        if given.get("compress") == "1":
+            raise _Asked(_ACCESS_DENIED, "blocks are not packed here with LZ4 or ZSTD: have the client pack with gzip, or not", 400)
         form = question.format or headers.get("x-clickhouse-format") or given.get("default_format") or "TabSeparated"
-        if not form.isalnum():
-            raise _Asked(73, f"unknown format {form[:40]!r}", 400)
+        if form.lower() not in FORMATS:
+            raise _Asked(73, f"unknown format {shown(form)}", 400)
         parameters = {name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")}
         try:
             connection = await loop.run_in_executor(self._pool, self._reader)
         except queue.Empty:
             raise _Asked(_TOO_MANY, f"{READERS} questions are being answered: ask again", 503) from None
         pieces = connection.stream(self._runs(question), form, parameters, in_pieces=question.kind == "select")
+        asked = given.get("client_protocol_version", "")
+        revision = int(asked) if form.lower() == "native" and re.fullmatch("[0-9]{1,6}", asked) else 0
         begun = False
         try:
             piece = await loop.run_in_executor(self._pool, next, pieces, None)
@@ -170,12 +178,15 @@ class Door:
             await send(_start(200, {
                 "Content-Type": next((kind for name, kind in _TYPES.items() if form.startswith(name)), "application/octet-stream"),
                 "X-ClickHouse-Format": form, "X-ClickHouse-Timezone": "UTC",
-                "X-ClickHouse-Query-Id": given.get("query_id") or str(uuid.uuid4()),
+                "X-ClickHouse-Query-Id": given["query_id"] if _NAME.fullmatch(given.get("query_id", "")) else str(uuid.uuid4()),
                 "X-ClickHouse-Summary": '{"read_rows":"0","read_bytes":"0"}',
                 **({"Content-Encoding": "gzip"} if packed else {}),
             }))  # fmt: skip
             while piece is not None:
-                await send({"type": "http.response.body", "body": packed.compress(piece) if packed else piece, "more_body": True})
+                if revision:
+                    piece = await loop.run_in_executor(self._pool, in_revision, revision, piece)
+                sent = send({"type": "http.response.body", "body": packed.compress(piece) if packed else piece, "more_body": True})
+                await asyncio.wait_for(sent, self._time_s)  # who does not read keeps a reader from others
                 piece = await loop.run_in_executor(self._pool, next, pieces, None)
             await send({"type": "http.response.body", "body": packed.flush() if packed else b"", "more_body": False})
         except EngineError as error:

@@ -136,8 +136,9 @@ _EXACT = names(
     """
     # what is left
     """
-    bar byteSize countDigits currentDatabase currentUser digits errorCodeToName finalizeAggregation getSubcolumn identity ignore isConstant
-    isDecimalOverflow materialize minSampleSizeContinuous minSampleSizeConversion rowNumberInBlock rowNumberInAllBlocks
+    bar byteSize countDigits currentDatabase currentUser digits displayName errorCodeToName finalizeAggregation getSubcolumn identity
+    ignore isConstant
+    isDecimalOverflow materialize minSampleSizeContinuous minSampleSizeConversion rowNumberInBlock rowNumberInAllBlocks revision
     seriesDecomposeSTL seriesOutliersDetectTukey visibleWidth
     """
 )

@@ -138,3 +138,7 @@ SELECT format, settings FROM (SELECT 1 AS format, 2 AS settings)
 SELECT 1 -- x@CR@ y 'z
 SELECT 1 /* a -- b */ + 1 -- /* c
 SELECT * FROM values('a DateTime64(9, ''Europe/Berlin''), b Tuple(x UInt8, y Array(Nullable(String))), c LowCardinality(String)', ('2026-03-01', (1, ['x']), 'y'))
+SELECT toStartOfHour(ts, 'Europe/Berlin') AS t, count() FROM conn GROUP BY t ORDER BY t LIMIT 3
+SELECT toTimeZone(max(ts), 'America/Argentina/Buenos_Aires'), max(ts) AT TIME ZONE 'Etc/GMT+1', formatDateTime(max(ts), '%F', 'UTC'), now('UTC') FROM conn
+SELECT CAST(max(ts), 'DateTime(\'UTC\')'), max(ts)::DateTime64(3, 'UTC'), timestamp('2026-03-01 00:00:00.5'), toStartOfInterval(max(ts), INTERVAL 5 MINUTE) FROM conn
+SELECT displayName(), version(), revision(), timezone()
