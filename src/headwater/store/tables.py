@@ -109,7 +109,7 @@ def _plain(of: pa.DataType, kind: str) -> str | None:
     if pa.types.is_string(of) or pa.types.is_large_string(of):
         return "String"
     if pa.types.is_list(of) and (inner := _plain(of.value_type, "")):
-        return f"Array(Nullable({inner}))" if kind in LISTS else f"Array({inner})"
+        return f"Array(Nullable({inner}))" if kind in LISTS or (not kind and of.value_field.nullable) else f"Array({inner})"
     return None
 
 
