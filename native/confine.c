@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -114,7 +115,8 @@ int hw_landlock(const int *readable, size_t readables, const int *writable, size
 #define NEVER_BPF 0xffffffff
 #define FIRST_ARGUMENT LOAD(args[0]) /* its lower half, on the little-endian machines that this runs on */
 
-static struct sock_filter filter[] = {
+/* What both a sensor and a store need. */
+static const struct sock_filter common[] = {
 	LOAD(arch),
 	IF(HW_AUDIT_ARCH, 1, 0),
 	REFUSE,
@@ -245,18 +247,12 @@ static struct sock_filter filter[] = {
 	ALLOW(time),
 	ALLOW(arch_prctl),
 #endif
-	/* sockets */
-	ALLOW(connect),
-	ALLOW(bind),
-	ALLOW(listen),
-	ALLOW(accept),
+	/* what is sent and received by sockets that there are */
 	ALLOW(accept4),
 	ALLOW(sendto),
 	ALLOW(recvfrom),
 	ALLOW(sendmsg),
 	ALLOW(recvmsg),
-	ALLOW(sendmmsg),
-	ALLOW(recvmmsg),
 	ALLOW(shutdown),
 	ALLOW(getsockname),
 	ALLOW(getpeername),
@@ -265,14 +261,6 @@ static struct sock_filter filter[] = {
 	ALLOW(socketpair),
 	ALLOW(prlimit64),
 	/* those that are allowed in part */
-	IF(SYS_socket, 0, 7),
-	FIRST_ARGUMENT,
-	IF(AF_UNIX, 3, 0),
-	IF(AF_INET, 2, 0),
-	IF(AF_INET6, 1, 0),
-	IF(AF_NETLINK, 0, 1),
-	GIVE(SECCOMP_RET_ALLOW),
-	REFUSE,
 	IF(SYS_clone, 0, 4),
 	FIRST_ARGUMENT,
 	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1),
@@ -284,6 +272,24 @@ static struct sock_filter filter[] = {
 	FIRST_ARGUMENT,
 	IF(PR_SET_NAME, 1, 0),
 	IF(PR_SET_VMA, 0, 1),
+	GIVE(SECCOMP_RET_ALLOW),
+	REFUSE,
+};
+
+/* New sockets, and BPF. */
+static const struct sock_filter sensor[] = {
+	ALLOW(connect),
+	ALLOW(bind),
+	ALLOW(listen),
+	ALLOW(accept),
+	ALLOW(sendmmsg),
+	ALLOW(recvmmsg),
+	IF(SYS_socket, 0, 7),
+	FIRST_ARGUMENT,
+	IF(AF_UNIX, 3, 0),
+	IF(AF_INET, 2, 0),
+	IF(AF_INET6, 1, 0),
+	IF(AF_NETLINK, 0, 1),
 	GIVE(SECCOMP_RET_ALLOW),
 	REFUSE,
 	IF(NEVER_BPF, 0, 1),
@@ -304,10 +310,50 @@ static struct sock_filter filter[] = {
 	REFUSE,
 };
 
+/* Tables in files, and whoever comes to sockets that are open: nobody is dialled. */
+static const struct sock_filter engine[] = {
+	ALLOW(listen),
+	ALLOW(accept),
+	ALLOW(preadv),
+	ALLOW(preadv2),
+	ALLOW(pwritev),
+	ALLOW(pwritev2),
+	ALLOW(fchmodat),
+	ALLOW(utimensat),
+	ALLOW(linkat),
+	ALLOW(symlinkat),
+	ALLOW(truncate),
+	ALLOW(chdir),
+	ALLOW(msync),
+	ALLOW(mincore),
+	ALLOW(mbind),
+	ALLOW(get_mempolicy),
+	ALLOW(sync_file_range),
+	ALLOW(syncfs),
+	ALLOW(setpriority),
+	ALLOW(getpriority),
+	ALLOW(timer_create),
+	ALLOW(timer_settime),
+	ALLOW(timer_delete),
+	ALLOW(timer_getoverrun),
+#ifdef __x86_64__
+	ALLOW(rmdir),
+	ALLOW(link),
+	ALLOW(symlink),
+	ALLOW(chmod),
+#endif
+	REFUSE,
+};
+
 int hw_seccomp(int allowed)
 {
-	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+	const struct sock_filter *const more = allowed & HW_ALLOW_ENGINE ? engine : sensor;
+	const size_t mores = allowed & HW_ALLOW_ENGINE ? sizeof(engine) / sizeof(*engine) : sizeof(sensor) / sizeof(*sensor);
+	struct sock_filter filter[sizeof(common) / sizeof(*common) + (sizeof(engine) + sizeof(sensor)) / sizeof(*sensor)];
+	struct sock_fprog program = {.len = sizeof(common) / sizeof(*common) + mores, .filter = filter};
 
+	memcpy(filter, common, sizeof(common));
+	memcpy(filter + sizeof(common) / sizeof(*common), more, mores * sizeof(*more));
 	for (size_t i = 0; i < program.len; i++) {
 		if (filter[i].k == NEVER_STATS && allowed & HW_ALLOW_BPF_STATS)
 			filter[i].k = BPF_ENABLE_STATS;

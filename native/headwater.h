@@ -389,8 +389,8 @@ int hw_no_new_privileges(void);
  * not -1, can be listed. Descriptors of paths. `made` is what can be made below `writable`. */
 enum hw_made { HW_MAKE_FILES, HW_MAKE_FOLDERS, HW_MAKE_ANYTHING };
 int hw_landlock(const int *readable, size_t readables, const int *writable, size_t writables, int listable, enum hw_made made);
-/* What may be allowed besides: to have programs timed; every use of eBPF. */
-enum hw_allow { HW_ALLOW_BPF_STATS = 1, HW_ALLOW_BPF = 2 };
+/* What may be allowed besides: to have programs timed; every use of eBPF; instead of a sensor's calls those of an engine of tables. */
+enum hw_allow { HW_ALLOW_BPF_STATS = 1, HW_ALLOW_BPF = 2, HW_ALLOW_ENGINE = 4 };
 int hw_seccomp(int allowed);   /* for all threads */
 int hw_landlock_version(void); /* 0: this kernel has none */
 /*end*/

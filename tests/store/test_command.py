@@ -81,7 +81,7 @@ def test_only_who_knows_for_how_long_rows_are_kept_removes_any(told: bool, monke
     monkeypatch.setattr(storing, "serve", lambda settings, user, **how: served.append((settings, how["removing"])))
     settings = StoreSettings(path="/a", retention_days=365, listen="", cluster="c", url="https://me@db")
     given = ["--settings", msgspec.json.encode(settings).decode()] if told else []
-    done = CliRunner().invoke(cli, ["store", "--path", "/b", "--while-asked", *given])
+    done = CliRunner().invoke(cli, ["store", "--path", "/b", "--while-asked", "--begun", *given])
     assert done.exit_code == 0, done.output
     assert served == [(msgspec.structs.replace(settings, path="/b"), True) if told else (StoreSettings(path="/b"), False)]
 

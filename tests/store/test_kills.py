@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,13 @@ from pathlib import Path
 import writing
 from storing import made, running
 
+from headwater.store.starting import answers
+
 ROUNDS = 20
+
+
+def children(process: "subprocess.Popen[bytes]") -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def kill_again_and_again(folder: Path, rounds: int) -> tuple[int, int]:
@@ -25,17 +32,24 @@ def kill_again_and_again(folder: Path, rounds: int) -> tuple[int, int]:
         writer = subprocess.Popen(
             [sys.executable, writing.__file__, str(folder), str(begin)], stdout=subprocess.PIPE, text=True, env=environment
         )
-        time.sleep(chance.uniform(0.3, 1.5))
-        if number % 2:
-            store.kill()
+        assert writer.stdout
+        first = writer.stdout.readline()  # however long it takes to begin
+        time.sleep(chance.uniform(0.1, 1.0))
+        if number % 4 == 1:
+            for child in children(store):
+                os.kill(child, signal.SIGKILL)
+        elif number % 4 == 3:
+            store.kill()  # the one that begins it anew, which ends with it
             store.wait()
         writer.kill()
-        told = [int(line) for line in writer.communicate()[0].splitlines(keepends=True) if line.endswith("\n")]
+        told = [int(line) for line in (first + writer.communicate()[0]).splitlines(keepends=True) if line.endswith("\n")]
         safe.update(told)
         begin = max([begin, *told]) + 2  # one more may be safe and not told
     assert store
     store.kill()
     store.wait()
+    while answers(place):
+        time.sleep(0.01)
     with running(folder) as client:
         deadline = time.monotonic() + 60
         while any(place.spool.glob("*/*.arrow")):

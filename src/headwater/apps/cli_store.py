@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from headwater.apps.console import tell
 from headwater.apps.options import Command, Commands, Duration, Named, config_option, example
 from headwater.store.starting import of_the_extra
 
@@ -37,6 +39,7 @@ def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "S
 @click.option("--user", hidden=True)
 @click.option("--while-asked", is_flag=True, hidden=True, help="End when standard input does.")
 @click.option("--settings", "told", hidden=True, help="All of [store], as JSON, of who starts it.")
+@click.option("--begun", is_flag=True, hidden=True, help="Be it, and not what begins it.")
 def store(
     ctx: click.Context,
     config_file: str | None,
@@ -46,9 +49,16 @@ def store(
     user: str | None,
     while_asked: bool,
     told: str | None,
+    begun: bool,
 ) -> None:
     """Keep the rows that wait in the spool, and answer questions; `headwater run --store` starts it by itself."""
     if ctx.invoked_subcommand is None:
+        if not begun:
+            from headwater.kernel.confine import without_capabilities  # noqa: PLC0415 - likewise
+            from headwater.store.anew import begun_anew  # noqa: PLC0415 - likewise
+
+            without_capabilities()  # while there is one thread: the engine begins some as it is loaded
+            sys.exit(begun_anew([sys.executable, *sys.orig_argv[1:], "--begun"], tell, while_asked=while_asked))
         with of_the_extra():
             from headwater.apps import storing  # noqa: PLC0415 - likewise
 

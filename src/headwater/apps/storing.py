@@ -14,7 +14,8 @@ from headwater.apps.beside import made
 from headwater.apps.console import tell
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed
 from headwater.filters.sql import condition, plain, since
-from headwater.kernel.confine import account, confine
+from headwater.kernel.confine import account, confine, confine_engine
+from headwater.store.anew import ENDS
 from headwater.store.client import Client
 from headwater.store.process import Store
 from headwater.store.settings import StoreSettings
@@ -22,24 +23,27 @@ from headwater.store.settings import StoreSettings
 FORMATS = {"table": "PrettyCompactMonoBlock", "jsonl": "JSONEachRow", "csv": "CSVWithNames", "parquet": "Parquet", "arrow": "Arrow"}
 """What --format is called, and what ClickHouse calls it."""
 _BINARY = {"parquet", "arrow"}
+_LOG_OCTETS = 1 << 20
 
 
 def serve(settings: StoreSettings, user: str | None, *, once: bool = False, while_asked: bool = False, removing: bool = True) -> None:
-    """Be the store's process until a signal comes; or until nothing waits, or standard input ends."""
+    """Be the store's process until standard input ends, or nothing waits; or a signal comes, but not `while_asked` (store/anew.py)."""
     store = Store(settings, tell, removing=removing)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDS:
         signal.signal(number, lambda *_: None if while_asked else store.stop())  # Ctrl-C is for whoever asks: their end is ours
-    code = 0
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*ENDS, signal.SIGCHLD})
+    code, is_engine = 0, settings.url is None
     try:
         made(settings.place(), user)
         _send_words_to(settings.place().log)
         store.prepare()  # which asks for more than what is left then
         os.chdir(settings.place().folder)  # the engine would take a config.xml that lies where we were started
         if user != "root":
-            confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=settings.url is None)
+            confine(account(user), [settings.place().folder], readable=[Path("/sys/fs/cgroup")], engine=is_engine)
         store.open()
-        if while_asked:
-            threading.Thread(target=_until_eof, args=(store,), daemon=True).start()
+        if is_engine and user != "root" and confine_engine().missing:
+            tell("this kernel has no seccomp: the store is confined without")
+        threading.Thread(target=_until_eof, args=(store,), daemon=True).start()
         store.run(once=once)
     except HeadwaterError as error:
         tell(str(error))
@@ -55,9 +59,13 @@ def serve(settings: StoreSettings, user: str | None, *, once: bool = False, whil
 
 
 def _send_words_to(log: Path) -> None:
-    """What the engine itself writes to standard error is long, and for developers: it goes to a file, and ours stays what it was."""
+    """What the engine itself writes to standard error is long, and for developers: it goes to a file, behind what it said of its last
+    death, and ours stays what it was.
+    """
     ours = os.dup(2)
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if os.fstat(fd).st_size > _LOG_OCTETS:
+        os.ftruncate(fd, 0)
     os.dup2(fd, 2)
     os.close(fd)
     sys.stderr = open(ours, "w", buffering=1)  # noqa: SIM115, PTH123 - for as long as the process lasts

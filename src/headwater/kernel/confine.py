@@ -60,11 +60,11 @@ def confine(
 ) -> Confined:
     """Keep what is open and, of what is held now, the capabilities in `keep`. Raises KernelError.
 
-    Call it before there are threads, which would hold capabilities of their own.
+    Call it before there are threads: those would hold what is no user's of their own, and Landlock does not hold for them before its
+    version 8. A store's engine has some, which keep to the account and to confine_engine() alone.
 
     Below the folders in `writable` files can still be made and written, and below those in `readable` read, as far as the account may.
-    With `folders`, these can be made there too. An `engine` may make anything, and call what it likes: which system calls a database needs
-    nobody has listed.
+    With `folders`, these can be made there too. An `engine` may make anything, and call what it likes until confine_engine().
     """
     missing = []
     made = lib.HW_MAKE_ANYTHING if engine else lib.HW_MAKE_FOLDERS if folders else lib.HW_MAKE_FILES
@@ -84,6 +84,19 @@ def confine(
     if not engine and lib.hw_seccomp(lib.HW_ALLOW_BPF_STATS * (CAP_SYS_ADMIN in keep) | lib.HW_ALLOW_BPF * loads):
         missing.append("seccomp")
     return Confined(pwd.getpwuid(os.geteuid()).pw_name if become or _named(os.geteuid()) else str(os.geteuid()), tuple(missing))
+
+
+def confine_engine() -> Confined:
+    """Once a store's engine and sockets are open: its threads, all of them, may call what tables in files and those sockets need. Nobody is
+    dialled, and nothing is executed.
+    """
+    return Confined("", ("seccomp",) if lib.hw_seccomp(lib.HW_ALLOW_ENGINE) else ())
+
+
+def without_capabilities() -> None:
+    """Give away those of this thread, and so of what it executes; not root's, who would have them again. Raises KernelError."""
+    if os.geteuid():
+        _must(lib.hw_drop_capabilities(0), "giving capabilities away")
 
 
 def held() -> frozenset[int]:

@@ -16,7 +16,7 @@ import socket
 import threading
 import uuid
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ from headwater.store.wall import FORMATS, Statement, checked
 READERS = 4
 MOST_OCTETS = 1 << 20  # of a question
 WAIT_S = 10.0  # for one of the readers
+_OVERRUN_S, _OVERRUN_PART = 3.0, 1 / 3
+"""How long a question may go on past its time, at least, and as a part of that: the engine looks at the clock between blocks of rows, and
+one may take a while, and hours with functions such as editDistance.
+"""
 _WRONG_TOKEN_S = 0.5  # each wrong one costs that much time
 _STATUS = {47: 404, 60: 404, 62: 400, 81: 404, 159: 504, 241: 507, 456: 400, 497: 403, 516: 401}  # of ClickHouse's codes; else 500
 _ACCESS_DENIED, _AUTHENTICATION_FAILED, _TOO_MANY = 497, 516, 202
@@ -60,14 +64,23 @@ class _Asked(Exception):
         self.status = status or _STATUS.get(code, 500)
 
 
-class Door:
-    """Answers who knows `token`, each question on one of a few connections that `connect` makes, for `time_s` at most."""
+class _OverrunError(Exception):
+    """The engine goes on with a question, long after its time."""
 
-    def __init__(self, connect: Callable[[], Connection], token: str, time_s: float, report: Callable[[str], None]) -> None:
+
+class Door:
+    """Answers who knows `token`, each question on one of a few connections that `connect` makes, for `time_s` at most. `overrun` is called,
+    and does not return, when the engine works on one long after that.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Connection], token: str, time_s: float, report: Callable[[str], None], overrun: Callable[[], None]
+    ) -> None:
         self._connect = connect
         self._time_s = time_s
         self._token = token.encode()
         self._report = report
+        self._overrun = overrun
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._made = 0
         self._making = threading.Lock()
@@ -168,7 +181,7 @@ class Door:
         revision = int(asked) if form.lower() == "native" and re.fullmatch("[0-9]{1,6}", asked) else 0
         begun = False
         try:
-            piece = await loop.run_in_executor(self._pool, next, pieces, None)
+            piece = await self._next(pieces)
             packed = (
                 zlib.compressobj(1, wbits=31)
                 if "gzip" in headers.get("accept-encoding", "") and given.get("enable_http_compression") == "1"
@@ -187,8 +200,13 @@ class Door:
                     piece = await loop.run_in_executor(self._pool, in_revision, revision, piece)
                 sent = send({"type": "http.response.body", "body": packed.compress(piece) if packed else piece, "more_body": True})
                 await asyncio.wait_for(sent, self._time_s)  # who does not read keeps a reader from others
-                piece = await loop.run_in_executor(self._pool, next, pieces, None)
+                piece = await self._next(pieces)
             await send({"type": "http.response.body", "body": packed.flush() if packed else b"", "more_body": False})
+        except _OverrunError:
+            if not begun:
+                said = b"Code: 159. DB::Exception: the question went on past its time, and was ended with the store's process\n"
+                await _answer(send, 504, said, {})
+            self._overrun()
         except EngineError as error:
             if begun:  # what was sent is not all, and whoever reads must see that: the connection ends without the last piece
                 raise
@@ -196,6 +214,14 @@ class Door:
         finally:
             await loop.run_in_executor(self._pool, pieces.close)
             await loop.run_in_executor(self._pool, self._give_back, connection)
+
+    async def _next(self, pieces: Iterator[bytes]) -> bytes | None:
+        """Raises _OverrunError when it takes longer than the engine has."""
+        soon = asyncio.get_running_loop().run_in_executor(self._pool, next, pieces, None)
+        done, _ = await asyncio.wait([soon], timeout=self._time_s + max(_OVERRUN_S, self._time_s * _OVERRUN_PART))
+        if not done:
+            raise _OverrunError
+        return soon.result()
 
     def _runs(self, question: Statement) -> str:
         """What the engine is given: the question, with the settings that it may have."""

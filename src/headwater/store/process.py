@@ -14,6 +14,7 @@ from pathlib import Path
 
 from headwater.errors import StoreError
 from headwater.outputs.files import put
+from headwater.store.anew import ANEW
 from headwater.store.door import Door
 from headwater.store.embedded import Embedded
 from headwater.store.engine import Engine, load, reading
@@ -86,7 +87,7 @@ class Store:
         if self._removing:
             self._retention = Retention(engine.writer, self._settings, self._report)
         budget = reading(int(octets * self._settings.query_memory_part), self._settings.query_time_s)
-        door = Door(lambda: engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report)
+        door = Door(lambda: engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report, self._begin_anew)
         door.open(self._place.socket, self._settings.listen)
         self.door = door
         self._place.address.write_text(door.address)
@@ -110,6 +111,10 @@ class Store:
             end = threading.Timer(LINGER_S, os._exit, (0,))
             end.daemon = True
             end.start()
+
+    def _begin_anew(self) -> None:
+        self._report("a question went on past its time, and nothing else ends it: the store begins anew; rows wait in the spool")
+        os._exit(ANEW)
 
     def close(self) -> None:
         """Answer nobody any more. The engine's threads end with the process (os._exit)."""
