@@ -1,10 +1,15 @@
 """A store of a test's own, and rows on their way into it."""
 
 import contextlib
+import os
+import select
+import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import reading_back
@@ -30,6 +35,23 @@ def running(folder: Path) -> Iterator[Client]:
     """Who can ask the store there, which runs as long, as this user."""
     with Client(made(folder), begin_with=("--user", "root", "--listen", "127.0.0.1:0")) as client:
         yield client
+
+
+def children(process: "subprocess.Popen[Any]") -> list[int]:
+    """Of the one that begins a store's: the one that has the engine."""
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def kill(process: "subprocess.Popen[Any]") -> None:
+    """Both of a store's processes, at once."""
+    if process.poll() is None:
+        ends = [os.pidfd_open(child) for child in children(process)]
+        process.kill()  # first, that it may not begin another
+        process.wait()
+        for end in ends:
+            signal.pidfd_send_signal(end, signal.SIGKILL)
+            assert select.select([end], [], [], 10)[0], "what was killed is still there"
+            os.close(end)
 
 
 def keep(place: Place, *batches: Batch) -> Sent:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,9 @@ from places import CORPORA
 
 from headwater.apps import storing
 from headwater.apps.cli import cli
-from headwater.store.settings import StoreSettings
+from headwater.store.client import Client
+from headwater.store.settings import Place, StoreSettings
+from headwater.store.starting import answers
 
 CAPTURE = CORPORA / "zeek/modbus__modbusBig/trace.pcap"
 
@@ -84,6 +87,33 @@ def test_only_who_knows_for_how_long_rows_are_kept_removes_any(told: bool, monke
     done = CliRunner().invoke(cli, ["store", "--path", "/b", "--while-asked", "--begun", *given])
     assert done.exit_code == 0, done.output
     assert served == [(msgspec.structs.replace(settings, path="/b"), True) if told else (StoreSettings(path="/b"), False)]
+
+
+@pytest.mark.corpora
+def test_captures_and_logs_go_to_the_store_that_another_process_has(tmp_path: Path) -> None:
+    config, log = tmp_path / "headwater.toml", tmp_path / "notice.log"
+    config.write_text(f'user = "root"\n[store]\npath = "{tmp_path}/store"\nlisten = ""\n')
+    log.write_text("".join(f'{{"ts": {1_700_000_000 + n}, "note": "n{n}"}}\n' for n in range(100)))
+    command = [sys.executable, "-m", "headwater"]
+    with subprocess.Popen([*command, "store", "-c", str(config)], stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            place, deadline = Place(tmp_path / "store"), time.monotonic() + 30
+            while not answers(place):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            words = (["import", str(log)], ["read", str(CAPTURE), "--store"], ["import", str(log)])
+            beside = [subprocess.Popen([*command, *each, "-c", str(config)], stderr=subprocess.PIPE, text=True) for each in words]
+            said = [process.communicate(timeout=60)[1] for process in beside]
+            assert [process.returncode for process in beside] == [0, 0, 0], said
+            assert all("adds up exactly" in one for one in said[1:2])
+            with Client(place) as client:
+                assert client.rows("SELECT count(), uniqExact(note) FROM notice", 2) == [["200", "100"]]
+                assert client.rows("SELECT count(), sum(orig_bytes) FROM conn", 2) == [["3", "85592"]]
+            second = headwater("store", "-c", str(config), cwd=tmp_path)
+            assert (second.returncode, second.stderr.count("\n")) == (7, 1) and "another process has the store" in second.stderr
+            assert daemon.poll() is None and answers(place), "whoever is refused leaves the other's socket alone"
+        finally:
+            daemon.kill()
 
 
 def test_where_there_is_no_store_one_line_says_how_to_make_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Killed at any moment, again and again: what was safe is there, once, and the store opens."""
+"""Killed at any moment, again and again: what was safe is there, once, and the store opens. Also where the power goes."""
 
 import os
 import random
@@ -6,64 +6,109 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import writing
-from storing import made, running
+from disks import Disk
+from storing import children, kill, made, running
 
+from headwater.store.settings import Place
 from headwater.store.starting import answers
 
-ROUNDS = 20
+KINDS = ("writer", "child", "store", "both")
+"""Who is killed: `child` has the engine, and is begun anew by its parent; `store` is the two of them."""
+ROUNDS = 12
 
 
-def children(process: "subprocess.Popen[bytes]") -> list[int]:
-    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+@dataclass
+class Kept:
+    """What a folder is known to have: the numbers of batches that were told to be safe, and the next one."""
+
+    safe: set[int] = field(default_factory=set)
+    next: int = 0
+    rows: int = 0
+    """What was found there at the last look."""
 
 
-def kill_again_and_again(folder: Path, rounds: int) -> tuple[int, int]:
-    """The writer or the store's process, in turn. Returns how many rows were told to be safe, and how many of others are there."""
-    place, chance = made(folder), random.Random(7)
+def kill_again_and_again(folder: Path, kinds: Sequence[str], chance: random.Random, kept: Kept, disk: Disk | None = None) -> None:
+    """A writer and the store's process, of which one of `kinds` a round is killed at any moment while they write; `cut` is the power of
+    `disk`. Looks at the end.
+    """
+    place = made(folder)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    store, safe, begin = None, set[int](), 0
-    for number in range(rounds):
+    store: subprocess.Popen[bytes] | None = None
+    writer: subprocess.Popen[str] | None = None
+
+    def end_writer() -> None:
+        if writer:
+            writer.kill()
+            told = [int(line) for line in writer.communicate()[0].splitlines(keepends=True) if line.endswith("\n")]
+            kept.safe.update(told)
+            kept.next = max(kept.safe, default=0) + 2  # one more may be safe and not told
+
+    for kind in kinds:
         if store is None or store.poll() is not None:
             command = [sys.executable, "-m", "headwater", "store", "--path", str(folder), "--user", "root", "--listen", ""]
             store = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        writer = subprocess.Popen(
-            [sys.executable, writing.__file__, str(folder), str(begin)], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert writer.stdout
-        first = writer.stdout.readline()  # however long it takes to begin
-        time.sleep(chance.uniform(0.1, 1.0))
-        if number % 4 == 1:
+        if writer is None or writer.poll() is not None:
+            command = [sys.executable, writing.__file__, str(folder), str(kept.next)]
+            writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+            assert writer.stdout
+            kept.safe.add(int(writer.stdout.readline()))
+        deadline, waits = time.monotonic() + 90, chance.random() < 0.5  # else it may die before it is open
+        while waits and not answers(place):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.1, 0.8))
+        if kind == "cut":
+            assert disk
+            disk.cut()
+        if kind == "child":
             for child in children(store):
                 os.kill(child, signal.SIGKILL)
-        elif number % 4 == 3:
-            store.kill()  # the one that begins it anew, which ends with it
-            store.wait()
-        writer.kill()
-        told = [int(line) for line in (first + writer.communicate()[0]).splitlines(keepends=True) if line.endswith("\n")]
-        safe.update(told)
-        begin = max([begin, *told]) + 2  # one more may be safe and not told
+        if kind in ("store", "both", "cut"):
+            kill(store)
+        if kind in ("writer", "both", "cut"):
+            end_writer()
+            writer = None
+        if kind == "cut" and disk:
+            disk.mend()
+    end_writer()
     assert store
-    store.kill()
-    store.wait()
-    while answers(place):
-        time.sleep(0.01)
-    with running(folder) as client:
-        deadline = time.monotonic() + 60
+    kill(store)
+    look(place, kept)
+
+
+def look(place: Place, kept: Kept) -> None:
+    """Whether all is there that was safe, and nothing twice, once what waits is taken."""
+    with running(place.folder) as client:
+        deadline = time.monotonic() + 240
         while any(place.spool.glob("*/*.arrow")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        [(rows, distinct)] = client.table("SELECT count(), uniqExact(packets) FROM rate").to_pandas().to_numpy().tolist()
+        [[rows, distinct]] = client.rows("SELECT count(), uniqExact(packets) FROM rate", 2)
         assert rows == distinct, "rows are there twice"
-        there = set(client.table("SELECT DISTINCT intDiv(packets, 50) AS batch FROM rate").column("batch").to_pylist())
-        assert not safe - there, "rows that were safe are lost"
-        [rolled] = client.table("SELECT sum(rows) AS n FROM rate_minute").column("n").to_pylist()
-        assert rolled == rows
-    assert safe
-    return len(safe) * writing.ROWS, rows - len(safe) * writing.ROWS
+        there = {int(batch) for [batch] in client.rows(f"SELECT DISTINCT intDiv(packets, {writing.ROWS}) FROM rate", 1)}
+        assert not kept.safe - there, "rows that were safe are lost"
+        [[rolled]] = client.rows("SELECT sum(rows) FROM rate_minute", 1)
+        assert rolled == rows, "sums are not those of the rows"
+        assert not any(place.spool.glob("*/*.refused")), "rows were put aside"
+        assert int(rows) >= kept.rows
+        kept.rows = int(rows)
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
-    kill_again_and_again(tmp_path, ROUNDS)
+    kept = Kept()
+    kill_again_and_again(tmp_path, [KINDS[number % len(KINDS)] for number in range(ROUNDS)], random.Random(7), kept)
+    assert kept.safe
+
+
+@pytest.mark.kernel
+def test_what_was_safe_outlives_a_power_cut(tmp_path: Path) -> None:
+    kept = Kept()
+    with Disk(tmp_path / "disk") as disk:
+        kill_again_and_again(disk.folder / "store", ["cut"] * 3, random.Random(7), kept, disk)
+    assert kept.safe

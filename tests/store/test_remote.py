@@ -20,6 +20,7 @@ import standin
 import writing
 from rows_made import TCP, conns, ledger, packets, rates
 from standin import CLUSTER, FAULTS, PASSWORD, Running
+from storing import children, kill
 
 import headwater
 from headwater import config
@@ -124,8 +125,9 @@ def test_a_sender_that_is_killed_again_and_again(tmp_path: Path) -> None:
                 number += 1
                 spool.send([writing.batch(number)])
                 time.sleep(0.1)
-            assert PASSWORD.encode() not in Path(f"/proc/{sender.pid}/cmdline").read_bytes()
-            sender.kill()
+            for process in (sender.pid, *children(sender)):
+                assert PASSWORD.encode() not in Path(f"/proc/{process}/cmdline").read_bytes()
+            kill(sender)
             said += sender.communicate()[1]
         last = subprocess.run([*command, "--once"], env={**os.environ, "CLICKHOUSE_PASSWORD": PASSWORD}, capture_output=True, check=True)
         assert not waits(home / "spool")

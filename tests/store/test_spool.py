@@ -80,6 +80,21 @@ def test_a_folder_that_a_killed_writer_left_empty_goes(tmp_path: Path) -> None:
         assert {*writers(tmp_path)} == {living.folder, spool.folder}
 
 
+def test_what_the_store_is_taking_makes_no_room(tmp_path: Path) -> None:
+    folder = made(tmp_path).spool
+    with Spool(folder, LARGE) as spool:
+        spool.send([numbered(0)])
+        spool.send([numbered(10)])
+        held = waiting(spool.folder)[0].hold()
+        with pytest.raises(BlockingIOError):
+            waiting(spool.folder)[0].hold()
+        spool._most = 1
+        assert spool.send([numbered(20)]).dropped == {FULL: 10}
+        assert found(folder) == [*range(10), *range(20, 30)]
+        os.close(held)
+        assert spool.send([numbered(30)]).dropped == {FULL: 20}
+
+
 def test_what_a_writer_left_is_its_successors_to_count(tmp_path: Path) -> None:
     folder = made(tmp_path).spool
     with Spool(folder, LARGE) as before:

@@ -26,6 +26,7 @@ from headwater.errors import StoreError
 from headwater.outputs.spool import Spool, waiting
 from headwater.store.client import Client
 from headwater.store.native import in_revision
+from headwater.store.process import memory
 
 RECORDS = {
     "packet": packets(3000),
@@ -231,6 +232,20 @@ def test_a_question_that_is_too_big_ends_and_the_store_lives(client: Client) -> 
     with pytest.raises(StoreError, match=r"(?i)memory|exceed"):
         client.table("SELECT groupArray(number), groupArray(toString(number)) FROM numbers(3000000000)")
     assert client.table("SELECT 1 AS one").column("one").to_pylist() == [1]
+
+
+def test_an_answer_that_nobody_has_whole_may_be_of_any_size(tmp_path: Path) -> None:
+    config = tmp_path / "headwater.toml"
+    config.write_text(f"[store]\nquery_memory_part = {min(1.0, 100 * 2**20 / (memory() * 0.3))}\n")  # an answer has a quarter of it
+    sql = "SELECT toString(number) AS n FROM numbers(5000000)"
+    with Client(made(tmp_path / "store"), begin_with=("--user", "root", "--listen", "", "-c", str(config))) as client:
+        assert sum(len(piece) for piece in client.ask(sql, "CSV")) > 45_000_000
+        assert sum(len(batch) for batch in client.batches(sql)) == 5_000_000
+        with pytest.raises(StoreError, match=r"(?i)limit|exceed"):
+            list(client.ask(sql, "JSON"))
+        with pytest.raises(StoreError) as told:
+            client.table("SELECT nothing FROM system.one")
+        assert "nothing" in str(told.value) and "SETTINGS" not in str(told.value)
 
 
 def test_another_process_is_refused(client: Client) -> None:

@@ -30,7 +30,7 @@ def main() -> None:
             sys.stdout.write(f"{number}\n")
             sys.stdout.flush()
             number += 1
-            time.sleep(0.01)  # what it writes is to be taken in the end
+            time.sleep(0.03)  # what it writes is to be taken in the end
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -12,7 +13,7 @@ from headwater.config import Settings
 from headwater.errors import StoreError
 from headwater.kernel.confine import account
 from headwater.store.settings import Place
-from headwater.store.starting import held, start
+from headwater.store.starting import BEGIN_S, answers, held, start
 
 
 def made(place: Place, user: str | None) -> None:
@@ -52,6 +53,14 @@ class Beside:
         if self._process:
             self._said = threading.Thread(target=self._hear, args=(report,), name="store", daemon=True)
             self._said.start()
+
+    def ready(self) -> None:
+        """Wait until it answers. Raises StoreError where it has ended instead, which it has told."""
+        deadline = time.monotonic() + BEGIN_S
+        while self._settings.store and not answers(self._settings.store.place()):
+            if (self._process and self._process.poll() is not None) or time.monotonic() > deadline:
+                raise StoreError("the store's process does not answer: see above, or its engine.log")
+            time.sleep(0.02)
 
     def patience_s(self) -> float:
         """How long it is worth waiting for it to take what it has been given."""

@@ -99,6 +99,45 @@ def store_status(config_file: str | None, path: str | None) -> None:
         click.echo(f"{what:<22} {much}")
 
 
+@example("Example:\n  sudo headwater store backup /mnt/backup/2026-11-23")
+@store.command("backup")
+@click.argument("directory", type=Named(), metavar="DIR")
+@config_option
+@path_option
+def store_backup(directory: str, config_file: str | None, path: str | None) -> None:
+    """Write all rows into a new folder, as Arrow files; also while the store is in use."""
+    with of_the_extra():
+        from headwater.apps import backups  # noqa: PLC0415 - likewise
+
+    backups.back_up(settings_of(config_file, path), Path(directory))
+
+
+@example("Example:\n  sudo headwater store restore /mnt/backup/2026-11-23")
+@store.command("restore")
+@click.argument("directory", type=Named(), metavar="DIR")
+@config_option
+@path_option
+@click.option("--again", is_flag=True, help="Also what of this backup was restored before.")
+def store_restore(directory: str, config_file: str | None, path: str | None, again: bool) -> None:
+    """Give the rows of a backup to the store, beside those that it has; they count as stored now."""
+    with of_the_extra():
+        from headwater.apps import backups  # noqa: PLC0415 - likewise
+
+    backups.put_back(settings_of(config_file, path), Path(directory), again=again)
+
+
+@example("Example:\n  sudo headwater store compact")
+@store.command("compact")
+@config_option
+@path_option
+def store_compact(config_file: str | None, path: str | None) -> None:
+    """Merge what came in many parts, now rather than when the engine finds time for it; also while the store is in use."""
+    with of_the_extra():
+        from headwater.apps import backups  # noqa: PLC0415 - likewise
+
+    backups.compact(settings_of(config_file, path))
+
+
 @example("Examples:\n  headwater export -o rows\n  headwater export --since 1d --table conn --format csv -o rows")
 @click.command(cls=Command)
 @config_option

@@ -1,8 +1,6 @@
 """`headwater export`: rows of the store as files, a file a table; and `headwater store status`."""
 
 import os
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,13 @@ from headwater.outputs.zeek_tables import FORMATS as ZEEK
 from headwater.outputs.zeek_tables import ZeekJsonTable, ZeekTable
 from headwater.records.stored import as_text
 from headwater.store.client import Client
-from headwater.store.rollups import ROLLUPS, STEPS, name_of
+from headwater.store.rollups import SUMS
 from headwater.store.settings import DATABASE, StoreSettings
 from headwater.store.tables import INGESTED
 
 LOGS = ("zeek", "zeek-json")
 FORMATS = ("parquet", "csv", "jsonl", *LOGS)
 _SETTINGS = "SETTINGS date_time_output_format = 'iso'"
-_MADE = {name_of(rollup, step) for rollup in ROLLUPS for step in STEPS}
 
 
 def export(settings: StoreSettings, since_s: float | None, directory: Path, form: str, only: tuple[str, ...]) -> None:
@@ -42,11 +39,11 @@ def export(settings: StoreSettings, since_s: float | None, directory: Path, form
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for name, columns in there.items():
-                log = log_of(name, client.logged(name)) if form in LOGS and name not in _MADE and INGESTED in columns else None
+                log = log_of(name, client.logged(name)) if form in LOGS and name not in SUMS and INGESTED in columns else None
                 if form in LOGS and log is None:
                     if name in only:
                         raise ConfigError(f"--table {name}", f"Zeek has no such log, and {form} writes no other: choose another format")
-                elif name in only or (not only and INGESTED in columns and name not in _MADE):
+                elif name in only or (not only and INGESTED in columns and name not in SUMS):
                     where = f"WHERE {since(since_s)}" if since_s and "ts" in columns else ""
                     path = directory / f"{name}.{'log' if log else form}"
                     count = _write(client, name, where, path, form, log)
@@ -85,7 +82,7 @@ def _log(client: Client, sql: str, path: Path, form: ZeekTable | ZeekJsonTable, 
     count = 0
     with path.open("wb") as file:
         file.write(form.head())
-        for batch in _batches(client, sql):
+        for batch in client.batches(sql):
             for rows in logged(batch, log):
                 file.write(form.rows(rows))
                 count += len(rows)
@@ -98,7 +95,7 @@ def _log(client: Client, sql: str, path: Path, form: ZeekTable | ZeekJsonTable, 
 def _parquet(client: Client, sql: str, path: Path) -> int:
     count, writer = 0, None
     try:
-        for batch in _batches(client, sql):
+        for batch in client.batches(sql):
             text = as_text(pa.Table.from_batches([batch]))
             writer = writer or pq.ParquetWriter(path, text.schema, compression="zstd")
             writer.write_table(text)
@@ -107,36 +104,6 @@ def _parquet(client: Client, sql: str, path: Path) -> int:
         if writer:
             writer.close()
     return count
-
-
-def _batches(client: Client, sql: str) -> Iterator[pa.RecordBatch]:
-    pieces = client.ask(sql, "ArrowStream")
-    if first := next(pieces, b""):  # an answer without rows is nothing at all
-        yield from pa.ipc.open_stream(_File(chain([first], pieces)))
-
-
-class _File:
-    """Octets that come in pieces, as a file."""
-
-    closed = False
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """At most that many, fewer at the end."""
-        while size < 0 or len(self._rest) < size:
-            piece = next(self._pieces, None)
-            if piece is None:
-                break
-            self._rest += piece
-        size = len(self._rest) if size < 0 else size
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
 
 def status(settings: StoreSettings) -> list[tuple[str, str]]:

@@ -82,6 +82,19 @@ class Spooled:
             raise ValueError(f"it has {len(table):,} rows, and should have {self.rows:,}")
         return table
 
+    def hold(self) -> int:
+        """A descriptor; until it is closed nobody else may hold or remove the file. Raises FileNotFoundError, BlockingIOError where another
+        holds it, OSError.
+        """
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.stat()
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
     def refuse(self) -> None:
         """Put it aside, where nobody offers it again; its writer counts its rows as lost."""
         self.path.rename(self.aside)
@@ -234,7 +247,11 @@ class Spool:
 
     def encode(self, record: str, rows: pa.RecordBatch) -> None:
         """Take rows of any record, which write() makes files of."""
-        self._pending += [(record, day, part) for day, part in days(with_empty(rows))]
+        self.put_back(record, with_empty(rows))
+
+    def put_back(self, record: str, rows: pa.RecordBatch) -> None:
+        """Likewise, of rows as a table has them: of their empty lists it is known already which were there."""
+        self._pending += [(record, day, part) for day, part in days(rows)]
 
     def write(self, commit: Callable[[str, int], None] | None = None) -> Sent:
         """Make files of all that was taken. Raises SinkError, after which it may be called again.
@@ -313,12 +330,17 @@ class Spool:
         if self._naming:
             return False
         for file in sorted(self._there, key=lambda one: (one.writer, one)):
-            del self._there[file]
             try:
-                file.path.unlink()
+                held = file.hold()
+            except BlockingIOError:
+                continue  # the store is taking it: it may have some of its rows
             except FileNotFoundError:
+                del self._there[file]
                 self._settle(file)
                 continue
+            file.path.unlink()
+            os.close(held)
+            del self._there[file]
             self._lost[_FULL] = self._lost.get(_FULL, 0) + file.rows
             return True
         return False

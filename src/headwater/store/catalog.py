@@ -43,7 +43,8 @@ class Catalog:
         if self._layout.expire_s:
             asked = f"SELECT name, create_table_query FROM system.tables WHERE database = '{self._layout.databases[0]}'"
             self._lives = dict(self._runs.rows(asked))
-        for statement in vocabulary.creation(self._layout.everywhere):
+        views = dict(self._runs.rows(f"SELECT name, comment FROM system.tables WHERE database = '{DATABASE}' AND engine = 'View'"))
+        for statement in vocabulary.creation(views, self._layout.everywhere):
             self._runs.run(statement)
 
     def _found(self) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """Asking a store: the embedded one of this machine over its socket, or any ClickHouse by URL. One protocol for both."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -93,6 +94,15 @@ class Client:
         octets = b"".join(self.ask(sql, "ArrowStream", parameters))
         return pa.ipc.open_stream(octets).read_all() if octets else pa.table({})
 
+    def batches(self, sql: str) -> Iterator[Any]:
+        """The answer as pyarrow.RecordBatches, as they come. Raises StoreError."""
+        import pyarrow as pa  # noqa: PLC0415 - as above
+
+        pieces = self.ask(sql, "ArrowStream")
+        first = next(pieces, b"")
+        if first:  # nothing at all has no columns either
+            yield from pa.ipc.open_stream(_File(itertools.chain([first], pieces)))
+
     def tables(self) -> dict[str, list[str]]:
         """The columns of each table. Raises StoreError."""
         found: dict[str, list[str]] = {}
@@ -115,6 +125,17 @@ class Client:
         lines = b"".join(self.ask(sql, "TabSeparatedRaw")).decode(errors="replace").splitlines()
         return [line.split("\t")[:columns] for line in lines]
 
+    def compact(self) -> Iterator[str]:
+        """Have all parts merged; a line of each table and day as it is done. Raises StoreError."""
+        try:
+            with self._http.stream("POST", "/compact") as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise StoreError(_said(answer.text))
+                yield from answer.iter_lines()
+        except httpx2.HTTPError as error:
+            raise StoreError(f"the store did not compact to the end ({type(error).__name__}: {error}): see its log") from None
+
     def close(self) -> None:
         """End what open() has started."""
         with contextlib.suppress(AttributeError):
@@ -129,6 +150,31 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class _File:
+    """Octets that come in pieces, as a file."""
+
+    closed = False
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = bytearray()
+
+    def read(self, size: int = -1) -> bytes:
+        """At most that many, fewer at the end."""
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest += piece
+        size = len(self._rest) if size < 0 else size
+        taken = bytes(self._rest[:size])
+        del self._rest[:size]
+        return taken
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 def _said(text: str) -> str:

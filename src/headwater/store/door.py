@@ -25,7 +25,8 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from headwater.errors import QueryRefused, StoreError
-from headwater.store.engine import Connection, EngineError
+from headwater.store.compacting import compact
+from headwater.store.engine import IN_PIECES, Connection, EngineError
 from headwater.store.lexer import shown
 from headwater.store.native import in_revision
 from headwater.store.wall import FORMATS, Statement, checked
@@ -39,6 +40,7 @@ one may take a while, and hours with functions such as editDistance.
 """
 _WRONG_TOKEN_S = 0.5  # each wrong one costs that much time
 _STATUS = {47: 404, 60: 404, 62: 400, 81: 404, 159: 504, 241: 507, 456: 400, 497: 403, 516: 401}  # of ClickHouse's codes; else 500
+_OF_ANY_SIZE = " SETTINGS max_result_bytes = 0"
 _ACCESS_DENIED, _AUTHENTICATION_FAILED, _TOO_MANY = 497, 516, 202
 _NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # what is sent back in a header
 _TYPES = {
@@ -71,12 +73,22 @@ class _OverrunError(Exception):
 class Door:
     """Answers who knows `token`, each question on one of a few connections that `connect` makes, for `time_s` at most. `overrun` is called,
     and does not return, when the engine works on one long after that.
+
+    At the socket it may be told to compact, on a connection that `connect_to_change` makes.
     """
 
     def __init__(
-        self, connect: Callable[[], Connection], token: str, time_s: float, report: Callable[[str], None], overrun: Callable[[], None]
+        self,
+        connect: Callable[[], Connection],
+        connect_to_change: Callable[[], Connection],
+        token: str,
+        time_s: float,
+        report: Callable[[str], None],
+        overrun: Callable[[], None],
     ) -> None:
         self._connect = connect
+        self._connect_to_change = connect_to_change
+        self._working = threading.Lock()
         self._time_s = time_s
         self._token = token.encode()
         self._report = report
@@ -136,6 +148,9 @@ class Door:
         try:
             if scope["path"] == "/ping":
                 return await _answer(send, 200, b"Ok.\n", {})
+            if scope["path"] == "/compact" and scope["method"] == "POST" and scope["client"] is None:  # at the socket, which is its owner's
+                await self._let_in(headers, given)
+                return await self._lines(compact, send)
             if scope["path"] not in ("/", "/query") or scope["method"] not in ("GET", "POST", "HEAD"):
                 raise _Asked(_ACCESS_DENIED, "there is nothing here but /, for questions, and /ping", 404)
             await self._let_in(headers, given)
@@ -176,7 +191,8 @@ class Door:
             connection = await loop.run_in_executor(self._pool, self._reader)
         except queue.Empty:
             raise _Asked(_TOO_MANY, f"{READERS} questions are being answered: ask again", 503) from None
-        pieces = connection.stream(self._runs(question), form, parameters, in_pieces=question.kind == "select")
+        in_pieces = question.kind == "select" and form.lower() in IN_PIECES
+        pieces = connection.stream(self._runs(question, in_pieces), form, parameters, in_pieces=in_pieces)
         asked = given.get("client_protocol_version", "")
         revision = int(asked) if form.lower() == "native" and re.fullmatch("[0-9]{1,6}", asked) else 0
         begun = False
@@ -204,13 +220,14 @@ class Door:
             await send({"type": "http.response.body", "body": packed.flush() if packed else b"", "more_body": False})
         except _OverrunError:
             if not begun:
-                said = b"Code: 159. DB::Exception: the question went on past its time, and was ended with the store's process\n"
-                await _answer(send, 504, said, {})
+                overran = b"Code: 159. DB::Exception: the question went on past its time, and was ended with the store's process\n"
+                await _answer(send, 504, overran, {})
             self._overrun()
         except EngineError as error:
             if begun:  # what was sent is not all, and whoever reads must see that: the connection ends without the last piece
                 raise
-            raise _Asked(error.code, error.text.partition("DB::Exception: ")[2] or error.text) from None
+            said = error.text.partition("DB::Exception: ")[2] or error.text
+            raise _Asked(error.code, said.replace(_OF_ANY_SIZE, "")) from None
         finally:
             await loop.run_in_executor(self._pool, pieces.close)
             await loop.run_in_executor(self._pool, self._give_back, connection)
@@ -223,13 +240,37 @@ class Door:
             raise _OverrunError
         return soon.result()
 
-    def _runs(self, question: Statement) -> str:
-        """What the engine is given: the question, with the settings that it may have."""
+    async def _lines(self, work: Callable[[Connection], Iterator[str]], send: Send) -> None:
+        """What the store's own work says, on a connection that may change tables; one such work at a time."""
+        if not self._working.acquire(blocking=False):
+            raise _Asked(_TOO_MANY, "the store is at that already: wait for it", 503)
+        loop, connection, begun = asyncio.get_running_loop(), None, False
+        try:
+            connection = await loop.run_in_executor(self._pool, self._connect_to_change)
+            lines = work(connection)
+            while (line := await loop.run_in_executor(self._pool, next, lines, None)) is not None:
+                if not begun:
+                    await send(_start(200, {"Content-Type": "text/plain; charset=UTF-8"}))
+                begun = True
+                await send({"type": "http.response.body", "body": f"{line}\n".encode(), "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except EngineError as error:
+            if begun:
+                raise
+            raise _Asked(error.code, str(error)) from None
+        finally:
+            self._working.release()
+            if connection:
+                connection.close()
+
+    def _runs(self, question: Statement, in_pieces: bool) -> str:
+        """What the engine is given: the question, with the settings that it may have. What nobody has whole may be of any size."""
         given = dict(question.settings)
         if "max_execution_time" in given:
             given["max_execution_time"] = str(min(float(given["max_execution_time"]), self._time_s))
         said = ", ".join(f"{name} = {value if value.isdigit() else repr(value)}" for name, value in given.items())
-        return f"{question.text} SETTINGS {said}" if said else question.text
+        runs = f"{question.text} SETTINGS {said}" if said else question.text
+        return runs + (_OF_ANY_SIZE.replace(" SETTINGS", ",") if said else _OF_ANY_SIZE) if in_pieces else runs
 
     def _reader(self) -> Connection:
         """One that nobody uses. Raises queue.Empty."""

@@ -18,9 +18,10 @@ from headwater.store.settings import DATABASE
 from headwater.store.starting import of_the_extra
 
 IN_PIECES = frozenset(
-    "tabseparated tsv tabseparatedraw tsvraw csv jsoneachrow jsonlines ndjson jsoncompacteachrow native rowbinary".split()
+    "tabseparated tsv tabseparatedraw tsvraw csv jsoneachrow jsonlines ndjson jsoncompacteachrow native rowbinary arrowstream".split()
 )
-"""Formats without a head or an end, in small letters. An answer in another one is made whole, within the limit of reading()."""
+"""Formats without a head or an end, in small letters, or whose pieces we join. An answer in another one is made whole, within the limit of
+reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
 _WRITER = {
     "async_insert": 0,
@@ -70,11 +71,11 @@ class Connection:
         return int(self.run(sql).strip() or 0)
 
     def stream(self, sql: str, form: str, parameters: Mapping[str, str], *, in_pieces: bool) -> Generator[bytes, None, None]:
-        """The answer, `in_pieces` (of a SELECT) if its format has no frame, so that nobody need have it whole. Raises EngineError."""
-        if in_pieces and form.lower() in IN_PIECES:
-            yield from self._pieces(sql, form, parameters)
-        elif in_pieces and form.lower() == "arrowstream":
+        """The answer; `in_pieces`, which is for a SELECT in one of IN_PIECES, so that nobody need have it whole. Raises EngineError."""
+        if in_pieces and form.lower() == "arrowstream":
             yield from _one_stream(self._pieces(sql, form, parameters))
+        elif in_pieces:
+            yield from self._pieces(sql, form, parameters)
         else:
             try:
                 yield bytes(self._session.query(sql, form, params=dict(parameters) or None).bytes())

@@ -3,6 +3,8 @@
 How that is known is of where they are: embedded.py looks at what the tables have, remote.py gives each insert a token.
 """
 
+import errno
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from headwater.errors import StoreError
+from headwater.errors import NO_ROOM, StoreError
 from headwater.outputs import spool
 from headwater.outputs.spool import Spooled
 from headwater.records.protocols import numbered
@@ -18,8 +20,9 @@ from headwater.store.engine import EngineError
 
 _LATER = numbered(
     """
-60 UNKNOWN_TABLE  75 CANNOT_WRITE_TO_FILE_DESCRIPTOR  76 CANNOT_OPEN_FILE  81 UNKNOWN_DATABASE  115 UNKNOWN_SETTING
-139 NO_ELEMENTS_IN_CONFIG  159 TIMEOUT_EXCEEDED  164 READONLY  173 CANNOT_ALLOCATE_MEMORY  192 UNKNOWN_USER  193 WRONG_PASSWORD
+60 UNKNOWN_TABLE  74 CANNOT_READ_FROM_FILE_DESCRIPTOR  75 CANNOT_WRITE_TO_FILE_DESCRIPTOR  76 CANNOT_OPEN_FILE  77 CANNOT_CLOSE_FILE
+81 UNKNOWN_DATABASE  87 CANNOT_SEEK_THROUGH_FILE  88 CANNOT_TRUNCATE_FILE  115 UNKNOWN_SETTING  139 NO_ELEMENTS_IN_CONFIG
+159 TIMEOUT_EXCEEDED  164 READONLY  172 CANNOT_CREATE_DIRECTORY  173 CANNOT_ALLOCATE_MEMORY  192 UNKNOWN_USER  193 WRONG_PASSWORD
 194 REQUIRED_PASSWORD  195 IP_ADDRESS_NOT_ALLOWED  198 DNS_ERROR  201 QUOTA_EXCEEDED  202 TOO_MANY_SIMULTANEOUS_QUERIES
 203 NO_FREE_CONNECTION  204 CANNOT_FSYNC  209 SOCKET_TIMEOUT  210 NETWORK_ERROR  225 NO_ZOOKEEPER  236 ABORTED  241 MEMORY_LIMIT_EXCEEDED
 242 TABLE_IS_READ_ONLY  243 NOT_ENOUGH_SPACE  244 UNEXPECTED_ZOOKEEPER_ERROR  252 TOO_MANY_PARTS  253 REPLICA_ALREADY_EXISTS
@@ -38,6 +41,11 @@ _LATER = numbered(
 """Time, memory, disk, too many at once, other servers, rights, the like: what says nothing of the rows (ErrorCodes.cpp)."""
 _GONE = {60, 81}
 """Somebody has removed what there was."""
+_DISK = [os.strerror(code) for code in (*NO_ROOM, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)]
+"""What the C++ library's own errors, which have one code, say of a disk."""
+_CPLUSPLUS = 1001
+_NETWORK = 210
+"""Of which the words are ours (server.py), and the same each time; the engine's have numbers of the moment in them."""
 LOOK_S = 0.1
 
 
@@ -51,6 +59,13 @@ class Into(Protocol):
         """Have all of its rows, once; until now it may have had none of them, a part or all. Raises StoreError, ValueError or OSError, and
         then it may be called again.
         """
+
+
+def _not_the_rows(error: EngineError) -> str:
+    """What is wrong with everything but the rows; nothing where it may be them."""
+    if error.code == _CPLUSPLUS:
+        return next((f"the engine's files: {said}" for said in _DISK if said in error.text), "")
+    return str(error) if error.code in _LATER else ""
 
 
 class Loader:
@@ -72,9 +87,10 @@ class Loader:
         self._report = report
         self._pauses_s = pauses_s
         self._name = name
-        self._problem = ""
+        self._problem: object = None
         self._failed = 0  # times, since it went well
         self._open = False
+        self._held: tuple[str, int] = ("", -1)  # the file that is being taken, which its writer must not drop, and a descriptor
         self.rows = 0
 
     @property
@@ -113,45 +129,59 @@ class Loader:
             try:
                 self.open()
             except EngineError as error:
-                self._wait(error)
+                self._wait(error, _not_the_rows(error) or str(error))
                 return False
         try:
+            self._hold(file)
             self._into.put(file)
-        except FileNotFoundError:
-            return True  # its writer needed the room
+        except (FileNotFoundError, BlockingIOError):
+            return True  # its writer needs the room
         except EngineError as error:
-            if error.code in _LATER:
+            if why := _not_the_rows(error):
                 self._open = error.code not in _GONE
-                self._wait(error)
+                self._wait(error, why)
                 return False
             self._refuse(file, str(error))
         except (StoreError, ValueError, pa.ArrowInvalid) as error:
             self._refuse(file, str(error))
         except OSError as error:
-            self._say(f"{file.path}: {error.strerror}; its rows wait there")
+            self._say(f"{file.path}: {error.strerror}; its rows wait there", error.errno)
             return False
         else:
             self.rows += file.rows
             file.path.unlink(missing_ok=True)
+        self._let_go()
         return True
+
+    def _hold(self, file: Spooled) -> None:
+        """Until it is over with it, also where that takes several tries: some of its tables may have it. Raises OSError."""
+        if self._held[0] != file.token:
+            self._let_go()
+            self._held = file.token, file.hold()
+
+    def _let_go(self) -> None:
+        if self._held[0]:
+            os.close(self._held[1])
+        self._held = "", -1
 
     def _refuse(self, file: Spooled, why: str) -> None:
         try:
             file.refuse()
         except FileNotFoundError:
-            return  # its writer needed the room
+            return  # somebody has removed it
         self._report(f"store: {file.rows:,} rows of {file.record} cannot be taken ({why}); they lie aside in {file.path.parent}")
 
-    def _wait(self, error: EngineError) -> None:
-        self._say(f"{self._name} takes no rows now ({error}); they wait in the spool")
+    def _wait(self, error: EngineError, why: str) -> None:
+        self._say(f"{self._name} takes no rows now ({why}); they wait in the spool", why if error.code == _NETWORK else error.code)
 
-    def _say(self, problem: str) -> None:
+    def _say(self, problem: str, of: object) -> None:
+        """Once, until rows are taken again or something else is wrong."""
         self._failed += 1
-        if problem != self._problem:
+        if of != self._problem:
             self._report(f"store: {problem}")
-        self._problem = problem
+        self._problem = of
 
     def _well(self) -> None:
-        if self._problem:
+        if self._problem is not None:
             self._report(f"store: {self._name} takes rows again")
-        self._failed, self._problem = 0, ""
+        self._failed, self._problem = 0, None

@@ -17,7 +17,7 @@ from headwater.outputs.files import put
 from headwater.store.anew import ANEW
 from headwater.store.door import Door
 from headwater.store.embedded import Embedded
-from headwater.store.engine import Engine, load, reading
+from headwater.store.engine import Engine, EngineError, load, reading
 from headwater.store.loader import Loader
 from headwater.store.remote import Remote
 from headwater.store.retention import DAY_S, Retention
@@ -81,13 +81,24 @@ class Store:
     def _open_engine(self) -> None:
         octets = int(memory() * self._settings.memory_part)
         engine = Engine(self._place.engine, octets)
-        engine.open()
+        try:
+            engine.open()
+        except EngineError as error:
+            raise StoreError(f"the engine cannot open {self._place.engine} ({error}): {self._place.log} says why") from None
         self.loader = Loader(Embedded(engine.writer, self._place.note, self._report), self._place.spool, self._report)
-        self.loader.open()
+        with contextlib.suppress(EngineError):  # there may be no room for anything new: what is there can be asked for, and rows wait
+            self.loader.open()
         if self._removing:
             self._retention = Retention(engine.writer, self._settings, self._report)
         budget = reading(int(octets * self._settings.query_memory_part), self._settings.query_time_s)
-        door = Door(lambda: engine.connect(budget), token_of(self._place), self._settings.query_time_s, self._report, self._begin_anew)
+        door = Door(
+            lambda: engine.connect(budget),
+            lambda: engine.connect({}),
+            token_of(self._place),
+            self._settings.query_time_s,
+            self._report,
+            self._begin_anew,
+        )
         door.open(self._place.socket, self._settings.listen)
         self.door = door
         self._place.address.write_text(door.address)

@@ -68,6 +68,10 @@ def name_of(rollup: Rollup, step: str) -> str:
     return f"{rollup.record}_{step}"
 
 
+SUMS = frozenset(name_of(rollup, step) for rollup in ROLLUPS for step in STEPS)
+"""The tables that are made of others' rows."""
+
+
 def creation(rollup: Rollup, step: str, schema: pa.Schema, layout: Layout = HERE) -> Iterator[str]:
     """The statements that make its table."""
     keys = [f"`{key}` {type_of(schema.field(key))}" for key in rollup.keys]

@@ -157,6 +157,10 @@ class Place(msgspec.Struct, frozen=True):
         """Which file of the spool was begun last."""
         return self.folder / "begun.json"
 
+    def restored(self, backup: str) -> Path:
+        """How far the backup of that id has been restored."""
+        return self.folder / "restored" / f"{backup}.json"
+
     @property
     def imports(self) -> Path:
         """Which logs were taken, and how far."""

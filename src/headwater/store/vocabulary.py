@@ -4,7 +4,8 @@ They are views that hold their rows in their own text. A dictionary of the engin
 its table by.
 """
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 
 from headwater.analysis.names import services
 from headwater.filters.sql import literal
@@ -14,15 +15,23 @@ from headwater.store.settings import DATABASE
 _TRANSPORTS = {"tcp": 6, "udp": 17}
 
 
-def creation(everywhere: str = "") -> Iterator[str]:
-    """The statements that make them, as this version of Headwater has them; `everywhere` is for all servers of a cluster."""
+def creation(there: Mapping[str, str], everywhere: str = "") -> Iterator[str]:
+    """The statements that make them, as this version of Headwater has them, but those that are `there`, by the comments of their names;
+    `everywhere` is for all servers of a cluster.
+    """
     named = [(name, port, of) for name, proto in _TRANSPORTS.items() for port, of in services(proto).items()]
-    yield _view("protocols", {"number": "UInt8", "name": "LowCardinality(String)"}, PROTOCOLS.items(), everywhere)
-    yield _view("ethertypes", {"number": "UInt16", "name": "LowCardinality(String)"}, ETHERTYPES.items(), everywhere)
-    yield _view("services", {"proto": "LowCardinality(String)", "port": "UInt16", "name": "LowCardinality(String)"}, named, everywhere)
+    views = {
+        "protocols": _view({"number": "UInt8", "name": "LowCardinality(String)"}, PROTOCOLS.items()),
+        "ethertypes": _view({"number": "UInt16", "name": "LowCardinality(String)"}, ETHERTYPES.items()),
+        "services": _view({"proto": "LowCardinality(String)", "port": "UInt16", "name": "LowCardinality(String)"}, named),
+    }
+    for name, view in views.items():
+        comment = f"{zlib.crc32(view.encode()):08x}"
+        if there.get(name) != comment:
+            yield f"CREATE OR REPLACE VIEW {DATABASE}.{name}{everywhere} AS {view} COMMENT '{comment}'"
 
 
-def _view(name: str, columns: dict[str, str], rows: Iterable[tuple[int | str, ...]], everywhere: str) -> str:
+def _view(columns: dict[str, str], rows: Iterable[tuple[int | str, ...]]) -> str:
     listed = ", ".join(f"({', '.join(literal(cell) if isinstance(cell, str) else str(cell) for cell in row)})" for row in rows)
     cells = ", ".join(f"CAST(row.{place} AS {kind}) AS {column}" for place, (column, kind) in enumerate(columns.items(), 1))
-    return f"CREATE OR REPLACE VIEW {DATABASE}.{name}{everywhere} AS SELECT {cells} FROM (SELECT arrayJoin([{listed}]) AS row)"
+    return f"SELECT {cells} FROM (SELECT arrayJoin([{listed}]) AS row)"
