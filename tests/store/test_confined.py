@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from rows_made import TCP, conns, packets, rates
-from storing import keep, made
+from storing import children, keep, made
 
 from headwater.errors import StoreError
 from headwater.store.client import Client
@@ -39,8 +40,9 @@ def status(process: int) -> Iterator[dict[str, str]]:
         yield dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines() if ":\t" in line)
 
 
-def child_of(process: int) -> int:
-    return int(Path(f"/proc/{process}/task/{process}/children").read_text().split()[0])
+def child_of(client: Client) -> int:
+    assert client._process
+    return next(iter(children(client._process)), 0)
 
 
 def test_each_thread_is_confined_and_the_engine_lives_with_it(place: Place) -> None:
@@ -50,12 +52,15 @@ def test_each_thread_is_confined_and_the_engine_lives_with_it(place: Place) -> N
         grouped = "SELECT toString(number) AS k, count() FROM numbers(300000) GROUP BY k ORDER BY k LIMIT 1"
         assert client.table(grouped).num_rows == 1
         assert client.table("SELECT count() AS n FROM rate JOIN rate_minute USING proto").num_rows == 1
-        assert client._process
-        parent = client._process.pid
-        threads = list(status(child_of(parent)))
+        threads = list(status(child_of(client)))
         assert len(threads) > 10
         for one in threads:
             assert (one["NoNewPrivs"], one["Seccomp"], int(one["CapEff"], 16), one["Uid"].split()[0] == "0") == ("1", "2", 0, False), one
+        first, deadline = child_of(client), time.monotonic() + 30
+        os.kill(first, signal.SIGSEGV)
+        while (child_of(client) or first) == first:
+            assert time.monotonic() < deadline, "what met a fault is still there"
+            time.sleep(0.1)
 
 
 FORBIDDEN = """
@@ -129,8 +134,7 @@ def test_a_question_that_nothing_else_ends_costs_the_others_a_moment(place: Plac
     config = place.folder / "headwater.toml"
     config.write_text(f'[store]\npath = "{place.folder}"\nlisten = ""\nquery_time_s = 0.5\n')
     with Client(place, begin_with=("-c", str(config))) as client:
-        assert client._process
-        first, said = child_of(client._process.pid), list[str]()
+        first, said = child_of(client), list[str]()
 
         def ask() -> None:
             try:
@@ -149,6 +153,6 @@ def test_a_question_that_nothing_else_ends_costs_the_others_a_moment(place: Plac
         assert said[0].startswith("the question went on past its time")
         keep(place, rates(10))
         assert client.rows("SELECT count() FROM rate", 1) == [["10"]]
-        assert child_of(client._process.pid) != first
+        assert child_of(client) != first
         with pytest.raises(ProcessLookupError):
             os.kill(first, 0)

@@ -5,6 +5,7 @@ Not for a process that forks (chdb#355), and one that has had it ends with os._e
 
 import io
 import re
+import signal
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -23,6 +24,7 @@ IN_PIECES = frozenset(
 """Formats without a head or an end, in small letters, or whose pieces we join. An answer in another one is made whole, within the limit of
 reading()."""
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.S)
+_FATAL = [signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS]
 _WRITER = {
     "async_insert": 0,
     "max_insert_threads": 1,
@@ -150,9 +152,10 @@ class Engine:
         self.writer: Connection
 
     def open(self) -> None:
-        """Open it, and the connection that writes. Raises StoreError."""
+        """Open it, and the connection that writes; in the main thread. Raises StoreError."""
         load()
         self.writer = self.connect(_WRITER)
+        _die_at_once()  # the first of them sets those handlers again
 
     def connect(self, settings: Mapping[str, object]) -> Connection:
         """One more. Raises StoreError."""
@@ -175,6 +178,15 @@ def load() -> None:
     """Load the engine's library, which nothing else does. Raises StoreError where it is not installed."""
     with of_the_extra():
         import chdb.session  # noqa: F401, PLC0415 - a second, and of an extra
+    _die_at_once()
+
+
+def _die_at_once() -> None:
+    """The library has handlers for these, which wait up to five minutes until one of its threads has written of it. It has none that does,
+    and the process would answer nobody.
+    """
+    for number in _FATAL:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def reading(memory: int, time_s: float) -> dict[str, object]:
