@@ -179,7 +179,7 @@ struct hw_stream_begin {
 	uint16_t orig_port;
 	uint16_t resp_port;
 	uint8_t proto;
-	uint8_t partial; /* TCP: its begin was not seen */
+	uint8_t partial; /* TCP: neither a SYN nor its answer was seen */
 	uint8_t unused[6];
 };
 struct hw_runs { /* good until packets are added */

@@ -45,6 +45,7 @@ struct item {
 
 struct hw_streams {
 	struct stream *streams;
+	uint64_t now; /* of the packets */
 	uint32_t *of_flow; /* one more than the number of a flow's stream; 0: none */
 	uint32_t most, places, free;
 	uint32_t first, last; /* those with items */
@@ -189,7 +190,7 @@ static struct stream *make(struct hw_streams *streams, uint32_t flow, const stru
 	begin->orig_port = entry->key.port[entry->orig];
 	begin->resp_port = entry->key.port[!entry->orig];
 	begin->proto = entry->key.proto;
-	begin->partial = !!(entry->flow.marks & HW_FLOW_partial);
+	begin->partial = entry->flow.marks & HW_FLOW_partial && !(entry->flow.history[0] == '^' && entry->flow.history[1] == 'h');
 	put(streams, stream, &(struct item){.ts = entry->flow.first, .length = begun, .kind = HW_RUN_begin});
 	streams->out.begun_count++;
 	return stream;
@@ -359,7 +360,7 @@ static void hand_out(struct hw_streams *streams, struct stream *stream, int side
 }
 
 static void add_segment(struct hw_streams *streams, struct stream *stream, const struct hw_flow *flow, int which,
-			const struct hw_packet *row, const struct hw_payload *payload)
+			const struct hw_packet *row, const struct hw_payload *payload, uint64_t ts)
 {
 	const struct hw_side *side = &flow->sides[which];
 	struct half *half = &stream->halves[which];
@@ -387,7 +388,7 @@ static void add_segment(struct hw_streams *streams, struct stream *stream, const
 		place = half->done;
 	}
 	if (place == half->done && delivered >= end && (!half->parts || half->parts->place >= end))
-		put_octets(streams, stream, which, row->ts, octets, length);
+		put_octets(streams, stream, which, ts, octets, length);
 	else if (half->wanted)
 		keep(streams, half, place, row, octets, length);
 	else
@@ -395,7 +396,7 @@ static void add_segment(struct hw_streams *streams, struct stream *stream, const
 }
 
 static void add_datagram(struct hw_streams *streams, struct stream *stream, int which, const struct hw_packet *row,
-			 const struct hw_payload *payload)
+			 const struct hw_payload *payload, uint64_t ts)
 {
 	if (!stream->halves[which].wanted) {
 		streams->counts.unwanted += payload->length;
@@ -405,7 +406,15 @@ static void add_datagram(struct hw_streams *streams, struct stream *stream, int 
 	if (payload->length)
 		put(streams, stream,
 		    &(struct item){
-			    .ts = row->ts, .octets = payload->octets, .length = payload->length, .kind = HW_RUN_datagram, .side = which});
+			    .ts = ts, .octets = payload->octets, .length = payload->length, .kind = HW_RUN_datagram, .side = which});
+}
+
+/* Time goes on: of packets that are a little out of order, none is told before another. A second and more is another capture. */
+static uint64_t at_least(struct hw_streams *streams, uint64_t ts)
+{
+	if (ts > streams->now || streams->now - ts > HW_SECOND)
+		streams->now = ts;
+	return streams->now;
 }
 
 void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw_entry *entry, int which, const struct hw_packet *row,
@@ -413,6 +422,7 @@ void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw
 {
 	const struct hw_flow *flow = &entry->flow;
 	struct stream *stream = stream_of(streams, number);
+	uint64_t ts = at_least(streams, row->ts);
 
 	if ((!stream && !payload->length) || (entry->key.proto != HW_PROTO_UDP && entry->key.proto != HW_PROTO_TCP))
 		return;
@@ -422,18 +432,18 @@ void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw
 		return;
 	}
 	if (entry->key.proto == HW_PROTO_UDP) {
-		add_datagram(streams, stream, which, row, payload);
+		add_datagram(streams, stream, which, row, payload, ts);
 		return;
 	}
 	if (payload->length)
-		add_segment(streams, stream, flow, which, row, payload);
+		add_segment(streams, stream, flow, which, row, payload, ts);
 	for (int side = 0; side < 2; side++) {
 		struct half *half = &stream->halves[side];
 
-		hand_out(streams, stream, side, flow->more[side].delivered, row->ts);
+		hand_out(streams, stream, side, flow->more[side].delivered, ts);
 		if (flow->sides[side].ended && !half->ended) {
 			half->ended = 1;
-			put(streams, stream, &(struct item){.ts = row->ts, .kind = HW_RUN_end, .side = side});
+			put(streams, stream, &(struct item){.ts = ts, .kind = HW_RUN_end, .side = side});
 		}
 	}
 }

@@ -31,7 +31,24 @@ from headwater.store.settings import StoreSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
 RecordName = Literal[
-    "packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "dhcp", "dns", "ntp", "ocsp", "quic", "ssh", "ssl", "x509"
+    "packet",
+    "conn",
+    "conn_long",
+    "tunnel",
+    "server",
+    "rate",
+    "weird",
+    "cost",
+    "dhcp",
+    "dns",
+    "files",
+    "http",
+    "ntp",
+    "ocsp",
+    "quic",
+    "ssh",
+    "ssl",
+    "x509",
 ]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 

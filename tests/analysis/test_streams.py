@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 
 from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.protocols.wire import Malformed
-from headwater.analysis.stream import SOME, Gap, Parser, Protocol, Side, Skip, Some, Stream, Until
+from headwater.analysis.stream import SOME, Gap, Lines, Parser, Protocol, Side, Skip, Some, Stream, Until
 from headwater.records import PACKET, Batch
 from headwater.records.batch import Payloads
 from headwater.telemetry import Ledger, imbalances
@@ -231,7 +231,18 @@ def test_a_parser_is_told_when_the_end_of_what_it_wanted_came() -> None:
     side.feed(b"ab", 1)
     side.feed(b"cdefghij", 2, ((0, 2), (2, 3), (6, 4)))
     side.feed(b"kl", 9)
-    assert seen == [(2, 2), (3, 3), (9, 9)]
+    assert seen == [(1, 2), (3, 3), (4, 9)]
+
+
+@pytest.mark.parametrize("size", range(1, 30))
+def test_lines_up_to_an_empty_one_and_what_came_of_more(size: int) -> None:
+    got: list[Any] = []
+    side = Side(Flow(), 0, asking((Lines(20, "long"), Lines(20, "long"), Lines(20, "long"), 1, Lines(20, "long"), SOME), got))  # type: ignore[arg-type]
+    octets = b"a: b\r\nc\r\n\r\n\r\nd\n\nxe: f\r\n"
+    for at in range(0, len(octets), size):
+        side.feed(octets[at : at + size], at)
+    side.gap(1, 99)
+    assert got == [b"a: b\r\nc\r\n\r\n", b"\r\n", b"d\n\n", b"x", b"e: f\r\n", "Gap(1)"]
 
 
 def test_a_line_without_an_end_is_malformed_and_a_gap_is_thrown() -> None:

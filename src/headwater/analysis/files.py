@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FILES = message("files")
 HASHES: Final = ("md5", "sha1", "sha256")
 _HEAD: Final = 4096  # octets by which it is known what a file is: Zeek's default_file_bof_buffer_size
+_LASTING: Final = 1 << 12  # files of which more may come
+_SILENCE: Final = 120 * 10**9  # nanoseconds without more of it, after which such a file is over: Zeek's default_file_timeout_interval
+_AHEAD: Final = 1 << 19  # octets that wait for those before them: Zeek's reassembly_buffer_size
 _WHOLE: Final = 1 << 20  # octets of a file that is read whole
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -41,6 +44,22 @@ class Files:
 
     settings: FileSettings = field(default_factory=FileSettings)
     known: dict[Any, Any] = field(default_factory=dict)  # what readers remember of files; they bound how much it is
+    lasting: dict[bytes, "File"] = field(default_factory=dict)
+    """Files of which more may come on any connection, by their handles."""
+
+    def keep(self, file: "File") -> None:
+        """More of it may come, for two minutes after the last."""
+        while len(self.lasting) >= _LASTING:
+            next(iter(self.lasting.values())).end(timed_out=True)
+        self.lasting[file.handle] = file
+
+    def expire(self, now: int | None = None) -> None:
+        """Those of which nothing came for long are over at that time (nanoseconds), or all."""
+        if not self.lasting:
+            return
+        for file in tuple(self.lasting.values()):
+            if now is None or file.active + _SILENCE < now:
+                file.end(timed_out=True)
 
     def __post_init__(self) -> None:
         nets = [ipaddress.ip_network(net) for net in self.settings.local_nets]
@@ -58,22 +77,35 @@ class File:
 
     `side` of `stream` sends it; `source` is the protocol as Zeek writes it (HTTP, SSL, FTP_DATA, SMTP). `total` is how long it is, where
     that is known: with its last octet it ends by itself. `depth` is which part of a message it is. `mime_type` is known after up to 4,096
-    octets, or at its end.
+    octets, or at its end. A file of which parts come on several connections is known by its `handle`.
     """
 
     def __init__(
-        self, stream: "Stream", side: int, source: str, *, filename: str | None = None, total: int | None = None, depth: int = 0
+        self,
+        stream: "Stream",
+        side: int,
+        source: str,
+        *,
+        filename: str | None = None,
+        total: int | None = None,
+        depth: int = 0,
+        handle: bytes = b"",
     ) -> None:
         self.stream, self.side, self.source, self.filename, self.total, self.depth = stream, side, source, filename, total, depth
-        self.fuid = _fuid(stream)
+        self.handle = handle or _number(stream)
+        self.fuid = _fuid(self.handle)
+        self.uids: dict[bytes, tuple[Any, ...]] = {}
+        """Which connections it came on: the columns of each."""
+        self.follow(stream)
         self.mime_type: str | None = None
         self.seen = self.missing = self.overflow = 0
         self.is_over = False
         self.hashes: Mapping[str, str] = {}
         self._analyzers: list[str] = []
-        self._ts = self._active = min(stream.since or stream.now, stream.now)
+        self._ts = self.active = min(stream.since or stream.now, stream.now)
         self._head: bytes | None = b""
         self._whole: list[bytes] | None = None
+        self._ahead: dict[int, bytes] = {}  # what came before its turn, by its place
         self._digests = [(name, hashlib.new(name, usedforsecurity=False)) for name in stream.files.settings.hashes]
 
     @property
@@ -81,11 +113,16 @@ class File:
         """When."""
         return self._ts
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been looked at, what it is."""
+        return self._head is None
+
     def octets(self, octets: bytes) -> None:
         """The next of them."""
         if self.is_over:
             return
-        self._active = self.stream.now
+        self.active = self.stream.now
         self.seen += len(octets)
         if self._head is not None:
             self._head += octets
@@ -100,11 +137,52 @@ class File:
         if self.total is not None and self.seen + self.missing >= self.total:
             self.end()
 
+    def follow(self, stream: "Stream") -> None:
+        """It comes on that stream now."""
+        self.stream = stream
+        self.uids[stream.uid] = (stream.uid, stream.orig, stream.orig_port, stream.resp, stream.resp_port)
+
+    def range(self, at: int, octets: bytes) -> None:
+        """Some of them, which begin at that place: they wait for those before them."""
+        if self.is_over:
+            return
+        have = self.seen + self.missing
+        if at <= have:
+            if at + len(octets) > have:
+                self.octets(octets[have - at :])
+            self._take_ahead()
+            return
+        self.active = self.stream.now
+        if len(octets) > len(self._ahead.get(at, b"")):
+            self._ahead[at] = octets
+        if sum(map(len, self._ahead.values())) > _AHEAD:
+            self._take_ahead(all_of_it=True)
+
+    def _take_ahead(self, *, all_of_it: bool = False) -> None:
+        """What has its turn now; or all, with gaps between."""
+        while self._ahead and not self.is_over:
+            at = min(self._ahead)
+            have = self.seen + self.missing
+            if at > have:
+                if not all_of_it:
+                    return
+                self.gap(at - have)
+                have = at
+            octets = self._ahead.pop(at)
+            if at + len(octets) > have:
+                self.octets(octets[have - at :])
+
+    def skip(self, at: int, octets: int) -> None:
+        """So many that begin at that place were never seen."""
+        have = self.seen + self.missing
+        if at <= have < at + octets:
+            self.gap(at + octets - have)
+
     def gap(self, octets: int) -> None:
         """So many were never seen."""
         if self.is_over:
             return
-        self._active = self.stream.now
+        self.active = self.stream.now
         if self._head is not None:
             self._know()
         self.missing += octets
@@ -114,9 +192,13 @@ class File:
         """There is no more of it: it is told."""
         if self.is_over:
             return
+        self._take_ahead(all_of_it=True)
+        if self.is_over:
+            return
         if self._head is not None:
             self._know()
         self.is_over = True
+        self.stream.files.lasting.pop(self.handle, None)
         self.hashes = {name: digest.hexdigest() for name, digest in self._digests}
         self._analyzers += [name.upper() for name in self.hashes]
         if self._whole is not None and self.mime_type:
@@ -136,21 +218,26 @@ class File:
     def _put(self, timed_out: bool) -> None:
         stream = self.stream
         hashes: list[Any] = [self.hashes.get(name) for name in HASHES]
-        stream.put_row(FILES, (
-            self._ts, self.fuid, stream.uid, stream.orig, stream.orig_port, stream.resp, stream.resp_port, self.source, self.depth,
-            self._analyzers, self.mime_type, self.filename, (self._active // 1000 - self._ts // 1000) / 1e6,
-            stream.files.is_local(stream.resp if self.side else stream.orig), not self.side,
-            self.seen, self.total, self.missing, self.overflow, timed_out, None, *hashes, None, None, None,
-        ))  # fmt: skip
+        for connection in self.uids.values():
+            stream.put_row(FILES, (
+                self._ts, self.fuid, *connection, self.source, self.depth, self._analyzers, self.mime_type, self.filename,
+                (self.active // 1000 - self._ts // 1000) / 1e6, stream.files.is_local(connection[3 if self.side else 1]), not self.side,
+                self.seen, self.total, self.missing, self.overflow, timed_out, None, *hashes, None, None, None,
+            ))  # fmt: skip
 
 
-def _fuid(stream: "Stream") -> str:
-    """What only this file of all is called: as Zeek makes it, 96 bits in base 62, of the flow's uid and which of its files it is."""
+def _number(stream: "Stream") -> bytes:
+    """What only this file of all is known by: its flow's uid, and which of its files it is."""
     outermost = stream
     while outermost.outer:
         outermost = outermost.outer
     outermost.file_count += 1
-    number = int.from_bytes(hashlib.blake2s(outermost.file_count.to_bytes(8, "little") + stream.uid, digest_size=12).digest(), "little")
+    return outermost.file_count.to_bytes(8, "little") + bytes(stream.uid)
+
+
+def _fuid(handle: bytes) -> str:
+    """A file's name, as Zeek makes it: 96 bits in base 62."""
+    number = int.from_bytes(hashlib.blake2s(handle, digest_size=12).digest(), "little")
     digits = ["F"]
     while number:
         number, digit = divmod(number, 62)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
 from typing import Protocol as Shape
 
@@ -17,21 +18,45 @@ Times: TypeAlias = Sequence[tuple[int, int]]
 
 
 class Until:
-    """A parser wants all up to `end`, with it, `most` octets at most: where there are more, it is thrown Malformed(`weird`)."""
+    """A parser wants all up to `end`, with it, `most` octets at most: where there are more, it is thrown Malformed(`weird`). With
+    `partial`, what has come of it is given as it is before a gap, and when no more will come.
+    """
 
-    __slots__ = ("end", "most", "weird")
+    __slots__ = ("end", "most", "partial", "weird")
 
-    def __init__(self, end: bytes, most: int, weird: str) -> None:
-        self.end, self.most, self.weird = end, most, weird
+    def __init__(self, end: bytes, most: int, weird: str, *, partial: bool = False) -> None:
+        self.end, self.most, self.weird, self.partial = end, most, weird, partial
+
+    def found(self, octets: bytes, at: int, first: int) -> int:  # noqa: ARG002 - Lines looks there
+        """Where it ends of that which begins at `at`, if it does not before `first`; -1 if it has not come."""
+        found = octets.find(self.end, first)
+        return found + len(self.end) if found >= 0 else -1
+
+
+class Lines(Until):
+    """A parser wants lines up to an empty one, with it: the fields of a message (RFC 5322, RFC 9112). They end with LF, or CR and LF."""
+
+    def __init__(self, most: int, weird: str) -> None:
+        super().__init__(b"\n\r\n", most, weird, partial=True)
+
+    def found(self, octets: bytes, at: int, first: int) -> int:
+        """As above."""
+        if octets.startswith((b"\n", b"\r\n"), at):
+            return octets.find(b"\n", at) + 1
+        found = super().found(octets, at, first)
+        bare = octets.find(b"\n\n", first, found if found >= 0 else len(octets))
+        return bare + 2 if bare >= 0 else found
 
 
 class Some:
-    """A parser wants whatever has come, one octet at least, `most` at most; Stream.since says when the first of them came."""
+    """A parser wants whatever has come, one octet at least, `most` at most; Stream.since says when the first of them came. With `apart` it
+    is given what came at one time, where it matters when something within began.
+    """
 
-    __slots__ = ("most",)
+    __slots__ = ("apart", "most")
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, *, apart: bool = False) -> None:
+        self.most, self.apart = most, apart
 
 
 class Skip:
@@ -64,7 +89,7 @@ class Gap(Exception):
 class Side:
     """One direction of a TCP stream, and the parser that reads it."""
 
-    __slots__ = ("_feeding", "_held", "_into", "_parser", "_searched", "_side", "_stream", "_want", "open")
+    __slots__ = ("_feeding", "_held", "_held_since", "_into", "_parser", "_searched", "_side", "_stream", "_want", "open")
 
     def __init__(self, stream: "Stream", side: int, parser: Parser) -> None:
         self._stream = stream
@@ -73,6 +98,7 @@ class Side:
         self._into: Stream | None = None  # where what comes goes instead
         self._feeding = False
         self._held = b""
+        self._held_since = 0
         self._searched = 0  # octets of `_held` that have no end of what is wanted
         self._want = next(parser)
         self.open = True
@@ -88,12 +114,15 @@ class Side:
         if before:
             octets = self._held + octets
         at = 0
+        stream = self._stream
         self._feeding = True
         try:
             while self._into is None and (upto := self._upto(octets, at, before, times)) >= 0:
+                if times and isinstance(self._want, Some) and self._want.apart:
+                    upto = min(upto, _next(at - before, times) + before)
                 if upto > before:
-                    self._stream.now = times[bisect_right(times, (upto - before - 1, _FOREVER)) - 1][1] if times else ts
-                    self._stream.since = times[bisect_right(times, (max(0, at - before), _FOREVER)) - 1][1] if times else ts
+                    stream.now = _when(upto - 1 - before, ts, times)
+                stream.since = self._held_since if at < before else _when(at - before, ts, times)
                 given, at = octets[at:upto], upto
                 self._want = self._parser.send(given)
         except StopIteration:
@@ -108,6 +137,8 @@ class Side:
         if isinstance(self._want, Skip):
             self._want, at = Skip(self._want.count - (len(octets) - at)), len(octets)
         self._held = octets[at:]
+        if self._held and at >= before:
+            self._held_since = _when(at - before, ts, times)
 
     def _upto(self, octets: bytes, at: int, before: int, times: Times) -> int:
         """Where what is wanted ends of that which begins at `at`; -1 if it has not come yet. `times` are of what is behind `before`."""
@@ -115,8 +146,8 @@ class Side:
         if isinstance(want, int):
             return at + want if at + want <= end else -1
         if isinstance(want, Until):
-            found = octets.find(want.end, at + self._searched)
-            if found < 0 or found - at > want.most:
+            found = want.found(octets, at, at + self._searched)
+            if found < 0 or found - at > want.most + len(want.end):
                 self._searched = max(0, end - at - len(want.end) + 1)
                 if end - at <= want.most:
                     return -1
@@ -124,7 +155,7 @@ class Side:
                 self._want = self._parser.throw(Malformed(want.weird))
                 return self._upto(octets, at, before, times)
             self._searched = 0
-            return found + len(want.end)
+            return found
         if isinstance(want, Skip):
             return at + want.count if at + want.count <= end else -1
         if at >= end:
@@ -141,15 +172,15 @@ class Side:
         if not self.open:
             return
         self._stream.now = ts
-        want = self._want
-        if isinstance(want, Skip) and want.count > octets:
-            self._want = Skip(want.count - octets)
-            return
         try:
+            self._give_held()
+            want = self._want
+            if isinstance(want, Skip) and want.count > octets:
+                self._want = Skip(want.count - octets)
+                return
             if isinstance(want, Skip):
                 octets -= want.count
                 self._want = self._parser.send(b"")  # as much of it as there is
-            self._held, self._searched = b"", 0
             if octets:
                 self._want = self._parser.throw(Gap(octets))
         except StopIteration:
@@ -160,8 +191,17 @@ class Side:
         if self._into is not None:
             self._into.end(self._side)
         elif self.open:
+            with suppress(StopIteration, Malformed):
+                self._give_held()
             self.open = False
             self._parser.close()
+
+    def _give_held(self) -> None:
+        """What has come of what is wanted, if that is better than nothing; else it is forgotten."""
+        held, self._held, self._searched = self._held, b"", 0
+        if held and isinstance(self._want, Until) and self._want.partial:
+            self._stream.since = self._held_since
+            self._want = self._parser.send(held)
 
     def hand_over(self, into: "Stream") -> None:
         """What has not been given to the parser yet, and all that comes, goes there. The parser is not asked again."""
@@ -169,6 +209,17 @@ class Side:
         if not self._feeding and self._held:
             held, self._held = self._held, b""
             into.feed(self._side, held, self._stream.now)
+
+
+def _when(at: int, ts: int, times: Times) -> int:
+    """When that octet came."""
+    return times[bisect_right(times, (at, _FOREVER)) - 1][1] if times else ts
+
+
+def _next(at: int, times: Times) -> int:
+    """Where the next segment begins."""
+    number = bisect_right(times, (at, _FOREVER))
+    return times[number][0] if number < len(times) else _FOREVER
 
 
 def _behind(times: Times, at: int) -> Times:
@@ -227,7 +278,7 @@ class Stream:
         self.number = number
         self.files = files or Files()
         self.file_count = 0
-        self.since = 0  # of what a parser asked for as Some: when its first octet came
+        self.since = 0  # when the first octet of what a parser was given last came
         self.now = 0  # when the last octet of what a parser was given last came, or of the datagram
         self.begun, self.uid, self.orig, self.resp, self.orig_port, self.resp_port, proto, self.partial = begin
         self.proto = "tcp" if proto == 6 else "udp"

@@ -83,9 +83,11 @@ class Streams:
             elif kind == _GAP:
                 self.gap(stream, side, count, ts)
             elif kind == _END:
+                stream.now = ts
                 stream.end(side)
             elif kind == _OVER:
                 self._over(stream, ts)
+            self._files.expire(ts)
         if self.joints:
             yield from self.tick(max(row[0] for row in rows))
         yield from self._batches()
@@ -97,9 +99,10 @@ class Streams:
         yield from self._batches()
 
     def end(self) -> Iterator[Batch]:
-        """What is left of such."""
+        """What is left of such, and of files of which more might have come."""
         for joint in self.joints.values():
             joint.end()
+        self._files.expire()
         yield from self._batches()
 
     def entries(self, name: str) -> dict[Entry, int]:

@@ -157,7 +157,24 @@ def run(
     "records",
     multiple=True,
     type=click.Choice(
-        ["conn", "conn_long", "packet", "tunnel", "server", "weird", "dhcp", "dns", "ntp", "ocsp", "quic", "ssh", "ssl", "x509"]
+        [
+            "conn",
+            "conn_long",
+            "packet",
+            "tunnel",
+            "server",
+            "weird",
+            "dhcp",
+            "dns",
+            "files",
+            "http",
+            "ntp",
+            "ocsp",
+            "quic",
+            "ssh",
+            "ssl",
+            "x509",
+        ]
     ),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )

@@ -21,6 +21,8 @@ class Spoken:
         self.stream = Stream(0, begin, self._put, self._weird)
         self.reader = protocol(self.stream)
         self.sides = [Side(self.stream, side, self.reader.side(side)) for side in (0, 1)] if proto == "tcp" else []
+        if self.sides:
+            self.stream.sides[self.reader] = self.sides
         self.malformed = ""
 
     def _put(self, record: Record, row: tuple[Any, ...]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spoken import Spoken
 from test_dhcp import SEEDS as DHCP
 from test_dns import ASK, TOLD
+from test_http import SEEDS as HTTP
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
 from test_ssh import SEEDS as SSH
@@ -41,6 +42,7 @@ SEEDS = {
     "quic": [CLIENT, SERVER],
     "ssh": SSH,
     "dhcp": DHCP,
+    "http": HTTP,
 } | HEADS
 
 

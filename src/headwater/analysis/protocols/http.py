@@ -1,0 +1,438 @@
+"""HTTP 1.x, and 0.9: RFC 9110 and 9112. What a request and its answer are is Zeek's: scripts/base/protocols/http/, and HTTP.cc.
+
+Whose secrets are in it (queries, users) is for those who write rows to know.
+"""
+
+import binascii
+from collections import deque
+from collections.abc import Generator
+from typing import Final
+
+from headwater.analysis.files import FILES, File
+from headwater.analysis.protocols.http_body import FRAMING, Body, Fields
+from headwater.analysis.protocols.http_head import METHODS, Version, request_line, status_line
+from headwater.analysis.protocols.wire import text
+from headwater.analysis.stream import ORIG, RESP, SOME, Gap, Lines, Parser, Protocol, Skip, Some, Stream, Until, Want
+from headwater.records.messages import message
+
+HTTP = message("http", {"latency": "interval", "traceparent": "string", "x_request_id": "string"})
+_PORTS: Final = frozenset({80, 81, 631, 1080, 3128, 8000, 8080, 8888})
+_LINE: Final = Until(b"\n", 1 << 16, "HTTP_line_too_long", partial=True)
+_HEAD: Final = Lines(1 << 17, "HTTP_head_too_long")
+_MOST_WAITING: Final = 100  # requests without an answer: Zeek's max_pending_requests
+_MOST_FILES: Final = 15  # that a row tells of, for each side: Zeek's max_files_orig
+_PIECE: Final = Some(1 << 64, apart=True)
+_FOREVER: Final = Skip(1 << 62)
+_OURS: Final = frozenset(
+    b"host referer user-agent origin range authorization proxy-authorization traceparent x-request-id forwarded x-forwarded-for "
+    b"x-forwarded-from client-ip via xroxy-connection proxy-connection".split()
+)
+_PROXIES: Final = frozenset(b"forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection".split())
+
+
+class Transaction:
+    """A request and its answer, as far as they have come."""
+
+    def __init__(self, stream: Stream, depth: int) -> None:
+        self.stream, self.ts, self.depth = stream, stream.now, depth
+        self.method: bytes | None = None
+        self.uri: str | None = None
+        self.said: dict[bytes, str] = {}
+        self.username: str | None = None
+        self.version: str | None = None
+        self.proxied: list[str] | None = None
+        self.status_code: int | None = None
+        self.status_msg: str | None = None
+        self.info_code: int | None = None
+        self.info_msg: str | None = None
+        self.lengths = [0, 0]
+        self.files: tuple[list[File], list[File]] = [], []
+        self.kinds: tuple[list[File], list[File]] = [], []  # those of them whose type is told with it
+        self.asked: int | None = None  # when all of the request had come
+        self.latency: float | None = None
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether its answer is still to come behind one that only informs."""
+        return self.status_code is not None and 100 <= self.status_code < 200
+
+    def carries(self, side: int, file: File) -> None:
+        """A file is in it."""
+        if len(self.files[side]) < _MOST_FILES:
+            self.files[side].append(file)
+            if not file.is_known:
+                self.kinds[side].append(file)
+
+    def range_of(self, side: int) -> bytes:
+        """What names the file that an answer has a range of: whoever asks for ranges gets parts of one file in several answers."""
+        if side == ORIG or b"range" not in self.said:
+            return b""
+        uri = self.uri or "/<missed_request>"
+        if "://" not in uri:
+            host = self.said.get(b"host") or self.stream.resp.hex()
+            uri = f"{host}:{self.stream.resp_port}{uri}"
+        return bytes(self.stream.orig) + uri.encode()
+
+    def put(self) -> None:
+        """Tell of it."""
+        said = self.said
+        lists: list[list[str] | None] = []
+        for files, kinds in zip(self.files, self.kinds, strict=True):
+            lists += [
+                [file.fuid for file in files] or None,
+                [file.filename for file in files if file.filename] or None,
+                [file.mime_type for file in kinds if file.mime_type] or None,
+            ]
+        self.stream.put(HTTP, self.ts, (
+            self.depth, None if self.method is None else text(self.method), said.get(b"host"), self.uri, said.get(b"referer"), self.version,
+            said.get(b"user-agent"), said.get(b"origin"), *self.lengths,
+            self.status_code, self.status_msg, self.info_code, self.info_msg, [], self.username, None, self.proxied, *lists,
+            self.latency, said.get(b"traceparent"), said.get(b"x-request-id"),
+        ))  # fmt: skip
+
+
+class Http(Protocol):
+    """A row a request with its answer."""
+
+    service = "http"
+    transports = frozenset({"tcp"})
+    records = (HTTP, FILES)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._waiting: dict[int, Transaction] = {}
+        self._current = [0, 0]  # which of them the last request, and the last answer, are of
+        self._depth = self._requests_seen = 0
+        self._unanswered: deque[bytes] = deque()  # methods
+        self._versions: list[Version | None] = [None, None]
+        self._keeps_alive = self._connects = self._is_09 = False
+        self._bodies: list[Body | None] = [None, None]
+        self._stopped = [False, False]
+
+    @classmethod
+    def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
+        """On its own ports, whatever the originator says; elsewhere, what begins as a request."""
+        if stream.partial or side == RESP:
+            return False
+        if stream.resp_port in _PORTS and not stream.outer:
+            return True
+        method, space, rest = octets.lstrip(b"\r\n\t ").partition(b" ")
+        return bool(space) and method in METHODS and (b" HTTP/1." in rest or b" http/1." in rest)
+
+    def side(self, side: int) -> Parser:
+        """Requests, or answers, one after the other."""
+        try:
+            yield from self._answers() if side == RESP else self._requests()
+        except Gap:
+            if side == ORIG:
+                self._interrupt(RESP)
+        self._stopped[side] = True
+        while True:
+            yield _FOREVER  # nothing of that side can be read any more
+
+    def over(self) -> None:
+        """Tell of what has no answer, or only a part of one."""
+        for side in (ORIG, RESP):
+            self._message_done(side)
+        for number, one in self._waiting.items():
+            if number:
+                one.put()
+        self._waiting.clear()
+
+    def _weird(self, name: str, addl: str = "") -> None:
+        self._stream.weird(name, addl, "HTTP")
+
+    # -- which transaction ------------------------------------------------------------------------------------------------------------
+
+    def _transaction(self, side: int) -> Transaction:
+        number = self._current[side]
+        if number not in self._waiting:
+            self._depth += 1
+            self._waiting[number] = Transaction(self._stream, self._depth)
+        return self._waiting[number]
+
+    def _next_request(self) -> Transaction:
+        if self._current[ORIG] < self._current[RESP]:
+            self._stream.weird("HTTP_response_before_request")
+            self._current[ORIG] = self._current[RESP]
+        if len(self._waiting) > _MOST_WAITING:
+            self._stream.weird("HTTP_excessive_pipelining")
+            for number in range(max(1, self._current[RESP]), self._current[ORIG]):
+                if one := self._waiting.pop(number, None):
+                    one.put()
+            self._current[RESP] = max(self._current[RESP], self._current[ORIG])
+        self._current[ORIG] += 1
+        return self._transaction(ORIG)
+
+    def _next_answer(self) -> Transaction:
+        last = self._waiting.get(self._current[RESP])
+        if last is None or (last.status_code is not None and not last.is_informed):
+            self._current[RESP] += 1
+        return self._transaction(RESP)
+
+    # -- the originator ---------------------------------------------------------------------------------------------------------------
+
+    def _requests(self) -> Parser:
+        while True:
+            line = _without_end((yield _LINE))
+            found = request_line(line, self._weird) if line else None
+            if found is None:
+                if not line:
+                    self._weird("empty_http_request")
+                    continue
+                self._stopped[RESP] |= self._requests_seen > 0  # what spoke HTTP before does so no more
+                break
+            method, uri, version = found
+            if version:
+                self._set_version(ORIG, version)
+            self._requests_seen += 1
+            if not self._keeps_alive and self._requests_seen > 1:
+                self._weird("unexpected_multiple_HTTP_requests")
+            self._unanswered.append(method)
+            self._stream.confirm(self)
+            self._connects |= method.upper() == b"CONNECT"
+            one = self._next_request()
+            one.method, one.uri = method, uri
+            if method not in METHODS:
+                self._stream.weird("unknown_HTTP_method", text(method))
+            if self._versions[ORIG] == (0, 9):
+                if method != b"GET":
+                    self._weird("invalid_http_09_request_method", text(method))
+                self._is_09 = True
+            fields = Fields(self._stream, self._versions[ORIG] or (0, 0))
+            body = self._bodies[ORIG] = Body(self._stream, ORIG, fields, one, self._take_part_of_request)
+            if not (yield from self._message(ORIG, fields, body, expected=False)):
+                break
+
+    # -- the responder ----------------------------------------------------------------------------------------------------------------
+
+    def _answers(self) -> Parser:
+        while not self._stopped[RESP]:
+            line = yield _LINE
+            if self._is_09:
+                yield from self._answer_09(line)
+                break
+            if self._stopped[RESP]:
+                break
+            found = status_line(_without_end(line), self._weird)
+            if found is None:
+                if _without_end(line):
+                    break
+                continue
+            since = self._stream.since
+            version, code, reason = found
+            self._set_version(RESP, version)
+            if self._unanswered:
+                self._stream.confirm(self)
+            one = self._next_answer()
+            if one.asked is not None and one.latency is None and since >= one.asked:
+                one.latency = (since // 1000 - one.asked // 1000) / 1e6
+            one.status_code, one.status_msg, one.version = code, "<empty>" if reason is None else reason, f"{version[0]}.{version[1]}"
+            if one.is_informed:
+                one.info_code, one.info_msg = code, one.status_msg
+            self._connects &= code == 200
+            fields = Fields(self._stream, version, code)
+            body = self._bodies[RESP] = Body(self._stream, RESP, fields, one, self._take_part)
+            if not (yield from self._message(RESP, fields, body, expected=self._expects_body(code))):
+                break
+
+    def _expects_body(self, code: int) -> bool:
+        return not (code in (204, 304) or 100 <= code < 200 or (self._unanswered and self._unanswered[0].upper() == b"HEAD"))
+
+    def _answer_09(self, begin: bytes) -> Parser:
+        """All that comes is the body."""
+        self._set_version(RESP, (0, 9))
+        if self._unanswered:
+            self._unanswered.popleft()
+        one = self._next_answer()
+        one.status_code, one.status_msg, one.version = 0, "<empty>", "0.9"
+        body = self._bodies[RESP] = Body(self._stream, RESP, Fields(self._stream, (0, 9)), one, self._take_part)
+        body.begin()
+        try:
+            body.octets(begin)
+            while True:
+                body.octets((yield SOME))
+        finally:
+            self._message_done(RESP)
+
+    # -- messages ---------------------------------------------------------------------------------------------------------------------
+
+    def _set_version(self, side: int, version: Version) -> None:
+        if self._versions[side] not in (None, (0, 0), version):
+            self._weird("HTTP_version_mismatch")
+        self._versions[side] = version
+        self._keeps_alive |= version > (1, 0)
+
+    def _message(self, side: int, fields: Fields, body: Body, *, expected: bool) -> Generator[Want, bytes, bool]:
+        """Its fields, and its body; whether another message may follow."""
+        try:
+            head = yield _HEAD
+            self._take_head(side, fields, head)
+            body.begin()
+            if not head.endswith((b"\n\n", b"\n\r\n")) and head not in (b"\n", b"\r\n"):
+                return False
+            if side == RESP and self._hands_over(fields):
+                return False
+            yield from self._body(fields, body, side, expected=expected)
+        except Gap as gap:
+            if body.length:
+                body.gap(gap.octets)
+            self._interrupt(side)
+            return False
+        finally:
+            if not self._stopped[side]:
+                self._message_done(side)
+        return not self._stopped[side]
+
+    def _hands_over(self, fields: Fields) -> bool:
+        """Whether what follows an answer is no more HTTP."""
+        informed = self._transaction(RESP).status_code == 101
+        upgrades = informed and len(self._unanswered) == 1 and fields.upgrades and bool(fields.upgrade)
+        if not (self._connects or upgrades):
+            return False
+        self._stream.hand_over(self)
+        return True
+
+    def _body(self, fields: Fields, body: Body, side: int, *, expected: bool) -> Parser:
+        if side == RESP and not expected:
+            return
+        if body.parts and fields.length is None and not fields.is_chunked:
+            yield from self._until_end(body)
+        elif fields.is_chunked:
+            yield from self._chunks(body)
+        elif fields.length is not None:
+            yield from self._octets(body, fields.length)
+        elif fields.closes or fields.encoding:
+            yield from self._until_end(body)
+        elif expected:
+            yield from self._lines(body)
+
+    def _octets(self, body: Body, left: int) -> Parser:
+        while left:
+            try:
+                octets = yield Some(left, apart=body.parts is not None)
+            except Gap as gap:
+                if not body.length or gap.octets > left:
+                    raise
+                body.gap(gap.octets)
+                left -= gap.octets
+            else:
+                left -= len(octets)
+                body.octets(octets)
+
+    def _chunks(self, body: Body) -> Parser:
+        while True:
+            line = _without_end((yield _LINE))
+            size = _hex(line)
+            if size is None:
+                self._weird("HTTP_bad_chunk_size", text(line))
+            if not size:
+                break
+            yield from self._octets(body, size)
+            yield _LINE
+        yield _HEAD
+
+    def _until_end(self, body: Body) -> Parser:
+        while True:
+            body.octets((yield _PIECE if body.parts else SOME))
+
+    def _lines(self, body: Body) -> Parser:
+        """Zeek reads a body whose length nobody told line by line, and ends each with CR and LF."""
+        held = b""
+        try:
+            while True:
+                whole, end, held = (held + (yield _PIECE)).rpartition(b"\n")
+                if end:
+                    body.octets(whole.replace(b"\r\n", b"\n").removesuffix(b"\r").replace(b"\n", b"\r\n") + b"\r\n")
+        finally:
+            if held:
+                body.octets(held + b"\r\n")
+
+    def _interrupt(self, side: int) -> None:
+        """What was never seen hides where a message ends; that of the originator, which answer is whose."""
+        for one in (side, RESP):
+            if self._bodies[one]:
+                self._message_done(one)
+                self._stopped[one] = True
+
+    def _message_done(self, side: int) -> None:
+        body, self._bodies[side] = self._bodies[side], None
+        if body is None:
+            return
+        body.end()
+        one = self._transaction(side)
+        one.lengths[side] = body.length
+        if side == ORIG:
+            one.asked = self._stream.now
+            return
+        if not one.is_informed:
+            if self._unanswered:
+                self._unanswered.popleft()
+            one.put()
+            del self._waiting[self._current[RESP]]
+
+    # -- fields -----------------------------------------------------------------------------------------------------------------------
+
+    def _take_head(self, side: int, fields: Fields, head: bytes) -> None:
+        one = self._transaction(side)
+        for line in self._unfolded(head):
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name in FRAMING:
+                fields.take(name, value.strip())
+            elif side == ORIG and name in _OURS:
+                self._take(one, name, value.strip())
+        if side == ORIG and fields.closes:
+            fields.closes = False  # it is the answer's
+
+    def _unfolded(self, head: bytes) -> list[bytes]:
+        lines = head.replace(b"\r", b"").split(b"\n") if b"\r" in head else head.split(b"\n")
+        if b"\n " not in head and b"\n\t" not in head:
+            return lines
+        found: list[bytes] = []
+        for line in lines:
+            if line[:1] in (b" ", b"\t") and found:
+                self._weird("HTTP_obsolete_line_folding", text(found[-1].partition(b":")[0]))
+                found[-1] += line
+            else:
+                found.append(line)
+        return found
+
+    def _take(self, one: Transaction, name: bytes, value: bytes) -> None:
+        if name in _PROXIES:
+            said = f"{name.decode().upper()} -> {text(value)}"
+            if one.proxied is None:
+                one.proxied = []
+            if said not in one.proxied:
+                one.proxied.append(said)
+        elif name.endswith(b"authorization"):
+            scheme, _, said_64 = value.partition(b" ")
+            if scheme.lower() == b"basic":
+                one.username = self._user(value, said_64.strip())
+        else:
+            one.said[name] = text(value)
+
+    def _user(self, value: bytes, said: bytes) -> str:
+        try:
+            user, colon, _ = binascii.a2b_base64(said).partition(b":")
+        except binascii.Error:
+            colon = b""
+        return text(user) if colon else f"<problem-decoding> ({text(value)})"
+
+    def _take_part(self, fields: Fields, head: bytes) -> None:
+        self._take_head(RESP, fields, head)
+
+    def _take_part_of_request(self, fields: Fields, head: bytes) -> None:
+        self._take_head(ORIG, fields, head)
+
+
+def _without_end(line: bytes) -> bytes:
+    return line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _hex(line: bytes) -> int | None:
+    digits = line.strip().partition(b";")[0].strip()[:16]
+    try:
+        return int(digits, 16) if digits.isalnum() else None
+    except ValueError:
+        return None

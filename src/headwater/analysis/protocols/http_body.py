@@ -1,0 +1,261 @@
+"""Bodies of HTTP's messages: how long they are, decoded, and the files in them. RFC 9110 (8, 14), RFC 9112 (6, 7), as Zeek reads them."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from headwater.analysis.files import File
+from headwater.analysis.protocols.http_head import Version, content_range, filename
+from headwater.analysis.protocols.http_parts import Parts, boundary
+from headwater.analysis.protocols.wire import text
+
+if TYPE_CHECKING:
+    from headwater.analysis.stream import Stream
+
+_AT_ONCE: Final = 1 << 20  # octets that come out of a decoder at a time
+_HEADER: Final = 1024  # octets before which something must have come out
+_RATIO: Final = 100  # octets that may come out for each that went in, beyond _AT_ONCE
+FRAMING: Final = frozenset(
+    b"content-length transfer-encoding content-encoding content-type content-range content-disposition expect connection upgrade".split()
+)
+"""The fields that say what a body is."""
+
+
+class Transaction(Protocol):
+    """What a body belongs to."""
+
+    def carries(self, side: int, file: File) -> None:
+        """A file is in it."""
+
+    def range_of(self, side: int) -> bytes:
+        """What names the file that an answer has a range of; nothing if nobody asked for one."""
+
+
+class Fields:
+    """What the fields of a message, or of a part of one, say of its body."""
+
+    def __init__(self, stream: "Stream", version: Version, code: int = 0, *, is_part: bool = False) -> None:
+        self.length: int | None = None
+        self.is_chunked = self.closes = self.upgrades = False
+        self.upgrade = b""
+        self.encoding = b""
+        self.content_type = b""
+        self.filename: str | None = None
+        self.range: tuple[int, int, int | None] | None = None
+        self.lasts = code == 206  # more of the file may come in another message
+        self._stream, self._version, self._is_part = stream, version, is_part
+        self._expects = False
+
+    def _weird(self, name: str, addl: str = "") -> None:
+        self._stream.weird(name, addl, "HTTP")
+
+    def take(self, name: bytes, value: bytes) -> None:
+        """One of FRAMING, its name in small letters."""
+        token = value.split(None, 1)[0].rstrip(b";,").lower() if value else b""
+        if name == b"content-length":
+            self._take_length(token)
+        elif name == b"content-type":
+            self.content_type = value
+            self.filename = filename(name, value) or self.filename
+        elif name == b"content-disposition":
+            self.filename = filename(name, value) or self.filename
+        elif name == b"transfer-encoding":
+            self._take_transfer(token, value)
+        elif name == b"content-encoding":
+            if token in (b"gzip", b"x-gzip", b"deflate"):
+                self.encoding = token
+        elif name == b"content-range" and self.lasts:
+            self._take_range(value)
+        elif name == b"connection":
+            self.closes |= token == b"close"
+            self.upgrades |= token == b"upgrade"
+        elif name == b"upgrade":
+            self.upgrade = token
+        elif name == b"expect":
+            if token != b"100-continue":
+                self._weird("HTTP_expect_not_100_continue", text(token))
+            self._expects = True
+            if self.length == 0:
+                self._weird("HTTP_content_length_0_and_expect_100_cont")
+
+    def _take_length(self, token: bytes) -> None:
+        if self.is_chunked:
+            self._weird("HTTP_content_length_and_chunked")
+        if not token:
+            return
+        if not token.isdigit() or len(token) > 40 or int(token) >= 1 << 63:
+            self._weird("HTTP_bad_content_length", text(token))
+            self.length = 0
+            return
+        self.length = int(token)
+        if self.length and token.startswith(b"0"):
+            self._weird("HTTP_content_length_leading_zeros", text(token))
+        if self.range and self.range[1] != self.length:
+            self._weird("HTTP_range_not_matching_len")
+            self.length = max(self.length, self.range[1])
+        if not self.length and self._expects:
+            self._weird("HTTP_content_length_0_and_expect_100_cont")
+
+    def _take_transfer(self, token: bytes, value: bytes) -> None:
+        if self._is_part:
+            self._weird("HTTP_nested_transfer_encoding_header")
+        elif token == b"chunked" and self._version == (1, 1):
+            self.is_chunked = True
+            if rest := value[len(token) :].strip():
+                self._weird("HTTP_chunked_multi", text(rest))
+            if self.length is not None:
+                self._weird("HTTP_content_length_and_chunked")
+
+    def _take_range(self, value: bytes) -> None:
+        if self.is_chunked:
+            self._weird("HTTP_content_range_and_chunked")
+        self.range = content_range(value, self._weird) or self.range
+        if not self.range:
+            return
+        if self.length and self.length != self.range[1]:
+            self._weird("HTTP_range_not_matching_len")
+        self.length = max(self.length or 0, self.range[1])
+
+
+class Body:
+    """Takes the octets of a body, as they are sent but for chunks, and makes files of them. `length` is how many came, decoded."""
+
+    def __init__(
+        self, stream: "Stream", side: int, fields: Fields, transaction: Transaction, part: Callable[[Fields, bytes], None]
+    ) -> None:
+        self._stream, self._side, self._fields, self._transaction, self._part = stream, side, fields, transaction, part
+        self.length = 0
+        self.parts: Parts | None = None
+        self._leaf: Leaf | None = None
+        self._decoder: Any = None
+        self._begin: bytes | None = b""  # what has come, until something comes out
+        self._in = self._out = 0
+
+    def begin(self) -> None:
+        """All fields are known."""
+        first = boundary(self._fields.content_type)
+        if first is None:
+            self._leaf = Leaf(self._stream, self._side, self._fields, self._transaction)
+        else:
+            self.parts = Parts(first, self._begin_part, self._too_deep)
+        if self._fields.encoding:
+            self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def octets(self, octets: bytes) -> None:
+        """The next of them."""
+        if self._fields.encoding:
+            self._decode(octets)
+        else:
+            self._clear(octets)
+
+    def gap(self, octets: int) -> None:
+        """So many were never seen."""
+        self.length += octets
+        if self._leaf:
+            self._leaf.gap(octets)
+
+    def end(self) -> None:
+        """There is no more of it."""
+        if self.parts:
+            self.parts.end()
+        if self._leaf:
+            self._leaf.end()
+
+    def _clear(self, octets: bytes) -> None:
+        self.length += len(octets)
+        if self.parts:
+            self.parts.octets(octets)
+        elif self._leaf:
+            self._leaf.octets(octets)
+
+    def _decode(self, octets: bytes) -> None:
+        if not self._decoder:
+            return
+        self._in += len(octets)
+        wrong = ""
+        try:
+            for out in self._inflated(octets):
+                self._out += len(out)
+                if self._out > _AT_ONCE + _RATIO * self._in:
+                    wrong = "inflate_bomb"
+                    break
+                if out:
+                    self._clear(out)
+        except zlib.error:
+            wrong = "inflate_failed"
+        if wrong:
+            self._stream.weird(wrong, "", "ZIP")
+            self._decoder = None
+
+    def _inflated(self, octets: bytes) -> Iterator[bytes]:
+        """What comes out, a part at a time. Some servers' deflate has no header (RFC 9110, 8.4.1.2): what cannot be read is tried so."""
+        try:
+            out = self._decoder.decompress(octets, _AT_ONCE)
+        except zlib.error:
+            if self._begin is None:
+                raise
+            self._decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+            out = self._decoder.decompress(self._begin + octets, _AT_ONCE)
+        if self._begin is not None:
+            self._begin = None if out or len(self._begin) > _HEADER else self._begin + octets
+        yield out
+        while len(out) == _AT_ONCE or self._decoder.unconsumed_tail:
+            out = self._decoder.decompress(self._decoder.unconsumed_tail, _AT_ONCE)
+            yield out
+
+    def _begin_part(self, head: bytes) -> tuple[bytes, "Leaf"]:
+        fields = Fields(self._stream, (0, 0), 206 if self._fields.lasts else 0, is_part=True)
+        self._part(fields, head)
+        return fields.content_type, Leaf(self._stream, self._side, fields, self._transaction)
+
+    def _too_deep(self) -> None:
+        self._stream.weird("exceeded_mime_max_depth", "100", "HTTP")
+
+
+class Leaf:
+    """A body or part without parts: a file, or a range of one, of which more may come in another message."""
+
+    def __init__(self, stream: "Stream", side: int, fields: Fields, transaction: Transaction) -> None:
+        self._stream, self._side, self._fields, self._transaction = stream, side, fields, transaction
+        self._file: File | None = None
+        self._at = fields.range[0] if fields.range else 0
+
+    def octets(self, octets: bytes) -> None:
+        """The next of it."""
+        file = self._file or self._begin()
+        if self._fields.range:
+            file.range(self._at, octets)
+            self._at += len(octets)
+        else:
+            file.octets(octets)
+
+    def gap(self, octets: int) -> None:
+        """So many were never seen."""
+        file = self._file or self._begin()
+        if self._fields.range:
+            file.skip(self._at, octets)
+            self._at += octets
+        else:
+            file.gap(octets)
+
+    def end(self) -> None:
+        """There is no more of it."""
+        if self._file and not self._fields.lasts:
+            self._file.end()
+
+    def _begin(self) -> File:
+        fields, files = self._fields, self._stream.files
+        total = fields.range[2] if fields.range else fields.length
+        handle = self._transaction.range_of(self._side) if fields.lasts else b""
+        file = files.lasting.get(handle) if handle else None
+        if not file:
+            total = None if fields.encoding else total or None
+            file = File(self._stream, self._side, "HTTP", filename=fields.filename, total=total, handle=handle)
+            self._transaction.carries(self._side, file)
+            if fields.lasts:
+                files.keep(file)
+        elif self._stream.uid not in file.uids:
+            file.follow(self._stream)
+            self._transaction.carries(self._side, file)
+        self._file = file
+        return file

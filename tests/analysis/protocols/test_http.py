@@ -1,0 +1,214 @@
+"""HTTP: what is told of requests and their answers, however they come."""
+
+import gzip
+import zlib
+from time import process_time
+from typing import Any, ClassVar
+
+import pytest
+from spoken import Spoken, spoken
+
+from headwater.analysis.protocols.http import Http
+from headwater.analysis.stream import Stream
+from headwater.records.address import packed
+
+GET = b"GET /a%41?q=1 HTTP/1.1\r\nHost: example.com:8080\r\nUser-Agent: test\r\nX-Forwarded-For: 1.2.3.4\r\ntraceparent: 00-1\r\n\r\n"
+POST = b"POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: 21\r\nContent-Type: text/plain\r\n\r\nplain text, all of it"
+FORM = (
+    b'POST /up HTTP/1.1\r\nContent-Type: multipart/form-data; boundary="=b"\r\nContent-Length: 166\r\n\r\n'
+    b'--=b\r\nContent-Disposition: form-data; name="a"\r\n\r\none\r\n--=b\r\n'
+    b'Content-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\nplain text\r\nof two lines\r\n--=b--\r\n'
+)
+FORM = FORM.replace(b"166", str(len(FORM.partition(b"\r\n\r\n")[2])).encode())
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/html\r\n\r\n<html></html>"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nplain \r\n9;x=y\r\ntext more\r\n0\r\nTrailer: x\r\n\r\n"
+PARTS = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\nplain"
+SEEDS = [GET, POST, FORM, ANSWER, CHUNKED, PARTS, b"CONNECT a:443 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200\r\n\r\n", b"HTTP/1.1 101 Up\r\n\r\n"]
+
+
+def rows(*said: tuple[int, bytes], path: str = "http", size: int = 0) -> list[dict[str, Any]]:
+    made = spoken(Http, said, "tcp", size, resp_port=80)
+    return [row for row in made.rows if row["_path"] == path]
+
+
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_a_request_and_its_answer(size: int) -> None:
+    [row] = rows((0, GET), (1, ANSWER), size=size)
+    assert (row["method"], row["uri"], row["host"], row["user_agent"]) == ("GET", "/aA?q=1", "example.com:8080", "test")
+    assert (row["status_code"], row["status_msg"], row["version"], row["trans_depth"]) == (200, "OK", "1.1", 1)
+    assert (row["request_body_len"], row["response_body_len"]) == (0, 13)
+    assert (row["proxied"], row["resp_mime_types"], row["tags"]) == (["X-FORWARDED-FOR -> 1.2.3.4"], ["text/html"], [])
+    assert row["latency"] == 0.001
+    assert (row["traceparent"], row["x_request_id"]) == ("00-1", None)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 100])
+def test_bodies_are_files(size: int) -> None:
+    found = rows((0, POST + FORM), (1, ANSWER + CHUNKED), path="files", size=size)
+    assert [(row["seen_bytes"], row["total_bytes"], row["mime_type"], row["filename"], row["is_orig"]) for row in found] == [
+        (21, 21, "text/plain", None, True),
+        (3, None, None, None, True),
+        (24, None, "text/plain", "a.txt", True),
+        (13, 13, "text/html", None, False),
+        (15, None, "text/plain", None, False),
+    ]
+    first, second = rows((0, POST + FORM), (1, ANSWER + CHUNKED), size=size)
+    assert (first["orig_fuids"], first["resp_fuids"]) == ([found[0]["fuid"]], [found[3]["fuid"]])
+    assert (second["orig_fuids"], second["orig_filenames"]) == ([found[1]["fuid"], found[2]["fuid"]], ["a.txt"])
+    assert (second["response_body_len"], second["resp_mime_types"]) == (15, ["text/plain"])
+
+
+def test_requests_wait_for_their_answers() -> None:
+    found = rows((0, GET * 3), (1, ANSWER + b"HTTP/1.1 304 Not Modified\r\n\r\n" + b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+    assert [(row["trans_depth"], row["status_code"]) for row in found] == [(1, 200), (2, 304), (3, 404)]
+    assert [row["status_code"] for row in rows((0, GET * 2), (1, ANSWER))] == [200, None]
+
+
+def test_what_only_informs_is_told_with_the_answer() -> None:
+    [row] = rows((0, POST), (1, b"HTTP/1.1 100 Continue\r\n\r\n" + ANSWER))
+    assert (row["info_code"], row["info_msg"], row["status_code"]) == (100, "Continue", 200)
+
+
+def test_an_answer_to_head_has_no_body() -> None:
+    head = GET.replace(b"GET", b"HEAD")
+    found = rows((0, head + GET), (1, ANSWER.partition(b"<")[0] + ANSWER))
+    assert [(row["method"], row["response_body_len"]) for row in found] == [("HEAD", 0), ("GET", 13)]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed_body"),
+    [
+        (b"gzip", gzip.compress(b"plain text" * 100, mtime=0)),
+        (b"deflate", zlib.compress(b"plain text" * 100)),
+        (b"deflate", zlib.compress(b"plain text" * 100, wbits=-15)),
+    ],
+)
+@pytest.mark.parametrize("size", [0, 1])
+def test_bodies_are_unpacked(encoding: bytes, packed_body: bytes, size: int) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(packed_body))
+    [row] = rows((0, GET), (1, answer + packed_body), size=size)
+    assert row["response_body_len"] == 1000
+    [file] = rows((0, GET), (1, answer + packed_body), path="files", size=size)
+    assert (file["seen_bytes"], file["total_bytes"], file["mime_type"]) == (1000, None, "text/plain")
+
+
+def test_a_bomb_does_not_go_off() -> None:
+    bomb = gzip.compress(bytes(200 << 20), mtime=0)
+    begun = process_time()
+    made = spoken(
+        Http, [(0, GET), (1, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" + bomb[:65536])], "tcp", resp_port=80
+    )
+    assert ("inflate_bomb", "") in made.weirds
+    assert made.rows[-1]["response_body_len"] <= (1 << 20) + 100 * 65536
+    assert process_time() - begun < 0.5
+
+
+def test_a_connection_through_a_proxy_is_something_else() -> None:
+    class Reads:
+        joints: ClassVar[dict[type[Any], Any]] = {}
+
+        def __init__(self) -> None:
+            self.given: list[Any] = []
+
+        def data(self, _stream: Stream, side: int, octets: bytes, *_: Any) -> None:
+            self.given.append((side, octets))
+
+        def gap(self, *_: Any) -> None:
+            raise AssertionError
+
+    made = Spoken(Http, "tcp", 8080)
+    made.stream._reads = reads = Reads()
+    made.say(0, b"CONNECT example.com:443 HTTP/1.1\r\nProxy-Authorization: Basic dXNlcjpwdw==\r\n\r\n")
+    made.say(1, b"HTTP/1.1 200 OK\r\n\r\nhello")
+    made.say(0, b"\x16\x03\x01")
+    [row] = made.over()
+    assert (row["method"], row["uri"], row["username"], row["password"]) == ("CONNECT", "example.com:443", "user", None)
+    assert reads.given == [(1, b"hello"), (0, b"\x16\x03\x01")]
+
+
+def test_ranges_are_of_one_file() -> None:
+    ask = b"GET /f HTTP/1.1\r\nHost: h\r\nRange: bytes=0-\r\n\r\n"
+    second = PARTS.replace(b"0-4", b"5-9").replace(b"plain", b" text")
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, ask * 2)
+    made.say(1, second + PARTS)  # the end comes first
+    found = made.over()
+    [file] = [row for row in found if row["_path"] == "files"]
+    assert (file["seen_bytes"], file["total_bytes"], file["timedout"], file["mime_type"]) == (10, 10, False, "text/plain")
+    assert [row["resp_fuids"] for row in found if row["_path"] == "http"] == [[file["fuid"]], None]
+
+
+def test_the_rest_of_a_file_may_come_never() -> None:
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, b"GET /f HTTP/1.1\r\nHost: h\r\nRange: bytes=0-\r\n\r\n")
+    made.say(1, PARTS)
+    made.over()
+    made.stream.files.expire(made.stream.now + 60 * 10**9)
+    assert [row["_path"] for row in made.rows] == ["http"]
+    made.stream.files.expire(made.stream.now + 121 * 10**9)
+    assert [(row["_path"], row.get("timedout")) for row in made.rows] == [("http", None), ("files", True)]
+
+
+def test_a_gap_in_a_body_is_missing_of_it_and_one_elsewhere_ends_it() -> None:
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, GET * 2)
+    made.say(1, ANSWER[:-5])
+    made.sides[1].gap(5, made.stream.now)
+    made.say(1, ANSWER[:20])
+    made.sides[1].gap(5, made.stream.now)
+    made.say(1, ANSWER)
+    found = made.over()
+    assert [(row["response_body_len"], row["status_code"]) for row in found if row["_path"] == "http"] == [(13, 200), (0, 200)]
+    [file] = [row for row in found if row["_path"] == "files"]
+    assert (file["seen_bytes"], file["missing_bytes"], file["md5"]) == (8, 5, None)
+
+
+@pytest.mark.parametrize(
+    ("octets", "weird"),
+    [
+        (b"GET /a%\r\n\r\n", ("illegal_%_at_end_of_URI", "")),
+        (b"GET /a%4 HTTP/1.1\r\n\r\n", ("partial_escape_at_end_of_URI", "")),
+        (b"GET /a%zz HTTP/1.1\r\n\r\n", ("unescaped_%_in_URI", "")),
+        (b"GET HTTP/1.1\r\n\r\n", ("missing_HTTP_uri", "")),
+        (b"get /x http/1.1\r\n\r\n", ("lowercase_HTTP_keyword", "")),
+        (b"\x80\x00 HTTP/1.1\r\n\r\n", ("bad_HTTP_request_with_version", "")),
+        (b"<html>\r\n\r\n", ("bad_HTTP_request", "")),
+        (b"DELETE /x\r\n\r\n", ("invalid_http_09_request_method", "DELETE")),
+        (b"BREW /x HTTP/1.1\r\n\r\n", ("unknown_HTTP_method", "BREW")),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", ("HTTP_bad_content_length", "-1")),
+        (b"POST / HTTP/1.1\r\nContent-Length: 05\r\n\r\n", ("HTTP_content_length_leading_zeros", "05")),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", ("HTTP_content_length_and_chunked", "")),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", ("HTTP_bad_chunk_size", "xyz")),
+        (b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", ("HTTP_obsolete_line_folding", "A")),
+        (b"GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n", ("unexpected_multiple_HTTP_requests", "")),
+    ],
+)
+def test_what_is_odd_is_named_as_in_zeek(octets: bytes, weird: tuple[str, str]) -> None:
+    assert weird in spoken(Http, [(0, octets)], "tcp", resp_port=80).weirds
+
+
+def test_what_is_long_is_read_in_time() -> None:
+    odd = [
+        (0, b"GET /" + b"\x80 " * 30_000 + b" HTTP/1.1\r\n\r\n"),
+        (0, GET[:-2] + b"X: y\r\n" * 20_000 + b"\r\n"),
+        (0, b"POST / HTTP/1.1\r\nContent-Type: multipart/x; boundary=b\r\n\r\n" + b"\r\n--b\r\n\r\nx" * 20_000),
+        (0, b"POST / HTTP/1.1\r\nContent-Type: multipart/x; boundary=b\r\n\r\n" + b"\r\n--" * 100_000),
+        (1, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 10_000),
+        (1, b"HTTP/1.1 200 OK\r\n\r\n" + b"\n" * 500_000),
+        (0, b"GET / HTTP/1.1\r\nContent-Disposition: " + b"name=" * 20_000 + b"\r\n\r\n"),
+    ]
+    for side, octets in odd:
+        begun = process_time()
+        spoken(Http, [(0, GET), (side, octets)] if side else [(0, octets)], "tcp", resp_port=80)
+        assert process_time() - begun < 0.5, octets[:60]
+
+
+def test_it_is_known_by_its_content_on_other_ports() -> None:
+    def begun(resp_port: int, octets: bytes) -> bool:
+        begin = (0, b"\1" * 12, packed("10.0.0.1"), packed("10.0.0.2"), 40_000, resp_port, 6, 0)
+        return Http.is_begun(Stream(0, begin, lambda *_: None, lambda *_: None), 0, octets)
+
+    assert begun(4711, GET)
+    assert begun(80, b"\x16\x03\x01")
+    assert not begun(4711, b"GETAWAY\r\n")
+    assert not begun(4711, b"\x16\x03\x01")
