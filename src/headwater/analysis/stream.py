@@ -68,13 +68,10 @@ class Skip:
         self.count = count
 
 
-class Segment:
-    """A parser wants what one segment of TCP brought, or what is left of it: where sizes tell what content does not."""
-
-
 SOME: Final = Some(1 << 64)
-SEGMENT: Final = Segment()
-Want: TypeAlias = int | Until | Some | Segment | Skip
+SEGMENT: Final = Some(1 << 64, apart=True)
+"""What one segment brought, or what is left of it: where sizes tell what content does not."""
+Want: TypeAlias = int | Until | Some | Skip
 Parser: TypeAlias = Generator[Want, bytes, None]
 
 
@@ -117,12 +114,13 @@ class Side:
         stream = self._stream
         self._feeding = True
         try:
-            while self._into is None and (upto := self._upto(octets, at, before, times)) >= 0:
-                if times and isinstance(self._want, Some) and self._want.apart:
-                    upto = min(upto, _next(at - before, times) + before)
-                if upto > before:
-                    stream.now = _when(upto - 1 - before, ts, times)
-                stream.since = self._held_since if at < before else _when(at - before, ts, times)
+            while self._into is None and (upto := self._upto(octets, at)) >= 0:
+                if times:
+                    upto = self._tell_time(at - before, upto - before, times) + before
+                elif upto > before:
+                    stream.now = stream.since = ts
+                if at < before:
+                    stream.since = self._held_since
                 given, at = octets[at:upto], upto
                 self._want = self._parser.send(given)
         except StopIteration:
@@ -132,38 +130,46 @@ class Side:
         if self._into is not None:
             self._held = b""
             self._into.feed(self._side, octets[at:], ts, _behind(times, at - before))
-        if not self.open:
-            return
-        if isinstance(self._want, Skip):
-            self._want, at = Skip(self._want.count - (len(octets) - at)), len(octets)
+        elif self.open:
+            if isinstance(self._want, Skip):
+                self._want, at = Skip(self._want.count - (len(octets) - at)), len(octets)
+            self._hold(octets, at, before, ts, times)
+
+    def _hold(self, octets: bytes, at: int, before: int, ts: int, times: Times) -> None:
+        """What is behind that place waits for more; `before` of it did already."""
         self._held = octets[at:]
         if self._held and at >= before:
             self._held_since = _when(at - before, ts, times)
 
-    def _upto(self, octets: bytes, at: int, before: int, times: Times) -> int:
-        """Where what is wanted ends of that which begins at `at`; -1 if it has not come yet. `times` are of what is behind `before`."""
+    def _tell_time(self, at: int, upto: int, times: Times) -> int:
+        """When octets from there to there came; where the parser wants those of one time, what it is given ends sooner, and there."""
+        if isinstance(self._want, Some) and self._want.apart:
+            number = bisect_right(times, (at, _FOREVER))
+            upto = min(upto, times[number][0]) if number < len(times) else upto
+        if upto > 0:
+            self._stream.now = _when(upto - 1, 0, times)
+        self._stream.since = _when(max(at, 0), 0, times)
+        return upto
+
+    def _upto(self, octets: bytes, at: int) -> int:
+        """Where what is wanted ends of that which begins at `at`; -1 if it has not come yet."""
         want, end = self._want, len(octets)
-        if isinstance(want, int):
-            return at + want if at + want <= end else -1
         if isinstance(want, Until):
             found = want.found(octets, at, at + self._searched)
-            if found < 0 or found - at > want.most + len(want.end):
-                self._searched = max(0, end - at - len(want.end) + 1)
-                if end - at <= want.most:
-                    return -1
+            if at <= found <= at + want.most + len(want.end):
                 self._searched = 0
-                self._want = self._parser.throw(Malformed(want.weird))
-                return self._upto(octets, at, before, times)
+                return found
+            self._searched = max(0, end - at - len(want.end) + 1)
+            if end - at <= want.most:
+                return -1
             self._searched = 0
-            return found
+            self._want = self._parser.throw(Malformed(want.weird))
+            return self._upto(octets, at)
+        if isinstance(want, int):
+            return at + want if at + want <= end else -1
         if isinstance(want, Skip):
             return at + want.count if at + want.count <= end else -1
-        if at >= end:
-            return -1
-        if isinstance(want, Segment):
-            further = bisect_right(times, (at - before, _FOREVER))
-            return before + times[further][0] if further < len(times) else end
-        return min(end, at + want.most)
+        return min(end, at + want.most) if at < end else -1
 
     def gap(self, octets: int, ts: int) -> None:
         """So many were never seen. Raises Malformed, or Gap if the parser cannot go on."""
@@ -214,12 +220,6 @@ class Side:
 def _when(at: int, ts: int, times: Times) -> int:
     """When that octet came."""
     return times[bisect_right(times, (at, _FOREVER)) - 1][1] if times else ts
-
-
-def _next(at: int, times: Times) -> int:
-    """Where the next segment begins."""
-    number = bisect_right(times, (at, _FOREVER))
-    return times[number][0] if number < len(times) else _FOREVER
 
 
 def _behind(times: Times, at: int) -> Times:

@@ -5,7 +5,7 @@ Whose secrets are in it (queries, users) is for those who write rows to know.
 
 import binascii
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from headwater.analysis.files import FILES, File
@@ -22,34 +22,41 @@ _HEAD: Final = Lines(1 << 17, "HTTP_head_too_long")
 _MOST_WAITING: Final = 100  # requests without an answer: Zeek's max_pending_requests
 _MOST_FILES: Final = 15  # that a row tells of, for each side: Zeek's max_files_orig
 _PIECE: Final = Some(1 << 64, apart=True)
+_MOST_SPELLED: Final = 4096
 _FOREVER: Final = Skip(1 << 62)
 _OURS: Final = frozenset(
     b"host referer user-agent origin range authorization proxy-authorization traceparent x-request-id forwarded x-forwarded-for "
     b"x-forwarded-from client-ip via xroxy-connection proxy-connection".split()
 )
+_WANTED: Final = FRAMING | _OURS
+_SPELLED: Final[dict[bytes, bytes]] = {}  # names of fields as they were written, and those of them that are wanted in small letters
 _PROXIES: Final = frozenset(b"forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection".split())
+
+
+_NO_FILES: Final = (None,) * 6
 
 
 class Transaction:
     """A request and its answer, as far as they have come."""
 
+    method: bytes | None = None
+    uri: str | None = None
+    username: str | None = None
+    version: str | None = None
+    proxied: list[str] | None = None
+    status_code: int | None = None
+    status_msg: str | None = None
+    info_code: int | None = None
+    info_msg: str | None = None
+    asked: int | None = None  # when all of the request had come
+    latency: float | None = None
+    files: tuple[list[File], list[File]] | None = None
+    kinds: tuple[list[File], list[File]] = [], []  # those of them whose type is told with it
+
     def __init__(self, stream: Stream, depth: int) -> None:
         self.stream, self.ts, self.depth = stream, stream.now, depth
-        self.method: bytes | None = None
-        self.uri: str | None = None
         self.said: dict[bytes, str] = {}
-        self.username: str | None = None
-        self.version: str | None = None
-        self.proxied: list[str] | None = None
-        self.status_code: int | None = None
-        self.status_msg: str | None = None
-        self.info_code: int | None = None
-        self.info_msg: str | None = None
         self.lengths = [0, 0]
-        self.files: tuple[list[File], list[File]] = [], []
-        self.kinds: tuple[list[File], list[File]] = [], []  # those of them whose type is told with it
-        self.asked: int | None = None  # when all of the request had come
-        self.latency: float | None = None
 
     @property
     def is_informed(self) -> bool:
@@ -58,6 +65,8 @@ class Transaction:
 
     def carries(self, side: int, file: File) -> None:
         """A file is in it."""
+        if self.files is None:
+            self.files, self.kinds = ([], []), ([], [])
         if len(self.files[side]) < _MOST_FILES:
             self.files[side].append(file)
             if not file.is_known:
@@ -76,12 +85,16 @@ class Transaction:
     def put(self) -> None:
         """Tell of it."""
         said = self.said
-        lists: list[list[str] | None] = []
-        for files, kinds in zip(self.files, self.kinds, strict=True):
-            lists += [
-                [file.fuid for file in files] or None,
-                [file.filename for file in files if file.filename] or None,
-                [file.mime_type for file in kinds if file.mime_type] or None,
+        lists: Sequence[list[str] | None] = _NO_FILES
+        if self.files:
+            lists = [
+                found or None
+                for files, kinds in zip(self.files, self.kinds, strict=True)
+                for found in (
+                    [file.fuid for file in files],
+                    [file.filename for file in files if file.filename],
+                    [file.mime_type for file in kinds if file.mime_type],
+                )
             ]
         self.stream.put(HTTP, self.ts, (
             self.depth, None if self.method is None else text(self.method), said.get(b"host"), self.uri, said.get(b"referer"), self.version,
@@ -201,7 +214,7 @@ class Http(Protocol):
                 self._is_09 = True
             fields = Fields(self._stream, self._versions[ORIG] or (0, 0))
             body = self._bodies[ORIG] = Body(self._stream, ORIG, fields, one, self._take_part_of_request)
-            if not (yield from self._message(ORIG, fields, body, expected=False)):
+            if not (yield from self._message(ORIG, one, fields, body, expected=False)):
                 break
 
     # -- the responder ----------------------------------------------------------------------------------------------------------------
@@ -233,7 +246,7 @@ class Http(Protocol):
             self._connects &= code == 200
             fields = Fields(self._stream, version, code)
             body = self._bodies[RESP] = Body(self._stream, RESP, fields, one, self._take_part)
-            if not (yield from self._message(RESP, fields, body, expected=self._expects_body(code))):
+            if not (yield from self._message(RESP, one, fields, body, expected=self._expects_body(code))):
                 break
 
     def _expects_body(self, code: int) -> bool:
@@ -247,7 +260,6 @@ class Http(Protocol):
         one = self._next_answer()
         one.status_code, one.status_msg, one.version = 0, "<empty>", "0.9"
         body = self._bodies[RESP] = Body(self._stream, RESP, Fields(self._stream, (0, 9)), one, self._take_part)
-        body.begin()
         try:
             body.octets(begin)
             while True:
@@ -263,15 +275,14 @@ class Http(Protocol):
         self._versions[side] = version
         self._keeps_alive |= version > (1, 0)
 
-    def _message(self, side: int, fields: Fields, body: Body, *, expected: bool) -> Generator[Want, bytes, bool]:
+    def _message(self, side: int, one: Transaction, fields: Fields, body: Body, *, expected: bool) -> Generator[Want, bytes, bool]:
         """Its fields, and its body; whether another message may follow."""
         try:
             head = yield _HEAD
-            self._take_head(side, fields, head)
-            body.begin()
+            self._take_head(side, one, fields, head)
             if not head.endswith((b"\n\n", b"\n\r\n")) and head not in (b"\n", b"\r\n"):
                 return False
-            if side == RESP and self._hands_over(fields):
+            if side == RESP and (self._connects or fields.upgrade) and self._hands_over(one, fields):
                 return False
             yield from self._body(fields, body, side, expected=expected)
         except Gap as gap:
@@ -284,18 +295,22 @@ class Http(Protocol):
                 self._message_done(side)
         return not self._stopped[side]
 
-    def _hands_over(self, fields: Fields) -> bool:
+    def _hands_over(self, one: Transaction, fields: Fields) -> bool:
         """Whether what follows an answer is no more HTTP."""
-        informed = self._transaction(RESP).status_code == 101
-        upgrades = informed and len(self._unanswered) == 1 and fields.upgrades and bool(fields.upgrade)
+        upgrades = one.status_code == 101 and len(self._unanswered) == 1 and fields.upgrades and bool(fields.upgrade)
         if not (self._connects or upgrades):
             return False
         self._stream.hand_over(self)
         return True
 
     def _body(self, fields: Fields, body: Body, side: int, *, expected: bool) -> Parser:
-        if side == RESP and not expected:
+        if (side == RESP and not expected) or (
+            not expected and fields.length is None and not fields.is_chunked and not fields.content_type
+        ):
             return
+        if fields.length == 0:
+            return
+        body.begin()
         if body.parts and fields.length is None and not fields.is_chunked:
             yield from self._until_end(body)
         elif fields.is_chunked:
@@ -373,27 +388,28 @@ class Http(Protocol):
 
     # -- fields -----------------------------------------------------------------------------------------------------------------------
 
-    def _take_head(self, side: int, fields: Fields, head: bytes) -> None:
-        one = self._transaction(side)
-        for line in self._unfolded(head):
+    def _take_head(self, side: int, one: Transaction, fields: Fields, head: bytes) -> None:
+        folded = b"\n " in head or b"\n\t" in head
+        for line in self._unfolded(head) if folded else head.split(b"\n"):
             name, _, value = line.partition(b":")
-            name = name.lower()
-            if name in FRAMING:
-                fields.take(name, value.strip())
-            elif side == ORIG and name in _OURS:
-                self._take(one, name, value.strip())
-        if side == ORIG and fields.closes:
+            kind = _SPELLED.get(name)
+            if kind == b"":
+                continue
+            if kind is None:
+                kind = _kind(name)
+            if kind in FRAMING:
+                fields.take(kind, value.strip())
+            elif kind and side == ORIG:
+                self._take(one, kind, value.strip())
+        if side == ORIG:
             fields.closes = False  # it is the answer's
 
     def _unfolded(self, head: bytes) -> list[bytes]:
-        lines = head.replace(b"\r", b"").split(b"\n") if b"\r" in head else head.split(b"\n")
-        if b"\n " not in head and b"\n\t" not in head:
-            return lines
         found: list[bytes] = []
-        for line in lines:
+        for line in head.split(b"\n"):
             if line[:1] in (b" ", b"\t") and found:
                 self._weird("HTTP_obsolete_line_folding", text(found[-1].partition(b":")[0]))
-                found[-1] += line
+                found[-1] = found[-1].rstrip(b"\r") + line
             else:
                 found.append(line)
         return found
@@ -420,10 +436,19 @@ class Http(Protocol):
         return text(user) if colon else f"<problem-decoding> ({text(value)})"
 
     def _take_part(self, fields: Fields, head: bytes) -> None:
-        self._take_head(RESP, fields, head)
+        self._take_head(RESP, self._transaction(RESP), fields, head)
 
     def _take_part_of_request(self, fields: Fields, head: bytes) -> None:
-        self._take_head(ORIG, fields, head)
+        self._take_head(ORIG, self._transaction(ORIG), fields, head)
+
+
+def _kind(name: bytes) -> bytes:
+    """What a field is, if it is wanted: most are written in one of few ways, which are remembered."""
+    lower = name.lower()
+    kind = lower if lower in _WANTED else b""
+    if len(_SPELLED) < _MOST_SPELLED and len(name) < 64:
+        _SPELLED[name] = kind
+    return kind
 
 
 def _without_end(line: bytes) -> bytes:

@@ -34,49 +34,52 @@ class Transaction(Protocol):
 class Fields:
     """What the fields of a message, or of a part of one, say of its body."""
 
+    length: int | None = None
+    is_chunked = closes = upgrades = _expects = False
+    upgrade = encoding = content_type = b""
+    filename: str | None = None
+    range: tuple[int, int, int | None] | None = None
+
     def __init__(self, stream: "Stream", version: Version, code: int = 0, *, is_part: bool = False) -> None:
-        self.length: int | None = None
-        self.is_chunked = self.closes = self.upgrades = False
-        self.upgrade = b""
-        self.encoding = b""
-        self.content_type = b""
-        self.filename: str | None = None
-        self.range: tuple[int, int, int | None] | None = None
         self.lasts = code == 206  # more of the file may come in another message
         self._stream, self._version, self._is_part = stream, version, is_part
-        self._expects = False
 
     def _weird(self, name: str, addl: str = "") -> None:
         self._stream.weird(name, addl, "HTTP")
 
     def take(self, name: bytes, value: bytes) -> None:
         """One of FRAMING, its name in small letters."""
-        token = value.split(None, 1)[0].rstrip(b";,").lower() if value else b""
         if name == b"content-length":
-            self._take_length(token)
+            self._take_length(_token(value))
         elif name == b"content-type":
             self.content_type = value
-            self.filename = filename(name, value) or self.filename
+            if b"name" in value.lower():
+                self.filename = filename(name, value) or self.filename
+        elif name == b"connection":
+            token = _token(value)
+            self.closes |= token == b"close"
+            self.upgrades |= token == b"upgrade"
         elif name == b"content-disposition":
             self.filename = filename(name, value) or self.filename
         elif name == b"transfer-encoding":
-            self._take_transfer(token, value)
+            self._take_transfer(_token(value), value)
         elif name == b"content-encoding":
+            token = _token(value)
             if token in (b"gzip", b"x-gzip", b"deflate"):
                 self.encoding = token
         elif name == b"content-range" and self.lasts:
             self._take_range(value)
-        elif name == b"connection":
-            self.closes |= token == b"close"
-            self.upgrades |= token == b"upgrade"
         elif name == b"upgrade":
-            self.upgrade = token
+            self.upgrade = _token(value)
         elif name == b"expect":
-            if token != b"100-continue":
-                self._weird("HTTP_expect_not_100_continue", text(token))
-            self._expects = True
-            if self.length == 0:
-                self._weird("HTTP_content_length_0_and_expect_100_cont")
+            self._take_expect(_token(value))
+
+    def _take_expect(self, token: bytes) -> None:
+        if token != b"100-continue":
+            self._weird("HTTP_expect_not_100_continue", text(token))
+        self._expects = True
+        if self.length == 0:
+            self._weird("HTTP_content_length_0_and_expect_100_cont")
 
     def _take_length(self, token: bytes) -> None:
         if self.is_chunked:
@@ -117,22 +120,29 @@ class Fields:
         self.length = max(self.length or 0, self.range[1])
 
 
+def _token(value: bytes) -> bytes:
+    """What comes first in a field, in small letters."""
+    return value.split(None, 1)[0].rstrip(b";,").lower() if value else b""
+
+
 class Body:
     """Takes the octets of a body, as they are sent but for chunks, and makes files of them. `length` is how many came, decoded."""
+
+    length = _in = _out = 0
+    parts: Parts | None = None
+    _leaf: "Leaf | None" = None
+    _decoder: Any = None
+    _is_begun = False
+    _begin: bytes | None = b""  # what has come, until something comes out
 
     def __init__(
         self, stream: "Stream", side: int, fields: Fields, transaction: Transaction, part: Callable[[Fields, bytes], None]
     ) -> None:
         self._stream, self._side, self._fields, self._transaction, self._part = stream, side, fields, transaction, part
-        self.length = 0
-        self.parts: Parts | None = None
-        self._leaf: Leaf | None = None
-        self._decoder: Any = None
-        self._begin: bytes | None = b""  # what has come, until something comes out
-        self._in = self._out = 0
 
     def begin(self) -> None:
-        """All fields are known."""
+        """All fields are known, and there is something of it."""
+        self._is_begun = True
         first = boundary(self._fields.content_type)
         if first is None:
             self._leaf = Leaf(self._stream, self._side, self._fields, self._transaction)
@@ -143,6 +153,8 @@ class Body:
 
     def octets(self, octets: bytes) -> None:
         """The next of them."""
+        if not self._is_begun:
+            self.begin()
         if self._fields.encoding:
             self._decode(octets)
         else:
