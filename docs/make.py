@@ -42,6 +42,10 @@ LEDGER_COLUMNS = {
     "count": "how many in this interval",
 }
 EVE_TYPES = {"addr": "address", "enum": "string", "vector[string]": "list of string", "vector[count]": "list of count", "other": "JSON"}
+WEIRD_COLUMNS = {
+    "addl": "what more there is to say: of some that protocols find",
+    "source": "what found it, as Zeek calls that analyzer of its own",
+}
 COST_COLUMNS = {
     "ts": "end of the interval",
     "interval_s": "its length in seconds; of a program the second in which its time was taken",
@@ -82,7 +86,9 @@ def record(of: Record, struct: str = "") -> str:
     texts = {"ledger": LEDGER_COLUMNS, "cost": COST_COLUMNS}.get(of.name) or {
         column_name(member): text for member, text in comments("struct", struct).items()
     }
-    meanings = described([column.name for column in of.columns], {**texts, **_typedefs(of, texts)})
+    meanings = described(
+        [column.name for column in of.columns], {**texts, **(WEIRD_COLUMNS if of is WEIRD else {}), **_typedefs(of, texts)}
+    )
     rows = [(f"`{c.name}`", _memory(of, c), f"{arrow_type(of, c)}", _absent(of, c), meanings[c.name]) for c in of.columns]
     return table("column | in memory | in files | there if | meaning", rows)
 

@@ -171,17 +171,18 @@ class WeirdsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is odd, the record weird.
 
     ignore: names that are not told; the default is what Zeek leaves out of its log.
+    again_s: for so long a name is not told again of the same ends (Zeek's weird_ignore). What is left out is counted. 0 tells each time.
     """
 
     ignore: tuple[str, ...] = IGNORED
+    again_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600.0
 
     def __post_init__(self) -> None:
         """As in Settings."""
         names = set(ENUMS["hw_weird"].values()) - {"none"}
-        for name in self.ignore:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                raise ValueError(f"ignore has {name!r}, which is no weird{f': did you mean {near[0]!r}?' if near else ''}")
+        for name in self.ignore:  # protocols have names, too, which are listed nowhere
+            if name not in names and (near := difflib.get_close_matches(name, names, 1, 0.85)):
+                raise ValueError(f"ignore has {name!r}, which is no weird: did you mean {near[0]!r}?")
 
 
 class NamesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -205,7 +205,7 @@ def test_a_second_has_so_many_rows_and_the_rest_is_counted() -> None:
     assert Counter((int(row["ts"]) - START) // SECOND for row in weirds[weirds["count"] == 1]) == {0: 100, 1: 100, 2: 100}
     assert weirds["count"][weirds["count"] > 1].tolist() == [900, 900, 400]
     rest = Batch(WEIRD, weirds[weirds["count"] > 1], NAMES).to_arrow().to_pylist()
-    assert {name for row in rest for name, value in row.items() if value is not None} == {"ts", "name", "count"}
+    assert {name for row in rest for name, value in row.items() if value is not None} == {"ts", "name", "source", "count"}
 
 
 def test_all_rows_of_a_batch_come_out() -> None:

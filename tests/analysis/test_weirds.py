@@ -161,7 +161,7 @@ def test_a_second_has_so_many_rows_and_the_rest_is_counted(tmp_path: Path) -> No
         (900, "truncated_ethernet_frame"),
         (400, rest[0]["name"]),
     ]
-    assert set(rest[0]) == {"ts", "name", "count"}
+    assert set(rest[0]) == {"ts", "name", "source", "count"}
 
 
 def test_all_rows_of_a_batch_come_out(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_another_capture_has_other_interfaces(tmp_path: Path) -> None:
 
 def test_the_record_has_room_for_nothing_else() -> None:
     columns = "ts name uid interface direction l2_src l2_dst src dst is_orig proto ttl sport dport neighbor mac mac_before ttl_before count"
-    assert {column.name for column in WEIRD.columns} == set(columns.split())
+    assert {column.name for column in WEIRD.columns} == {*columns.split(), "addl", "source"}
 
 
 def gratuitous(path: Path) -> int:

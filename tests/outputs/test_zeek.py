@@ -228,21 +228,23 @@ def test_our_own_columns_come_behind_zeeks_if_asked_for() -> None:
 
 
 def test_weirds_are_zeeks_weird_log() -> None:
-    rows = np.zeros(3, WEIRD.dtype)
+    rows = np.zeros(4, WEIRD.dtype)
     rows["ts"], rows["count"], rows["interface"] = 10**18, 1, 2
     rows["name"] = next(number for number, text in (WEIRD.column("name").names or {}).items() if text == "truncated_IP")
-    rows["has"] = [0, HAS["addr"], HAS["addr"] | HAS["ports"]]
+    rows["has"][:3] = np.array([0, HAS["addr"], HAS["addr"] | HAS["ports"]]) | HAS["interface"]  # the last one counts others
     rows["src"] = np.void(bytes(15) + b"\1")
     rows["dst"] = np.void(bytes(10) + b"\xff\xff\x0a\0\0\1")
     rows["sport"], rows["dport"] = 1234, 53
     batch = Batch(WEIRD, rows, INTERFACES)
-    addresses = [["-"] * 4, ["::1", "0", "10.0.0.1", "0"], ["::1", "1234", "10.0.0.1", "53"]]
+    addresses = [["-"] * 4, ["::1", "0", "10.0.0.1", "0"], ["::1", "0", "10.0.0.1", "0"]]  # ports are of flows
     rest = ["truncated_IP", "-", "F", "headwater", "-"]
     assert [line.split("\t") for line in encoded("zeek", batch)] == [["1000000000.000000", "-", *four, *rest] for four in addresses]
     plain = {"ts": 1e9, "name": "truncated_IP", "notice": False, "peer": "headwater"}
     ids = [{}, {"id.orig_h": "::1", "id.orig_p": 0, "id.resp_h": "10.0.0.1", "id.resp_p": 0}]
-    ids.append({**ids[1], "id.orig_p": 1234, "id.resp_p": 53})
+    ids.append(ids[1])
     assert [json.loads(line) for line in encoded("zeek-json", batch)] == [plain | each for each in ids]
+    rows["source"] = "IP"  # which tells before addresses are known
+    assert [json.loads(line) for line in encoded("zeek-json", batch)] == [{**plain, "source": "IP"}] * 3
 
 
 def test_the_weird_of_a_flow_has_its_uid_and_its_ends() -> None:

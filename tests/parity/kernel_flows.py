@@ -34,7 +34,7 @@ SEVERAL = {"tunnels__gre-aruba-amsdu"}  # a frame with several packets, of which
 NAMES = {0: "capture", 1: "lo"}
 FINISHED = next(value for value, name in ENUMS["hw_conn_state"].items() if name == "SF")
 EVICTED, OVERDUE, ATTEMPT = (next(v for v, n in ENUMS["hw_conn_end"].items() if n == name) for name in ("evicted", "timeout", "attempt"))
-APART = {CONN.name: ("interface",), TUNNEL.name: ("ts",), WEIRD.name: ("interface", "direction")}
+APART = {CONN.name: ("interface",), TUNNEL.name: ("ts",), WEIRD.name: ("interface", "direction", "addl", "source")}
 """Columns that are not to be equal: a capture's interface is none of the kernel's, and a tunnel is over when the clock is looked at."""
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from headwater.errors import LayoutMismatch
 from headwater.kernel.libbpf import check_layouts
-from headwater.records import ENUMS, LEDGER, PACKET, RATE, WEIRD, Batch, Drop, btf
-from headwater.records.layouts import HAS, OBJECTS, place_reason
+from headwater.records import ENUMS, LEDGER, PACKET, RATE, Batch, Drop, btf
+from headwater.records.layouts import HAS, OBJECTS, WEIRD_ROW, place_reason
 
 
 def mapped(address: str) -> bytes:
@@ -34,9 +34,9 @@ def test_our_btf_reader_agrees_with_bpftool():
             offset = at + member["bits_offset"] // 8
             yield from members(types[member["type_id"]], offset) if member["name"] == "(anon)" else [(member["name"], offset)]
 
-    for record, struct in ((PACKET, "hw_packet"), (RATE, "hw_rate"), (WEIRD, "hw_weird_row")):
-        assert record.dtype.itemsize == theirs[struct]["size"]
-        fields = {name: offset for name, (_, offset, *_) in record.dtype.fields.items()}
+    for dtype, struct in ((PACKET.dtype, "hw_packet"), (RATE.dtype, "hw_rate"), (WEIRD_ROW, "hw_weird_row")):
+        assert dtype.itemsize == theirs[struct]["size"]
+        fields = {name: offset for name, (_, offset, *_) in dtype.fields.items()}
         assert fields == {name: offset for name, offset in members(theirs[struct]) if name != "unused"}
 
 

@@ -12,13 +12,14 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.files import HASHES, FileSettings
+from headwater.analysis.odd import Repeats, rows_of_packets, rows_of_streams
 from headwater.analysis.streams import Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
 from headwater.records import CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.address import MAPPED
-from headwater.records.layouts import FLOW_SETTINGS, FilterOf, place_reason
-from headwater.records.services import number_of
+from headwater.records.layouts import FLOW_SETTINGS, WEIRD_ROW, FilterOf, place_reason
+from headwater.records.numbered import SERVICES
 from headwater.telemetry import Entry, Ledger
 
 OF_FLOWS = frozenset(record.name for record in (CONN, CONN_LONG, TUNNEL, SERVER))
@@ -55,7 +56,8 @@ class FlowSettings:
     compare community ids have agreed on. `flow_key` is what keeps flows apart besides endpoints: names of enum hw_flow_apart. Each
     `progress_s` those that go on are rows of `conn_long`; 0 is never. What flows do in each second is told as rows of `server`, for so many
     `servers` of their own; 0 is none. Of weirds, `weirds_a_second` of one name and second have a row each, as in Weirds, but for those
-    called as in `ignored_weirds`; 0 is none. `asked` says which flows become rows of `conn` and `conn_long`; None is all.
+    called as in `ignored_weirds`; 0 is none; `weirds_again_s` is that of odd.Repeats. `asked` says which flows
+    become rows of `conn` and `conn_long`; None is all.
     """
 
     secret: bytes
@@ -69,6 +71,7 @@ class FlowSettings:
     servers: int = 0
     weirds_a_second: int = 0
     ignored_weirds: Sequence[str] = ()
+    weirds_again_s: float = 0.0
     asked: FlowFilter | None = None
 
     def row(self) -> np.ndarray[Any, np.dtype[Any]]:
@@ -140,6 +143,9 @@ class Flows:
         if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
             raise MemoryError(f"no memory for {len(known)} connections")
         self._streams = Streams(flows, FileSettings(hashes, settings.local_nets)) if messages else None
+        self._tells_weirds = settings.weirds_a_second > 0
+        self._ignored = frozenset(settings.ignored_weirds)
+        self._repeats = Repeats(settings.weirds_again_s)
         self._elsewhere = elsewhere
         self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
@@ -147,7 +153,7 @@ class Flows:
         self._longs = np.empty(lib.HW_CONNS_ROOM, CONN_LONG.dtype)
         self._tunnels = np.empty(lib.HW_CONNS_ROOM, TUNNEL.dtype)
         self._servers = np.empty(settings.servers + 1, SERVER.dtype)
-        self._weirds = np.empty(lib.HW_WEIRDS_ROOM, WEIRD.dtype)
+        self._weirds = np.empty(lib.HW_WEIRDS_ROOM, WEIRD_ROW)
         self._found = ffi.new("struct hw_found *")
         self._found.conns = ffi.cast("void *", self._conns.ctypes.data)
         self._found.longs = ffi.cast("void *", self._longs.ctypes.data)
@@ -225,6 +231,8 @@ class Flows:
             yield from self._batches()
         if self._streams:
             yield from self._streams.end()
+        if len(rest := self._repeats.rest()):
+            yield Batch(WEIRD, rest, self._interfaces)
         self._counts = self.counts(), self._count
 
     def account(self, ledger: Ledger) -> None:
@@ -265,12 +273,15 @@ class Flows:
     def _batches(self) -> Iterator[Batch]:
         if self._streams:
             yield from self._streams.read()
+            odd = [one for one in self._streams.odd() if self._tells_weirds and one[6] not in self._ignored]
+            yield from self._odd(rows_of_streams(odd))
             self._tell_services(self._streams, self._conns[: self._found.conn_count], self._conn_streams)
             self._tell_services(self._streams, self._longs[: self._found.long_count], self._long_streams)
         if self._elsewhere and self._found.left_count:
             self._elsewhere.forget(self._left[: self._found.left_count])
+        if self._found.weird_count:
+            yield from self._odd(rows_of_packets(self._weirds[: self._found.weird_count]))
         found = (
-            (WEIRD, self._weirds, self._found.weird_count),
             (CONN, self._conns, self._found.conn_count),
             (CONN_LONG, self._longs, self._found.long_count),
             (TUNNEL, self._tunnels, self._found.tunnel_count),
@@ -280,7 +291,11 @@ class Flows:
             if count:
                 yield Batch(record, rows[:count], self._interfaces, borrowed=True)
 
+    def _odd(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Iterator[Batch]:
+        if len(told := self._repeats.new_of(rows)):
+            yield Batch(WEIRD, told, self._interfaces)
+
     @staticmethod
     def _tell_services(streams: Streams, rows: np.ndarray[Any, np.dtype[Any]], numbers: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
         if len(rows):
-            rows["service"] = [number_of(service) for service in streams.services(numbers[: len(rows)].tolist())]
+            rows["service"] = [SERVICES[service] for service in streams.services(numbers[: len(rows)].tolist())]

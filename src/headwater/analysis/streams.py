@@ -7,6 +7,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.files import Files, FileSettings
+from headwater.analysis.odd import Odd
 from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import ORIG, RESP, Gap, Joint, Protocol, Side, Stream, Times
@@ -56,6 +57,7 @@ class Streams:
         self._counts = self._counted()
         self._rows: dict[Record, list[tuple[Any, ...]]] = {}
         self.joints: dict[type[Joint], Joint] = {}
+        self._odd: list[Odd] = []
 
     def read(self) -> Iterator[Batch]:
         """What protocols make of what came with the last packets. Raises MemoryError."""
@@ -114,6 +116,11 @@ class Streams:
                 found[Entry("octets", name, "dropped", *place_reason(Drop[f"streams__{reason}"]))] = count
         return found
 
+    def odd(self) -> list[Odd]:
+        """What protocols found odd since this was asked last."""
+        found, self._odd = self._odd, []
+        return found
+
     def services(self, numbers: Sequence[int]) -> list[str]:
         """What the flows of these streams speak, those that are over included."""
         return [self._services.get(number) or self._spoken(number) for number in numbers]
@@ -137,7 +144,7 @@ class Streams:
         self._rows.setdefault(record, []).append(row)
 
     def _weird(self, stream: Stream, name: str, addl: str, source: str) -> None:
-        """Not told yet."""
+        self._odd.append((stream.now, stream.uid, stream.orig, stream.orig_port, stream.resp, stream.resp_port, name, addl, source))
 
     # -- one run ----------------------------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ def analyses(
     def make(name: str) -> Sequence[Analysis]:
         found: list[Analysis] = []
         if "weird" in records:
-            found.append(Weirds(ignored=settings.weirds.ignore))
+            found.append(Weirds(ignored=settings.weirds.ignore, again_s=settings.weirds.again_s))
         if flows:
             found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages))
         return found
@@ -64,6 +64,7 @@ def flow_settings(settings: Settings) -> FlowSettings:
         timeouts_s={name: values[f"{name}_s"] for name in TIMEOUTS_S},
         weirds_a_second=A_SECOND if "weird" in settings.records else 0,
         ignored_weirds=settings.weirds.ignore,
+        weirds_again_s=settings.weirds.again_s,
         asked=settings.flow_rows(),
     )
 

@@ -75,6 +75,9 @@ _UNDECIDED = "connection_originator_SYN_ack"  # whose sender Zeek takes for the 
 FIXED: dict[str, bool | str] = {"notice": False, "peer": "headwater"}
 """What is the same in every row: no notice was raised, and whose log it is."""
 
+_BEFORE_IP = pa.array(["IP", "ARP", "ETHERNET", "VLAN", "LLC", "VNTAG", "PBB", "PPPOE", "LINUXSLL", "IEEE802_11", "NFLOG"])
+"""Sources of weirds that Zeek tells before it knows a packet's addresses."""
+
 _TUNNELS = {"vxlan": "VXLAN", "geneve": "GENEVE", "gtp": "GTPv1", "teredo": "TEREDO", "ayiya": "AYIYA", "l2tp": "L2TP"}
 _TUNNELS |= dict.fromkeys(("gre", "erspan", "pptp"), "GRE")
 RENAMED: dict[str, Callable[[str], str]] = {
@@ -105,8 +108,14 @@ class Field:
     column: Column | None
     beside: Column | None = None
     other: Column | None = None
+    of_weirds: bool = False
 
     def values(self, arrow: pa.RecordBatch) -> pa.Array:
+        """The field in each row, as Zeek has it."""
+        values = self._values(arrow)
+        return _ends_of_weirds(self.name, values, arrow) if self.of_weirds else values
+
+    def _values(self, arrow: pa.RecordBatch) -> pa.Array:
         """The field in each row, null where it is unset; of times and intervals the microseconds.
 
         Zeek's `ts` is never unset, and its ids are whole: a packet without a time or ports has 0 for them. Nor has Zeek nanoseconds:
@@ -131,6 +140,21 @@ class Field:
         return values
 
 
+def logged(record: Record, arrow: pa.RecordBatch) -> pa.RecordBatch:
+    """Its rows that Zeek would log: not those of `weird` that count what has no row of its own."""
+    if record.name != "weird":
+        return arrow
+    return arrow.filter(pc.or_(arrow.column("interface").is_valid(), arrow.column("uid").is_valid()))
+
+
+def _ends_of_weirds(name: str, values: pa.Array, arrow: pa.RecordBatch) -> pa.Array:
+    """Of what is odd in a packet Zeek has no ports, and where IP's header or what is before it is, nor addresses."""
+    of_flow = arrow.column("uid").is_valid()
+    if name.endswith("_p"):
+        values = pc.if_else(of_flow, values, pc.if_else(values.is_valid(), 0, None).cast(values.type))
+    return pc.if_else(pc.or_(of_flow, pc.invert(pc.is_in(arrow.column("source"), _BEFORE_IP))), values, None)
+
+
 def _micros(nanoseconds: pa.Array) -> pa.Array:
     return pc.divide(nanoseconds, 1000)
 
@@ -153,4 +177,5 @@ def _fields(record: Record) -> Iterator[Field]:
     for name, kind in LOGS[record.name].items():
         ours = column(name)
         beside = column(name.removesuffix("_p") + "_h") if kind == "port" else None
-        yield Field(name, kind, ours, beside, column(_OTHER_END.get(ours.name, "")) if ours and "is_orig" in columns else None)
+        other = column(_OTHER_END.get(ours.name, "")) if ours and "is_orig" in columns else None
+        yield Field(name, kind, ours, beside, other, record.name == "weird" and name.startswith("id."))

@@ -54,7 +54,7 @@ def logged(rows: pa.RecordBatch, log: pa.Schema) -> Iterator[pa.RecordBatch]:
     if record and ours.any():
         made = {one.name: one for one in fields(record, extra=False)}
         columns = [field(one.name, _columns(one).get(one.name) or zeek_type(one)) for one in log]
-        part = rows.filter(pa.array(ours))
+        part = zeek_logs.logged(record, rows.filter(pa.array(ours)))
         yield _table(columns, [_made(made.get(column.name), column, part) for column in columns], log.metadata)
     if not ours.all():
         for places, part in _apart(log, rows.filter(pa.array(~ours))):

@@ -1,5 +1,6 @@
 """The layouts of records.h as numpy dtypes, from the BTF of records.bpf.o: the C struct is the schema (docs/adr/0002)."""
 
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from headwater._native import lib
 from headwater.records import btf
+from headwater.records.numbered import Numbered
 from headwater.records.schema import Column, Kind, Record, column_name, record
 
 OBJECTS = Path(__file__).parent.parent / "bpf"
@@ -58,12 +60,24 @@ HAS: dict[str, int] = {name: bit for bit, name in ENUMS["hw_has"].items()}
 
 PACKET: Record = record("packet", SCHEMA.structs["hw_packet"], dtype(SCHEMA.structs["hw_packet"]), ENUMS, HAS)
 RATE: Record = record("rate", SCHEMA.structs["hw_rate"], dtype(SCHEMA.structs["hw_rate"]), ENUMS, HAS)
-WEIRD: Record = record(
+WEIRD_ROW: np.dtype[Any] = dtype(SCHEMA.structs["hw_weird_row"])
+"""What C makes of a packet; rows of WEIRD are wider."""
+WEIRDS = Numbered({number: name for number, name in ENUMS["hw_weird"].items() if number})
+"""Names of what is odd: those of packets and flows, and behind them those that protocols give."""
+_ODD = record("weird", SCHEMA.structs["hw_weird_row"], WEIRD_ROW, ENUMS, HAS | {name: bit for bit, name in ENUMS["hw_weird_has"].items()})
+WEIRD: Record = Record(
     "weird",
-    SCHEMA.structs["hw_weird_row"],
-    dtype(SCHEMA.structs["hw_weird_row"]),
-    ENUMS,
-    HAS | {name: bit for bit, name in ENUMS["hw_weird_has"].items()},
+    (
+        _ODD.columns[0],
+        replace(_ODD.columns[1], names=WEIRDS.names),
+        Column("addl", Kind.TEXT, "text"),
+        Column("source", Kind.TEXT, "text"),
+        *_ODD.columns[2:],
+    ),
+    np.dtype(
+        [(name, "<u2" if name == "name" else WEIRD_ROW[name]) for name in WEIRD_ROW.names or ()] + [("addl", "O"), ("source", "O")],
+        align=True,
+    ),
 )
 CONN: Record = record(
     "conn", SCHEMA.structs["hw_conn"], dtype(SCHEMA.structs["hw_conn"]), ENUMS, {name: bit for bit, name in ENUMS["hw_conn_has"].items()}

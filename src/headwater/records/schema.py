@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headwater.records import btf
-from headwater.records.services import NAMES as SERVICES
+from headwater.records.numbered import SERVICES
 
 
 class Kind(Enum):
@@ -133,5 +133,5 @@ def _column(member: btf.Member, enums: Mapping[str, Mapping[int, str]], has: Map
             names = {value: text for value, text in enums[enum].items() if value or enum not in ABSENT_WHEN_ZERO}
             return Column(name, Kind.NAME, f"enum {enum}", needs, names)
         case btf.Typedef(name=typedef):
-            return Column(name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs, SERVICES if typedef == "hw_service" else None)
+            return Column(name, TYPEDEFS.get(typedef, Kind.NUMBER), typedef, needs, SERVICES.names if typedef == "hw_service" else None)
     raise ValueError(f"records.h: {member.name} has no named type")

@@ -69,9 +69,12 @@ class Message:
             if not size:
                 break
             if size >= 0xC0:
-                to = (size & 0x3F) << 8 | octets[at] if at < end else at
+                if at == end:
+                    after = end if after < 0 else after
+                    break
+                to = (size & 0x3F) << 8 | octets[at]
                 if after < 0:
-                    after = min(at + 1, end)
+                    after = at + 1
                 pointers += 1
                 if to >= at - 1 or pointers > _MOST_POINTERS:
                     self.weirds.append(("DNS_label_forward_compress_offset", ""))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from headwater.outputs.files import Octets, Text
 from headwater.outputs.text import distinct, joined, literal, numbers, octets
-from headwater.outputs.zeek_logs import FIXED, LOGS, Field, fields
+from headwater.outputs.zeek_logs import FIXED, LOGS, Field, fields, logged
 from headwater.outputs.zeek_tables import ZeekTable, messages
 from headwater.outputs.zeek_text import END, FALSE, TRUE, UNSET, closing, escape, header, seconds
 from headwater.records import Batch, Record
@@ -53,7 +53,7 @@ class Zeek(Text):
         return len(self.end())
 
     def _lines(self, batch: Batch) -> pa.Array:
-        arrow = batch.to_arrow()
+        arrow = logged(batch.record, batch.to_arrow())
         cells = [_cell(field, arrow) for field in self._fields]
         return joined([pc.binary_join_element_wise(*cells, "\t", null_handling="replace", null_replacement=UNSET), END])
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headwater.outputs.files import Octets, Text
 from headwater.outputs.sinks.jsonl import QUOTE, escape, objects, together
 from headwater.outputs.text import distinct, literal, numbers, octets
-from headwater.outputs.zeek_logs import FIXED, LOGS, Field, fields
+from headwater.outputs.zeek_logs import FIXED, LOGS, Field, fields, logged
 from headwater.outputs.zeek_tables import ZeekJsonTable, messages
 from headwater.outputs.zeek_text import doubles
 from headwater.records import Batch, Record
@@ -44,7 +44,7 @@ class ZeekJson(Text):
         return [octets(objects(self._cells(batch))) for batch in batches]
 
     def _cells(self, batch: Batch) -> Iterator[tuple[object, list[Any]]]:
-        arrow = batch.to_arrow()
+        arrow = logged(batch.record, batch.to_arrow())
         for field, key in self._fields:
             if field.column is None:
                 yield 0, [literal(key + json.dumps(FIXED[field.name]))]
