@@ -14,7 +14,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from headwater.analysis.protocols import MESSAGES
+from headwater.analysis.flows import TUNNEL_SERVICES
+from headwater.analysis.known import KNOWN
+from headwater.analysis.protocols import MESSAGES, PROTOCOLS
 from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS, FLOW_FIELDS, Field
@@ -279,10 +281,16 @@ def messages(name: str) -> str:
     return table("column | type in Zeek's log | in files", rows)
 
 
+def services() -> str:
+    """The names of services that are known without a protocol that reads them, and of those that are."""
+    return ", ".join(f"`{name}`" for name in sorted({one.service for one in (*KNOWN, *PROTOCOLS)} | set(TUNNEL_SERVICES.values()))) + "."
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "packet": lambda: record(PACKET, "hw_packet"),
     "conn": lambda: record(CONN, "hw_conn"),
     "tunnel": lambda: record(TUNNEL, "hw_tunnel_row"),
+    "services": services,
     "conn_state": lambda: enumeration("hw_conn_state", number=False),
     "conn_end": lambda: enumeration("hw_conn_end", leave_out=("none",), number=False),
     "conn_has": lambda: enumeration("hw_conn_has", title="bit"),

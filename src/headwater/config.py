@@ -125,6 +125,8 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow_key: what keeps flows apart besides addresses, ports and protocol, for networks that use the same addresses: "vlan" (both ids),
         "vni" (a tunnel's number, where it is the same both ways: VXLAN, Geneve, GRE, ERSPAN, NSH), "interface".
     progress_s: how often flows that go on are told of, as rows of the record conn_long; those that had packets since, and are as old.
+    services: whether what flows speak is told by what they carry, as `service` of conn; of captures. Without it and messages, they are read
+        several times as fast.
     community_id_seed: what all who compare community ids have agreed on.
     uid_key: text that uids are made with; unset, it is this machine's id. The same text gives the same uids on other machines.
     tcp_timeout_s: TCP, once one side is past its handshake.
@@ -145,6 +147,7 @@ class FlowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local_nets: tuple[str, ...] = LOCAL_NETS
     flow_key: tuple[Literal["vlan", "vni", "interface"], ...] = ()
     progress_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 300.0
+    services: bool = True
     community_id_seed: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
     uid_key: str | None = None
     tcp_timeout_s: Seconds = 300.0

@@ -22,6 +22,13 @@ from headwater.records.layouts import FLOW_SETTINGS, WEIRD_ROW, FilterOf, place_
 from headwater.records.numbered import SERVICES
 from headwater.telemetry import Entry, Ledger
 
+TUNNEL_SERVICES = {
+    value: {"gtp": "gtpv1"}.get(name, name)
+    for value, name in ENUMS["hw_tunnel"].items()
+    if name in ("vxlan", "geneve", "gtp", "teredo", "ayiya")
+}
+_DISCOVER = next(value for value, name in ENUMS["hw_tunnel_action"].items() if name == "discover")
+
 OF_FLOWS = frozenset(record.name for record in (CONN, CONN_LONG, TUNNEL, SERVER))
 """Records that only flows make."""
 
@@ -145,6 +152,8 @@ class Flows:
         self._streams = Streams(flows, FileSettings(hashes, settings.local_nets)) if messages else None
         self._tells_weirds = settings.weirds_a_second > 0
         self._ignored = frozenset(settings.ignored_weirds)
+        self._tunnels_of: dict[bytes, str] = {}  # by uid, those flows that carry others
+        self._carrying: dict[bytes, str] = {}  # by uid, what flows are as tunnels
         self._repeats = Repeats(settings.weirds_again_s)
         self._elsewhere = elsewhere
         self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
@@ -275,8 +284,7 @@ class Flows:
             yield from self._streams.read()
             odd = [one for one in self._streams.odd() if self._tells_weirds and one[6] not in self._ignored]
             yield from self._odd(rows_of_streams(odd))
-            self._tell_services(self._streams, self._conns[: self._found.conn_count], self._conn_streams)
-            self._tell_services(self._streams, self._longs[: self._found.long_count], self._long_streams)
+            self._tell_services(self._streams)
         if self._elsewhere and self._found.left_count:
             self._elsewhere.forget(self._left[: self._found.left_count])
         if self._found.weird_count:
@@ -295,7 +303,22 @@ class Flows:
         if len(told := self._repeats.new_of(rows)):
             yield Batch(WEIRD, told, self._interfaces)
 
-    @staticmethod
-    def _tell_services(streams: Streams, rows: np.ndarray[Any, np.dtype[Any]], numbers: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
-        if len(rows):
-            rows["service"] = [SERVICES[service] for service in streams.services(numbers[: len(rows)].tolist())]
+    def _tell_services(self, streams: Streams) -> None:
+        """What flows speak, and first what they carry as tunnels."""
+        tunnels = self._tunnels[: self._found.tunnel_count][["uid", "tunnel_type", "action"]].tolist()
+        for uid, kind, action in tunnels:
+            if action == _DISCOVER and kind in TUNNEL_SERVICES:
+                self._carrying[uid] = TUNNEL_SERVICES[kind]
+        for rows, numbers in (
+            (self._conns[: self._found.conn_count], self._conn_streams),
+            (self._longs[: self._found.long_count], self._long_streams),
+        ):
+            if len(rows):
+                services = streams.services(numbers[: len(rows)].tolist())
+                if self._carrying:
+                    of_tunnels = [self._carrying.get(uid, "") for uid in rows["uid"].tolist()]
+                    services = [",".join(filter(None, both)) for both in zip(of_tunnels, services, strict=True)]
+                rows["service"] = [SERVICES[service] for service in services]
+        for uid, _, action in tunnels:
+            if action != _DISCOVER:
+                self._carrying.pop(uid, None)

@@ -263,7 +263,7 @@ class Stream:
 
     __slots__ = (
         "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "joints", "left", "now", "number", "orig",
-        "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "uid",
+        "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "tries", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -286,6 +286,7 @@ class Stream:
         self.readers: list[Protocol] = []
         self.sides: dict[Protocol, list[Side]] = {}
         self.head: list[bytes] | None = [b"", b""]  # what has come, until it is known what it is
+        self.tries = 0  # to know it by its name only
         self.outer: Stream | None = None  # what carries it
         self.inner: Stream | None = None  # what it carries
         self.left: list[Protocol] = []  # those that want no more of it

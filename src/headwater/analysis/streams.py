@@ -7,6 +7,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.files import Files, FileSettings
+from headwater.analysis.known import KNOWN, Recognition
 from headwater.analysis.odd import Odd
 from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.protocols.wire import Malformed
@@ -18,6 +19,9 @@ from headwater.telemetry import OCTET_TERMS, Entry
 MOST = 1 << 20
 WAITING = 256 << 20
 _HEAD = 2048  # octets of a side by which it must be known what it is
+_DATAGRAMS = 8  # likewise
+_BEGINS = 64  # octets of both sides by which a name shows
+_TRIES = 64  # segments that are looked at for a name
 _BEGIN, _DATA, _DATAGRAM, _GAP, _END, _FLIP, _OVER = (
     getattr(lib, f"HW_RUN_{name}") for name in "begin data datagram gap end flip over".split()
 )
@@ -58,6 +62,8 @@ class Streams:
         self._rows: dict[Record, list[tuple[Any, ...]]] = {}
         self.joints: dict[type[Joint], Joint] = {}
         self._odd: list[Odd] = []
+        read = {protocol.service for protocol in PROTOCOLS}
+        self._names = Recognition([one for one in KNOWN if one.service not in read])
 
     def read(self) -> Iterator[Batch]:
         """What protocols make of what came with the last packets. Raises MemoryError."""
@@ -159,6 +165,17 @@ class Streams:
             if stream.proto == "tcp":
                 stream.sides[reader] = [Side(stream, side, reader.side(side)) for side in (ORIG, RESP)]
 
+    def _name(self, stream: Stream, side: int) -> None:
+        """Whether how both sides begin shows what it is, for those that nothing here reads."""
+        assert stream.head is not None  # noqa: S101 - who asks has looked
+        stream.tries += 1
+        if stream.tries > _TRIES or not self._names.may_be(stream.proto, side, stream.head[side]):
+            return
+        if name := self._names.name(stream.proto, *stream.head):
+            stream.services.append(name)
+        elif min(map(len, stream.head)) >= _BEGINS:
+            stream.tries = _TRIES
+
     def _datagram(self, stream: Stream, side: int, octets: bytes, ts: int) -> None:
         stream.now = ts
         if stream.head is not None:
@@ -166,8 +183,9 @@ class Streams:
             if stream.readers:
                 stream.head = None
             else:
-                stream.head[side] += octets[:1]
-                if len(stream.head[0]) + len(stream.head[1]) > 8:
+                stream.head[side] = stream.head[side] or octets[:_HEAD]
+                self._name(stream, side)
+                if stream.services or stream.tries >= _DATAGRAMS:
                     self._forget(stream)
                 return
         for reader in tuple(stream.readers):
@@ -195,6 +213,8 @@ class Streams:
                         times if which == side and len(octets) == len(stream.head[side]) else (),
                     )
             readers = stream.readers[:known]
+            if not stream.services:
+                self._name(stream, side)
             if stream.services or min(map(len, stream.head)) >= _HEAD or sum(map(len, stream.head)) >= 4 * _HEAD:
                 stream.head = None
                 if not stream.readers:

@@ -15,6 +15,7 @@ from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
 
+_TOLD_BY_CONTENT = frozenset({"conn", "conn_long", "weird"})
 _MACHINE = Path("/etc/machine-id")
 
 
@@ -29,13 +30,18 @@ def reads_messages(settings: Settings) -> bool:
     return bool(set(settings.records) & MESSAGES.keys())
 
 
+def reads_captures(settings: Settings) -> bool:
+    """Whether what flows of captures carry is read: for messages, for the service of flows, and for what is odd in it."""
+    return reads_messages(settings) or (settings.flows.services and bool(set(settings.records) & _TOLD_BY_CONTENT))
+
+
 def analyses(
     settings: Settings, *, live: bool, elsewhere: Elsewhere | None = None, known: np.ndarray[Any, np.dtype[Any]] | None = None
 ) -> Callable[[str], Sequence[Analysis]]:
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
     records = set(settings.records)
     flows = flow_settings(settings) if keeps_flows(settings) else None
-    messages = reads_messages(settings)
+    messages = reads_messages(settings) if live else reads_captures(settings)
 
     def make(name: str) -> Sequence[Analysis]:
         found: list[Analysis] = []

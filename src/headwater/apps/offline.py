@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headwater.analysis.protocols import MESSAGES
-from headwater.apps.analyses import analyses, keeps_flows, reads_messages
+from headwater.apps.analyses import analyses, keeps_flows, reads_captures
 from headwater.apps.beside import Beside
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
@@ -204,7 +204,7 @@ def read(
         checksums=checksums,
         carriers=keeps_flows(settings),
         lends=PACKET.name not in wanted,
-        payloads=reads_messages(settings),
+        payloads=reads_captures(settings),
     )
     made: list[Output] = [file] if file else []
     on_terminal = not packets and not settings.store and not (output.directory or output.format) and sys.stdout.isatty() and one in TABLES

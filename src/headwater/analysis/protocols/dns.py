@@ -67,8 +67,10 @@ class Dns(Protocol):
             return False
         if stream.resp_port in _PORTS or stream.orig_port in _PORTS:
             return True
+        if octets[4:6] != b"\0\1":
+            return False
         one = Message(octets)
-        if one.counts[0] != 1 or one.flags & 0x7840 or one.is_answer != bool(side) or max(one.counts) > 64:
+        if one.flags & 0x7840 or one.is_answer != bool(side) or max(one.counts) > 64:
             return False
         try:
             return one.question()[1] in TYPES and not one.weirds

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from headwater.apps import live as runs
-from headwater.apps.analyses import analyses
+from headwater.apps.analyses import analyses, reads_captures
 from headwater.apps.console import tell, typed, until_signal
 from headwater.apps.flows.table import FlowTable
 from headwater.apps.flows.view import FlowView
@@ -46,7 +46,7 @@ def captures(files: Sequence[str], settings: Settings) -> None:
     screen = _terminal(f"{typed()} read --format table {named}", files)
     settings = msgspec.structs.replace(settings, records=("conn",))
     ledger, table, notes = Ledger(), FlowTable(live=False), list[str]()
-    source = in_turn(files, settings, ledger, report=notes.append, carriers=True)
+    source = in_turn(files, settings, ledger, report=notes.append, carriers=True, payloads=reads_captures(settings))
     pipeline = Pipeline([source], [table], ledger, rates=False, analyses=analyses(settings, live=False))
     problems: list[BaseException] = []
 
