@@ -10,8 +10,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from headwater.analysis.known_binary import (
     amqp,
-    dce_rpc,
-    dhcp,
     dnp3,
     kafka,
     kerberos,
@@ -21,7 +19,6 @@ from headwater.analysis.known_binary import (
     mongodb,
     openvpn_tcp,
     radius,
-    smb,
     snmp,
     stun,
     wireguard,
@@ -49,24 +46,16 @@ _CACHE: Final = rb"(?:gets?|set|add|replace|append|prepend|cas|incr|decr|delete|
 _CACHED: Final = (
     rb"VALUE |STAT |VERSION |(?:END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|TOUCHED|OK|ERROR|RESET|\d+)\r\n|(?:CLIENT|SERVER)_ERROR "
 )
-_STREAM: Final = rb"\s*(?:<\?xml [^>]*\?>\s*)?<stream:stream "
 _TORRENT: Final = rb"d1:[aqr]d2:id20:|\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x00\x00"
-_TPKT: Final = rb"\x03\x00.."
 
 KNOWN: Final = (
-    Known("ssh", TCP, rb"SSH-[12]\.", rb"SSH-[12]\."),
     Known("http", TCP, rb"[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\n", rb"HTTP/1\.[01] \d{3}"),
     Known("http2", TCP, rb"PRI \* HTTP/2\.0\r\n\r\nSM\r\n\r\n", rb"\x00..\x04\x00\x00\x00\x00\x00"),
-    Known("ssl", TCP, rb"\x16\x03[\x00-\x04]..\x01|[\x80-\xbf].\x01\x03[\x00-\x03]", rb"\x16\x03[\x00-\x04]..\x02"),
     Known("smtp", TCP, rb"(?i:EHLO|HELO|LHLO) ?[^\r\n]*\r?\n", rb"220[ -]"),
     Known("ftp", TCP, _MAIL, rb"220[ -]"),
-    Known("imap", TCP, rb"[A-Za-z0-9.]{1,32} (?i:CAPABILITY|LOGIN|AUTHENTICATE|STARTTLS|ID|NOOP|LOGOUT)\b", rb"\* (?i:OK|PREAUTH)\b"),
-    Known("pop3", TCP, rb"(?i:USER|CAPA|AUTH|APOP|STLS|QUIT|UTF8)\b[^\r\n]*\r?\n", rb"\+OK\b"),
     Known("irc", TCP, rb"(?i:NICK|USER|PASS|CAP) [^\r\n]+\r?\n", _IRC + rb"|NOTICE |PING |ERROR "),
     Known("irc", TCP, rb"(?:PRIVMSG|JOIN|NICK|NOTICE) [^\r\n]+\r?\n", _IRC, alone=True),
-    Known("xmpp", TCP, _STREAM, _STREAM),
     Known("rfb", TCP, rb"RFB \d{3}\.\d{3}\n", rb"RFB \d{3}\.\d{3}\n"),
-    Known("mysql", TCP, rb"...\x01", rb"..\x00\x00(?:\x0a[0-9][ -~]{0,63}\x00|\xff)"),
     Known("postgresql", TCP, rb"\x00\x00..(?:\x04\xd2\x16[\x2f\x30]|\x00\x03\x00[\x00\x02](?:user|database)\x00)", rb"[SN]|[RE]\x00\x00"),
     Known("redis", TCP, rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n", rb"[+-][ -~]*\r\n|[:,(]-?\d|[$*%~>=]-?\d+\r\n|_\r\n|#[tf]\r\n"),
     Known("memcached", TCP, _CACHE, _CACHED),
@@ -74,12 +63,9 @@ KNOWN: Final = (
     Known("mongodb", TCP, rb".{12}[\xd4\xd5\xdc\xdd]\x07\x00\x00", rb".{12}(?:\x01\x00|[\xdc\xdd]\x07)\x00\x00", mongodb),
     Known("amqp", TCP, rb"AMQP[\x00-\x03]", rb"AMQP[\x00-\x03]|\x01\x00\x00", amqp),
     Known("mqtt", TCP, rb"\x10[\x00-\xff]{1,4}\x00(?:\x04MQTT|\x06MQIsdp)", rb"\x20[\x02-\x7f][\x00\x01]"),
-    Known("rdp", TCP, _TPKT + rb".\xe0", _TPKT + rb".\xd0"),
     Known("socks", TCP, rb"\x05(?:\x01.|\x02..|\x03.{3}|\x04.{4})", rb"\x05[\x00-\x09\x80\xff]"),
     Known("socks", TCP, rb"\x04[\x01\x02].{6}[^\x00]*\x00", rb"\x00[\x5a-\x5d].{6}"),
     Known("bittorrent", TCP, rb"\x13BitTorrent protocol", rb"\x13BitTorrent protocol"),
-    Known("smb", TCP, rb"(?:\x81\x00..[ -~\x00]+?)?\x00...[\xfe\xff]SMB", rb"(?:\x82\x00\x00\x00)?\x00...[\xfe\xff]SMB", smb),
-    Known("dce_rpc", TCP, rb"\x05[\x00\x01][\x00\x0b]", rb"\x05[\x00\x01][\x02\x03\x0c\x0d]", dce_rpc),
     Known("krb_tcp", TCP, rb"\x00...[\x6a\x6c]", rb"\x00...[\x6b\x6d\x7e]", kerberos_tcp),
     Known("ldap_tcp", TCP, rb"\x30", rb"\x30", ldap),
     Known("modbus", TCP, rb"..\x00\x00", rb"..\x00\x00", modbus, alone=True),
@@ -90,12 +76,10 @@ KNOWN: Final = (
     Known("sip", UDP, _SIP, _SIP, alone=True),
     Known("syslog", UDP, rb"<(?:\d|[1-9]\d|1[0-8]\d|19[01])>[ -~]", rb"(?!)", alone=True),
     Known("snmp", UDP, rb"\x30", rb"\x30", snmp),
-    Known("dhcp", UDP, rb"[\x01\x02]\x01\x06", rb"[\x01\x02]\x01\x06", dhcp, alone=True),
     Known("radius", UDP, rb"[\x01\x04\x0c\x28\x2b]", rb"[\x02\x03\x05\x0b\x29\x2a\x2c\x2d]", radius),
     Known("krb", UDP, rb"[\x6a\x6c\x7e]", rb"[\x6b\x6d\x7e]", kerberos, alone=True),
     Known("ldap_udp", UDP, rb"\x30", rb"\x30", ldap),
     Known("tftp", UDP, rb"\x00[\x01\x02][ -~]+\x00(?i:netascii|octet|mail)\x00", rb"\x00[\x03-\x06]", alone=True),
-    Known("dtls", UDP, rb"\x16\xfe[\xfd\xff].{8}..\x01", rb"\x16\xfe[\xfd\xff].{8}..[\x02\x03]"),
     Known("stun", UDP, rb"[\x00\x01]..[\x00\x04\x08\x0c]", rb"[\x00\x01]", stun),
     Known("wireguard", UDP, rb"\x01\x00\x00\x00", rb"[\x02\x03]\x00\x00\x00", wireguard),
     Known("openvpn", UDP, rb"\x38.{8}", rb"\x40.{8}"),

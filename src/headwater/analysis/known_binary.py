@@ -4,7 +4,6 @@ _REQUESTS, _ANSWERS = (
     frozenset({0x60, 0x63, 0x77, 0x42, 0x66, 0x68, 0x4A, 0x6C, 0x6E, 0x50}),
     frozenset({0x61, 0x64, 0x65, 0x73, 0x78, 0x79, 0x67, 0x69, 0x6B, 0x6D, 0x6F}),
 )
-_COOKIE = b"\x63\x82\x53\x63"
 
 
 def _ber(octets: bytes, at: int) -> tuple[int, int]:
@@ -57,11 +56,6 @@ def kerberos_tcp(octets: bytes, side: int) -> bool:
     return 16 <= size < 1 << 20 and at + rest == 4 + size and octets[at : at + 1] == b"\x30" and side in (0, 1)
 
 
-def dhcp(octets: bytes, side: int) -> bool:  # noqa: ARG001 - relays talk to each other
-    """RFC 2131, or BOOTP before it (RFC 951) with the cookie."""
-    return octets[236:240] == _COOKIE
-
-
 def radius(octets: bytes, side: int) -> bool:  # noqa: ARG001 - the code says who asks
     """RFC 2865: as long as it says, and attributes that are so, too."""
     if not 20 <= len(octets) <= 4096 or int.from_bytes(octets[2:4], "big") != len(octets):
@@ -100,21 +94,6 @@ def modbus(octets: bytes, side: int) -> bool:
 def dnp3(octets: bytes, side: int) -> bool:
     """IEEE 1815: a link header, whose direction is that of the side, as the master begins."""
     return len(octets) >= 10 and octets[2] >= 5 and bool(octets[3] & 0x80) != bool(side)
-
-
-def smb(octets: bytes, side: int) -> bool:
-    """A header of SMB, whose flag says that it is an answer."""
-    at = octets.find(b"SMB") - 1
-    if len(octets) < at + 20:
-        return False
-    return bool(octets[at + 16] & 1 if octets[at] == 0xFE else octets[at + 9] & 0x80) == bool(side)
-
-
-def dce_rpc(octets: bytes, side: int) -> bool:  # noqa: ARG001 - the type says who asks
-    """A header of version 5, in either order of octets, and a fragment that holds it."""
-    if len(octets) < 16 or octets[4] not in (0x00, 0x10):
-        return False
-    return 16 <= int.from_bytes(octets[8:10], "little" if octets[4] else "big") <= 16384
 
 
 def mongodb(octets: bytes, side: int) -> bool:

@@ -262,8 +262,9 @@ class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "joints", "left", "now", "number", "orig",
-        "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since", "tries", "uid",
+        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "joints", "known_before", "left", "now",
+        "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since",
+        "tries", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -290,6 +291,7 @@ class Stream:
         self.outer: Stream | None = None  # what carries it
         self.inner: Stream | None = None  # what it carries
         self.left: list[Protocol] = []  # those that want no more of it
+        self.known_before = 0  # services of what carries it
         self._begin = begin
         self._put = put
         self._weird = weird
@@ -316,8 +318,17 @@ class Stream:
 
     def confirm(self, protocol: "Protocol") -> None:
         """It speaks that protocol, beyond doubt."""
-        if protocol.service not in self.services:
-            self.services.append(protocol.service)
+        self.speaks(protocol.service)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what it speaks."""
+        return len(self.services) > self.known_before
+
+    def speaks(self, service: str) -> None:
+        """It carries what is called so, too."""
+        if service not in self.services:
+            self.services.append(service)
 
     def leave(self, protocol: "Protocol") -> None:
         """That protocol has told all that it will: it is given no more, and then is over."""
@@ -330,6 +341,7 @@ class Stream:
         if self.inner is None:
             self.inner = inner = Stream(self.number, self._begin, self._put, self._weird, self._reads, self.files)
             inner.services, inner.outer, inner.now = self.services, self, self.now
+            inner.known_before = len(self.services)
         return self.inner
 
     def hand_over(self, protocol: "Protocol") -> None:

@@ -160,10 +160,13 @@ class Streams:
                 continue
             if not protocol.is_begun(stream, side, octets):
                 continue
-            reader = protocol(stream)
-            stream.readers.append(reader)
-            if stream.proto == "tcp":
-                stream.sides[reader] = [Side(stream, side, reader.side(side)) for side in (ORIG, RESP)]
+            self._add(stream, protocol(stream))
+
+    @staticmethod
+    def _add(stream: Stream, reader: Protocol) -> None:
+        stream.readers.append(reader)
+        if stream.proto == "tcp":
+            stream.sides[reader] = [Side(stream, side, reader.side(side)) for side in (ORIG, RESP)]
 
     def _name(self, stream: Stream, side: int) -> None:
         """Whether how both sides begin shows what it is, for those that nothing here reads."""
@@ -213,9 +216,9 @@ class Streams:
                         times if which == side and len(octets) == len(stream.head[side]) else (),
                     )
             readers = stream.readers[:known]
-            if not stream.services:
+            if not stream.is_known:
                 self._name(stream, side)
-            if stream.services or min(map(len, stream.head)) >= _HEAD or sum(map(len, stream.head)) >= 4 * _HEAD:
+            if stream.is_known or min(map(len, stream.head)) >= _HEAD or sum(map(len, stream.head)) >= 4 * _HEAD:
                 stream.head = None
                 if not stream.readers:
                     self._forget(stream)

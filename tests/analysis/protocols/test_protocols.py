@@ -15,6 +15,7 @@ from test_dns import ASK, TOLD
 from test_http import SEEDS as HTTP
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
+from test_smb import BIND, BOUND, HELLO, SESSION, smb1
 from test_ssh import SEEDS as SSH
 from test_starttls import HEADS
 from tls_spoken import DER, contexts, datagram, handshake, hello, session
@@ -42,6 +43,8 @@ SEEDS = {
     "quic": [CLIENT, SERVER],
     "ssh": SSH,
     "dhcp": DHCP,
+    "dce_rpc": [BIND, BOUND],
+    "smb": [*(octets for _, octets in (*SESSION, *HELLO)), smb1(0x25, BIND)],
     "http": HTTP,
 } | HEADS
 
