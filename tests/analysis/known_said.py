@@ -21,7 +21,6 @@ STUN = b"\x21\x12\xa4\x42" + bytes(range(12))
 SIP = b"\r\nVia: SIP/2.0/UDP 10.0.0.1:5060\r\nCall-ID: a\r\n\r\n"
 
 SAID = [
-    ("http", "tcp", 80, b"GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"),
     ("http2", "tcp", 8080, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5), b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"),
     ("smtp", "tcp", 25, b"EHLO a.example\r\n", b"220 mx.example ESMTP\r\n"),
     ("ftp", "tcp", 21, b"USER anonymous\r\n", b"220 ready\r\n"),

@@ -49,7 +49,6 @@ _CACHED: Final = (
 _TORRENT: Final = rb"d1:[aqr]d2:id20:|\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x00\x00"
 
 KNOWN: Final = (
-    Known("http", TCP, rb"[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\n", rb"HTTP/1\.[01] \d{3}"),
     Known("http2", TCP, rb"PRI \* HTTP/2\.0\r\n\r\nSM\r\n\r\n", rb"\x00..\x04\x00\x00\x00\x00\x00"),
     Known("smtp", TCP, rb"(?i:EHLO|HELO|LHLO) ?[^\r\n]*\r?\n", rb"220[ -]"),
     Known("ftp", TCP, _MAIL, rb"220[ -]"),
