@@ -46,12 +46,18 @@ for _source, _names in _SOURCES.items():
 _FLOW: Final = WEIRD.column("uid").needs
 
 
+_TRUNCATED: Final = WEIRDS["internally_truncated_header"]
+_TRANSPORTS: Final = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMP"}
+
+
 def rows_of_packets(found: Rows) -> Rows:
     """Rows of WEIRD of those that C made (WEIRD_ROW)."""
     made = np.zeros(len(found), WEIRD.dtype)
     for name in found.dtype.names or ():
         made[name] = found[name]
     made["source"] = _SOURCE_OF[found["name"]]
+    for proto, source in _TRANSPORTS.items():  # whose own header it is then
+        made["source"][(found["name"] == _TRUNCATED) & (found["proto"] == proto) & (found["has"] & HAS["ip"] != 0)] = source
     return made
 
 

@@ -62,6 +62,7 @@ class Streams:
         self._rows: dict[Record, list[tuple[Any, ...]]] = {}
         self.joints: dict[type[Joint], Joint] = {}
         self._odd: list[Odd] = []
+        self._protocols = {proto: [one for one in PROTOCOLS if proto in one.transports] for proto in ("tcp", "udp")}
         read = {protocol.service for protocol in PROTOCOLS}
         self._names = Recognition([one for one in KNOWN if one.service not in read])
 
@@ -155,12 +156,9 @@ class Streams:
     # -- one run ----------------------------------------------------------------------------------------------------------------------
 
     def _recognise(self, stream: Stream, side: int, octets: bytes) -> None:
-        for protocol in PROTOCOLS:
-            if stream.proto not in protocol.transports or any(isinstance(reader, protocol) for reader in stream.readers):
-                continue
-            if not protocol.is_begun(stream, side, octets):
-                continue
-            self._add(stream, protocol(stream))
+        for protocol in self._protocols[stream.proto]:
+            if protocol.is_begun(stream, side, octets) and not any(isinstance(reader, protocol) for reader in stream.readers):
+                self._add(stream, protocol(stream))
 
     @staticmethod
     def _add(stream: Stream, reader: Protocol) -> None:

@@ -212,3 +212,10 @@ def test_it_is_known_by_its_content_on_other_ports() -> None:
     assert begun(80, b"\x16\x03\x01")
     assert not begun(4711, b"GETAWAY\r\n")
     assert not begun(4711, b"\x16\x03\x01")
+
+
+def test_what_it_is_upgraded_to_is_a_service() -> None:
+    asks = b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    tells = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    assert spoken(Http, [(0, asks), (1, tells)], "tcp").stream.services == ["http", "websocket"]
+    assert spoken(Http, [(0, asks), (1, tells.replace(b"websocket", b"h2c"))], "tcp").stream.services == ["http"]

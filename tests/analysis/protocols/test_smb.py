@@ -48,6 +48,10 @@ def test_dce_rpc(said: list[tuple[int, bytes]], services: list[str], size: int) 
     assert spoken(DceRpc, said, "tcp", size).stream.services == services
 
 
+def test_what_no_one_reads_as_a_proof_is_odd() -> None:
+    assert spoken(DceRpc, [(0, rpc(11, proof=8, auth=68))], "tcp").weirds == [("netlogon_dce_rpc_auth_type", "68")]
+
+
 @pytest.mark.parametrize("size", [0, 1, 7])
 @pytest.mark.parametrize(
     ("said", "services"),

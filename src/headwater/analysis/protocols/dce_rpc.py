@@ -12,6 +12,7 @@ _HEADER: Final = 16
 _MOST: Final = 65_535
 _OF_ORIG, _OF_RESP = frozenset({0, 11, 14, 16, 18, 19}), frozenset({2, 3, 12, 13, 15})
 _PROOFS: Final = {9: "gssapi", 10: "ntlm", 16: "krb"}  # MS-RPCE, 2.2.1.1.7
+_NETLOGON: Final = 68  # a proof that Zeek does not read either
 _LOOKED_AT: Final = 200  # messages of a side: what is later says nothing new
 
 
@@ -54,6 +55,8 @@ class DceRpc(Protocol):
         self._stream.leave(self)
 
     def _prove(self, kind: int) -> None:
+        if kind == _NETLOGON:
+            self._stream.weird("netlogon_dce_rpc_auth_type", str(kind), "DCE_RPC")
         if kind in _PROOFS and _PROOFS[kind] not in self._proofs:
             self._proofs.append(_PROOFS[kind])
 

@@ -300,6 +300,8 @@ class Http(Protocol):
         upgrades = one.status_code == 101 and len(self._unanswered) == 1 and fields.upgrades and bool(fields.upgrade)
         if not (self._connects or upgrades):
             return False
+        if fields.upgrade == b"websocket":
+            self._stream.speaks("websocket")
         self._stream.hand_over(self)
         return True
 

@@ -124,7 +124,8 @@ class Ssh(Protocol):
             head = yield 5
             length = int.from_bytes(head[:4], "big")
             if length > _LONGEST_PACKET:
-                self._stream.weird("SSH_max_packet_length_exceeded", f"{length} > {_LONGEST_PACKET}", "SSH")
+                if self._version == 2:  # not of one side alone, nor where the other one turned out to speak version 1
+                    self._stream.weird("SSH_max_packet_length_exceeded", f"{length} > {_LONGEST_PACKET}", "SSH")
                 raise Malformed("SSH_max_packet_length_exceeded")
             if length < head[4] + 2:
                 raise Malformed("SSH_short_packet")
