@@ -193,7 +193,7 @@ class Streams:
             try:
                 reader.datagram(side, octets)
             except Malformed:
-                self._drop(stream, reader)
+                self._refuse(stream, reader)
             if stream.left:
                 self._leave(stream)
 
@@ -232,7 +232,7 @@ class Streams:
         try:
             fed.feed(octets, ts, times)
         except Malformed:
-            self._drop(stream, reader)
+            self._refuse(stream, reader)
         if stream.left:
             self._leave(stream)
         readers = stream.sides.values()
@@ -272,6 +272,12 @@ class Streams:
             if reader in stream.readers:
                 reader.over()
                 self._drop(stream, reader)
+
+    def _refuse(self, stream: Stream, reader: Protocol) -> None:
+        """It looked as if it spoke that, and Zeek, too, then takes that back."""
+        if reader.service in stream.services:
+            stream.services.remove(reader.service)
+        self._drop(stream, reader)
 
     def _drop(self, stream: Stream, reader: Protocol) -> None:
         """It does not speak that after all, or no more."""
