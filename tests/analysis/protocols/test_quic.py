@@ -105,3 +105,19 @@ def test_a_hello_comes_in_any_order() -> None:
     assert [hello.add(at, whole[at : at + size]) for at, size in ((8, 9), (2, 3), (0, 2), (4, 4))] == [None, None, None, whole]
     with pytest.raises(Malformed):
         Hello().add(17_000, b"x")
+
+
+def test_google_s_own_says_its_name_in_the_clear() -> None:
+    tags = {b"PAD\0": b"--", b"SNI\0": b"example.org", b"VER\0": b"Q043"}
+    ends = [sum(map(len, list(tags.values())[: at + 1])) for at in range(len(tags))]
+    said = (
+        b"CHLO\3\0\0\0" + b"".join(tag + end.to_bytes(4, "little") for tag, end in zip(tags, ends, strict=True)) + b"".join(tags.values())
+    )
+    first = b"\x0dconnectnQ043" + b"\1" + bytes(12) + b"\xa0\1\0\4" + said
+    made = spoken(Quic, [(0, first), (1, SHORT)], resp_port=4433)
+    [row] = made.rows
+    assert Quic.is_begun(made.stream, 0, first)
+    assert (row["version"], row["server_name"], row["client_initial_dcid"]) == ("Q043", "example.org", b"connectn".hex())
+    assert (made.stream.services, made.stream.left) == (["quic"], [made.reader])
+    for cut in range(len(first)):
+        spoken(Quic, [(0, first[:cut])], resp_port=4433)

@@ -1,15 +1,19 @@
 """What goes on in TLS: dialogues of the protocols' own documents, and where TLS begins in them."""
 
+import struct
+
 import pytest
 from spoken import Spoken, spoken
 
-from headwater.analysis.protocols.starttls import Imap, Mysql, Pop3, Rdp, StartTls, Xmpp
+from headwater.analysis.protocols.starttls import Adb, Imap, Mysql, Pop3, Rdp, StartTls, Xmpp
 
 GREETING = b"\x4a\0\0\0\x0a5.7.44\0" + bytes(66)
 ASKS = b"\x20\0\0\1" + (0x0A85).to_bytes(4, "little") + bytes(28)  # without CLIENT_SSL's 0x0800 it would be 0x0285
 REQUEST = b"\3\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0"
 CHOICE = b"\3\0\0\x13\x0e\xd0\0\0\x12\x34\0\2\0\x08\0\2\0\0\0"
 STREAM = b"<?xml version='1.0'?><stream:stream to='example.org' xmlns:stream='http://etherx.jabber.org/streams'>"
+CONNECTS = b"CNXN" + struct.pack("<IIII", 0x01000001, 1 << 20, 7, 0) + b"\xbc\xb1\xa7\xb1"
+STARTS = b"STLS" + struct.pack("<IIII", 0x01000000, 0, 0, 0) + b"\xac\xab\xb3\xac"
 DIALOGUES: list[tuple[type[StartTls], list[tuple[int, bytes]]]] = [
     (
         Imap,
@@ -33,6 +37,7 @@ DIALOGUES: list[tuple[type[StartTls], list[tuple[int, bytes]]]] = [
     ),
     (Mysql, [(1, GREETING), (0, ASKS)]),
     (Rdp, [(0, REQUEST), (1, CHOICE)]),
+    (Adb, [(0, CONNECTS + b"host::\0"), (1, CONNECTS + b"device\0"), (0, STARTS), (1, STARTS)]),
 ]
 HEADS = {protocol.service: [octets for _, octets in said] for protocol, said in DIALOGUES}
 

@@ -5,6 +5,7 @@ What the history has, and when a row is made, are Zeek's: scripts/base/protocols
 
 from typing import Final
 
+from headwater.analysis.protocols import quic_google as google
 from headwater.analysis.protocols.quic_initial import SALTS, VERSION_2, Keys
 from headwater.analysis.protocols.tls import Tls
 from headwater.analysis.protocols.tls_session import CLIENT_HELLO, SERVER_HELLO, SSL, Session
@@ -76,7 +77,7 @@ class Quic(Protocol):
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
         """A packet with a long header on QUIC's ports; elsewhere a client's first one."""
         if len(octets) < 7 or octets[0] & 0xC0 != 0xC0:
-            return False
+            return side == ORIG and google.hello(octets) is not None
         version = int.from_bytes(octets[1:5], "big")
         return stream.resp_port in _PORTS or (side == ORIG and version in SALTS and _kind(octets[0], version) == _INITIAL)
 
@@ -99,6 +100,9 @@ class Quic(Protocol):
 
     def _packets(self, side: int, octets: bytes) -> None:
         reader = Reader(octets)
+        if side == ORIG and not self._ts and (said := google.hello(octets)):
+            self._google(*said)
+            return
         while len(reader):
             first = octets[reader.at]
             if not first & 0x40:
@@ -112,6 +116,11 @@ class Quic(Protocol):
                 self._short[side] += 1
                 if self._short[side].bit_count() == 1:
                     self._add(side, "o")
+
+    def _google(self, version: str, connection: bytes, name: str | None) -> None:
+        self._stream.confirm(self)
+        self._stream.put(QUIC, self._stream.now, (version, connection.hex(), None, None, name, None, "I"))
+        self._stream.leave(self)
 
     def _long(self, side: int, octets: bytes, reader: Reader) -> None:
         at = reader.at

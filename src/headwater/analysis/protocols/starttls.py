@@ -1,15 +1,16 @@
 """Protocols that begin in the clear and go on in TLS, as far as to where they do: IMAP (RFC 3501), POP3 (RFC 1939, 2595), XMPP (RFC 6120),
-MySQL and RDP (MS-RDPBCGR, 2.2.1). What follows is recognised anew; one that does not ask for TLS soon is read no further.
+MySQL, RDP (MS-RDPBCGR, 2.2.1) and adb. What follows is recognised anew; one that does not ask for TLS soon is read no further.
 """
 
 import re
 from typing import ClassVar, Final
 
-from headwater.analysis.stream import ORIG, RESP, Gap, Parser, Protocol, Stream, Until
+from headwater.analysis.stream import ORIG, RESP, Gap, Parser, Protocol, Skip, Stream, Until
 from headwater.records import Record
 
 _MOST_LINE: Final = 8192  # octets
 _MOST_LINES: Final = 200  # of a side, by which it has asked
+_NEVER: Final = 1 << 62  # octets: what comes is for TLS, once the other side has agreed
 
 
 class StartTls(Protocol):
@@ -144,6 +145,30 @@ class Rdp(StartTls):
                     return
                 if chosen[:1] != self._FAILED:
                     self._stream.confirm(self)
+        except Gap:
+            pass
+        self._stream.leave(self)
+
+
+class Adb(StartTls):
+    """Android's debugger: both sides say STLS (packages/modules/adb/protocol.txt)."""
+
+    service = "adb"
+    begins = re.compile(rb"CNXN.{16}\xbc\xb1\xa7\xb1", re.S), None
+
+    def side(self, side: int) -> Parser:  # noqa: ARG002 - both say the same
+        """Messages of 24 octets, and what is behind them."""
+        try:
+            for _ in range(_MOST_LINES):
+                head = yield 24
+                self._stream.confirm(self)
+                if head[:4] == b"STLS":
+                    if self._asked is None:
+                        self._asked = head
+                        yield _NEVER
+                    self._stream.hand_over(self)
+                    return
+                yield Skip(int.from_bytes(head[12:16], "little"))
         except Gap:
             pass
         self._stream.leave(self)

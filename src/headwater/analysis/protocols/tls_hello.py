@@ -88,10 +88,7 @@ def numbers(octets: bytes) -> tuple[int, ...]:
 def _extensions(octets: bytes, at: int) -> list[tuple[int, bytes]]:
     found: list[tuple[int, bytes]] = []
     end = len(octets)
-    while at < end:
-        body = at + 4
-        if body > end:
-            raise Malformed("SSL_extension")
+    while (body := at + 4) <= end:  # fewer octets behind the last one are not looked at
         code, size = octets[at] << 8 | octets[at + 1], octets[at + 2] << 8 | octets[at + 3]
         at = body + size
         if at > end:
