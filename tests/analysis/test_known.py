@@ -10,6 +10,8 @@ from conversations import START, UDP, Packet, Step, Tcp, rows
 from flowing import NAMES
 from known_said import SAID
 from test_streams import payloads
+from tls_spoken import datagram
+from tls_spoken import hello as tls_hello
 
 from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.known import KNOWN
@@ -71,6 +73,13 @@ def test_others_on_its_port_are_not_it(service: str, proto: str, port: int, orig
     for other, of, _, first, second in SAID:
         if of == proto and other != service and {other, service}.isdisjoint(READ):
             assert service_of(in_turn(other, first, second), proto, port) == other
+
+
+def test_what_follows_stun_is_read() -> None:
+    """As the media of a browser do: either side may begin with DTLS."""
+    [(orig, resp)] = [(orig, resp) for service, proto, _, orig, resp in SAID if (service, proto) == ("stun", "udp")]
+    hello = datagram(1, tls_hello([0xC02B], None, 0xFEFD, cookie=b""))
+    assert service_of([(0, orig), (1, resp), (1, orig), (0, resp), (1, hello)], "udp", 40_001) == "stun,dtls"
 
 
 def alone(service: str) -> bool:

@@ -185,8 +185,11 @@ class Streams:
                 stream.head = None
             else:
                 stream.head[side] = stream.head[side] or octets[:_HEAD]
-                self._name(stream, side)
-                if stream.services or stream.tries >= _DATAGRAMS:
+                if stream.services:  # behind STUN, DTLS comes
+                    stream.tries += 1
+                else:
+                    self._name(stream, side)
+                if stream.tries >= _DATAGRAMS:
                     self._forget(stream)
                 return
         for reader in tuple(stream.readers):
