@@ -238,7 +238,7 @@ def test_a_parser_is_told_when_the_end_of_what_it_wanted_came() -> None:
 def test_lines_up_to_an_empty_one_and_what_came_of_more(size: int) -> None:
     got: list[Any] = []
     side = Side(Flow(), 0, asking((Lines(20, "long"), Lines(20, "long"), Lines(20, "long"), 1, Lines(20, "long"), SOME), got))  # type: ignore[arg-type]
-    octets = b"a: b\r\nc\r\n\r\n\r\nd\n\nxe: f\r\n"
+    octets = b"a: b\r\nc\r\n\r\n\r\nd\n\nxe: f\r\ng"
     for at in range(0, len(octets), size):
         side.feed(octets[at : at + size], at)
     side.gap(1, 99)

@@ -99,12 +99,13 @@ class File:
         self.follow(stream)
         self.mime_type: str | None = None
         self.seen = self.missing = self.overflow = 0
-        self.is_over = False
+        self.is_over = self._timed_out = False
         self.hashes: Mapping[str, str] = {}
         self._analyzers: list[str] = []
         self._ts = self.active = min(stream.since or stream.now, stream.now)
         self._head: bytes | None = b""
         self._whole: list[bytes] | None = None
+        self._last = 0  # when the last of it came, if what waited was taken later
         self._ahead: dict[int, bytes] = {}  # what came before its turn, by its place
         self._digests = [(name, hashlib.new(name, usedforsecurity=False)) for name in stream.files.settings.hashes]
 
@@ -192,9 +193,12 @@ class File:
         """There is no more of it: it is told."""
         if self.is_over:
             return
-        self._take_ahead(all_of_it=True)
-        if self.is_over:
-            return
+        self._timed_out |= timed_out
+        if self._ahead:
+            self._last = self.active
+            self._take_ahead(all_of_it=True)
+            if self.is_over:
+                return
         if self._head is not None:
             self._know()
         self.is_over = True
@@ -203,7 +207,7 @@ class File:
         self._analyzers += [name.upper() for name in self.hashes]
         if self._whole is not None and self.mime_type:
             READERS[self.mime_type][1](self, b"".join(self._whole))
-        self._put(timed_out)
+        self._put()
 
     def _know(self) -> None:
         """What it is, by as much as has come without a gap."""
@@ -215,14 +219,15 @@ class File:
             self._analyzers.append(READERS[self.mime_type][0])
             self._whole = [head]
 
-    def _put(self, timed_out: bool) -> None:
+    def _put(self) -> None:
         stream = self.stream
         hashes: list[Any] = [self.hashes.get(name) for name in HASHES]
+        local = stream.files.is_local
         for connection in self.uids.values():
             stream.put_row(FILES, (
                 self._ts, self.fuid, *connection, self.source, self.depth, self._analyzers, self.mime_type, self.filename,
-                (self.active // 1000 - self._ts // 1000) / 1e6, stream.files.is_local(connection[3 if self.side else 1]), not self.side,
-                self.seen, self.total, self.missing, self.overflow, timed_out, None, *hashes, None, None, None,
+                ((self._last or self.active) // 1000 - self._ts // 1000) / 1e6, local(connection[3 if self.side else 1]), not self.side,
+                self.seen, self.total, self.missing, self.overflow, self._timed_out, None, *hashes, None, None, None,
             ))  # fmt: skip
 
 

@@ -19,7 +19,7 @@ Times: TypeAlias = Sequence[tuple[int, int]]
 
 class Until:
     """A parser wants all up to `end`, with it, `most` octets at most: where there are more, it is thrown Malformed(`weird`). With
-    `partial`, what has come of it is given as it is before a gap, and when no more will come.
+    `partial`, what has come of it is given as it is when no more will come.
     """
 
     __slots__ = ("end", "most", "partial", "weird")
@@ -34,7 +34,9 @@ class Until:
 
 
 class Lines(Until):
-    """A parser wants lines up to an empty one, with it: the fields of a message (RFC 5322, RFC 9112). They end with LF, or CR and LF."""
+    """A parser wants lines up to an empty one, with it: the fields of a message (RFC 5322, RFC 9112). They end with LF, or CR and LF. Those
+    that are whole are given before a gap, too.
+    """
 
     def __init__(self, most: int, weird: str) -> None:
         super().__init__(b"\n\r\n", most, weird, partial=True)
@@ -179,7 +181,7 @@ class Side:
             return
         self._stream.now = ts
         try:
-            self._give_held()
+            self._give_held(lines=True)
             want = self._want
             if isinstance(want, Skip) and want.count > octets:
                 self._want = Skip(want.count - octets)
@@ -202,10 +204,14 @@ class Side:
             self.open = False
             self._parser.close()
 
-    def _give_held(self) -> None:
-        """What has come of what is wanted, if that is better than nothing; else it is forgotten."""
+    def _give_held(self, *, lines: bool = False) -> None:
+        """What has come of what is wanted, if that is better than nothing, or whole `lines` alone; else it is forgotten."""
         held, self._held, self._searched = self._held, b"", 0
-        if held and isinstance(self._want, Until) and self._want.partial:
+        if not held or not isinstance(self._want, Until) or not self._want.partial:
+            return
+        if lines:
+            held = held[: held.rfind(b"\n") + 1] if isinstance(self._want, Lines) else b""
+        if held:
             self._stream.since = self._held_since
             self._want = self._parser.send(held)
 

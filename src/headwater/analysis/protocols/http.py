@@ -285,9 +285,7 @@ class Http(Protocol):
             if side == RESP and (self._connects or fields.upgrade) and self._hands_over(one, fields):
                 return False
             yield from self._body(fields, body, side, expected=expected)
-        except Gap as gap:
-            if body.length:
-                body.gap(gap.octets)
+        except Gap:
             self._interrupt(side)
             return False
         finally:
@@ -329,9 +327,8 @@ class Http(Protocol):
             try:
                 octets = yield Some(left, apart=body.parts is not None)
             except Gap as gap:
-                if not body.length or gap.octets > left:
+                if gap.octets > left or not body.gap(gap.octets):
                     raise
-                body.gap(gap.octets)
                 left -= gap.octets
             else:
                 left -= len(octets)
@@ -351,7 +348,11 @@ class Http(Protocol):
 
     def _until_end(self, body: Body) -> Parser:
         while True:
-            body.octets((yield _PIECE if body.parts else SOME))
+            try:
+                body.octets((yield _PIECE if body.parts else SOME))
+            except Gap as gap:
+                if not body.gap(gap.octets) or not body.parts:
+                    raise
 
     def _lines(self, body: Body) -> Parser:
         """Zeek reads a body whose length nobody told line by line, and ends each with CR and LF."""

@@ -160,11 +160,16 @@ class Body:
         else:
             self._clear(octets)
 
-    def gap(self, octets: int) -> None:
-        """So many were never seen."""
+    def gap(self, octets: int) -> bool:
+        """So many were never seen. Whether it is known what they were of."""
+        if not self.length:
+            return False
+        if self.parts:
+            return self.parts.gap(octets)
         self.length += octets
         if self._leaf:
             self._leaf.gap(octets)
+        return True
 
     def end(self) -> None:
         """There is no more of it."""
@@ -237,18 +242,20 @@ class Leaf:
         file = self._file or self._begin()
         if self._fields.range:
             file.range(self._at, octets)
-            self._at += len(octets)
         else:
             file.octets(octets)
+        self._at += len(octets)
 
-    def gap(self, octets: int) -> None:
-        """So many were never seen."""
+    def gap(self, octets: int) -> bool:
+        """So many were never seen; whether it is known that they were all of it."""
         file = self._file or self._begin()
         if self._fields.range:
             file.skip(self._at, octets)
-            self._at += octets
         else:
             file.gap(octets)
+        self._at += octets
+        first = self._fields.range[0] if self._fields.range else 0
+        return self._fields.length is not None and self._at - first <= self._fields.length
 
     def end(self) -> None:
         """There is no more of it."""

@@ -19,6 +19,9 @@ class Part(Protocol):
     def octets(self, octets: bytes) -> None:
         """The next of it."""
 
+    def gap(self, octets: int) -> bool:
+        """So many of it were never seen; whether it is known that they were all of it."""
+
     def end(self) -> None:
         """There is no more of it."""
 
@@ -56,6 +59,13 @@ class Parts:
             self._held += octets[at : at + _AT_ONCE]
             while self._held and (self._head() if self._in_head else self._content()):
                 pass
+
+    def gap(self, octets: int) -> bool:
+        """So many were never seen. Whether it is known what they were of."""
+        if not self._part or self._in_head:
+            return False
+        self._give(len(self._held))
+        return self._part.gap(octets)
 
     def end(self) -> None:
         """There is no more of the body."""
