@@ -188,6 +188,28 @@ class WeirdsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"ignore has {name!r}, which is no weird: did you mean {near[0]!r}?")
 
 
+class FilesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that flows carry, the record files.
+
+    hashes: which are made of each.
+    directory: where files are written out, each as SOURCE-FUID; unset, none are. It is made if it is missing.
+    types: of which MIME types; * stands for any part of one.
+    most_bytes: of a file; longer ones are cut there.
+    most_total_bytes: of all that a run writes.
+    """
+
+    hashes: tuple[Literal["md5", "sha1", "sha256"], ...] = ("md5", "sha1", "sha256")
+    directory: str | None = None
+    types: tuple[str, ...] = ("*",)
+    most_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)] = 100 << 20
+    most_total_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 50)] = 10 << 30
+
+    def __post_init__(self) -> None:
+        """As in Settings."""
+        if self.directory is not None and (not self.directory or "\0" in self.directory):
+            raise ValueError("directory is no path: name one, or leave it out")
+
+
 class NamesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names that rows get on their way into the store (docs/names.md). A file is read again when it changes.
 
@@ -262,6 +284,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flows: FlowsSettings = FlowsSettings()
     weirds: WeirdsSettings = WeirdsSettings()
     names: NamesSettings = NamesSettings()
+    files: FilesSettings = FilesSettings()
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
     store: StoreSettings | None = None

@@ -1,6 +1,7 @@
 """Files that flows carry: how much came, of what kind, with which hashes."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import headwater.analysis.protocols  # noqa: F401 - before its parts
 from headwater.analysis import files
 from headwater.analysis.files import FILES, File, Files, FileSettings
 from headwater.analysis.stream import Stream
+from headwater.outputs.extracted import Extraction
 from headwater.records import Record
 from headwater.records.address import packed
 
@@ -89,3 +91,15 @@ def test_files_of_a_kind_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None
     made.file(b"\0").end()
     assert read == [b"plain text, all of it"]
     assert made.rows[0]["analyzers"][0] == "TEXT"
+
+
+def test_what_is_written_out_is_told(tmp_path: Path) -> None:
+    made = Made(FileSettings(extract=Extraction(tmp_path, ("text/*", "image/gif"), 100, 1000).begin))
+    made.file(b"plain ", b"text, all of it", 2, b"and more").end()
+    made.file(b"\0\1").end()
+    made.file(b"GIF89a", b"x" * 5000).end()
+    first, second, third = made.rows
+    assert (tmp_path / first["extracted"]).read_bytes() == b"plain text, all of it\0\0and more"
+    assert (first["extracted_size"], first["extracted_cutoff"], first["analyzers"]) == (31, False, ["EXTRACT"])
+    assert (second["extracted"], second["extracted_size"]) == (None, None)
+    assert (third["extracted_size"], third["extracted_cutoff"]) == (100, True)

@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headwater.analysis.mime import mime_type
 from headwater.records.address import unpacked
@@ -30,12 +30,32 @@ READERS: dict[str, tuple[str, "Callable[[File, bytes], None]"]] = {}
 """By MIME type, who reads files of it that came whole: what Zeek calls that analyzer, and a function of the file and its octets."""
 
 
+class Extracted(Protocol):
+    """A file that is written out as it comes (outputs/extracted.py): its name, how long it is by now, whether that is not all."""
+
+    name: str
+    size: int
+    is_cut: bool
+
+    def write(self, octets: bytes) -> None:
+        """The next of it."""
+
+    def skip(self, octets: int) -> None:
+        """So many were never seen."""
+
+    def close(self) -> None:
+        """It is over."""
+
+
 @dataclass(frozen=True)
 class FileSettings:
-    """Which `hashes` are made, and which addresses are local (`local_nets`, as in FlowSettings)."""
+    """Which `hashes` are made, and which addresses are local (`local_nets`, as in FlowSettings). `extract` is given the source, fuid and
+    MIME type of each file (nothing where that is not known), and gives who writes it out, if anybody.
+    """
 
     hashes: Sequence[str] = HASHES
     local_nets: Sequence[str] = ()
+    extract: Callable[[str, str, str], Extracted | None] | None = None
 
 
 @dataclass
@@ -105,6 +125,7 @@ class File:
         self._ts = self.active = min(stream.since or stream.now, stream.now)
         self._head: bytes | None = b""
         self._whole: list[bytes] | None = None
+        self._extracted: Extracted | None = None
         self._last = 0  # when the last of it came, if what waited was taken later
         self._ahead: dict[int, bytes] = {}  # what came before its turn, by its place
         self._digests = [(name, hashlib.new(name, usedforsecurity=False)) for name in stream.files.settings.hashes]
@@ -129,10 +150,13 @@ class File:
             self._head += octets
             if len(self._head) >= _HEAD:
                 self._know()
-        elif self._whole is not None:
-            self._whole.append(octets)
-            if self.seen > _WHOLE:
-                self._whole = None
+        else:
+            if self._extracted:
+                self._extracted.write(octets)
+            if self._whole is not None:
+                self._whole.append(octets)
+                if self.seen > _WHOLE:
+                    self._whole = None
         for _, digest in self._digests:
             digest.update(octets)
         if self.total is not None and self.seen + self.missing >= self.total:
@@ -187,6 +211,8 @@ class File:
         if self._head is not None:
             self._know()
         self.missing += octets
+        if self._extracted:
+            self._extracted.skip(octets)
         self._digests, self._whole = [], None
 
     def end(self, *, timed_out: bool = False) -> None:
@@ -205,6 +231,9 @@ class File:
         self.stream.files.lasting.pop(self.handle, None)
         self.hashes = {name: digest.hexdigest() for name, digest in self._digests}
         self._analyzers += [name.upper() for name in self.hashes]
+        if self._extracted:
+            self._extracted.close()
+            self._analyzers.append("EXTRACT")
         if self._whole is not None and self.mime_type:
             READERS[self.mime_type][1](self, b"".join(self._whole))
         self._put()
@@ -212,8 +241,14 @@ class File:
     def _know(self) -> None:
         """What it is, by as much as has come without a gap."""
         head, self._head = self._head or b"", None
-        if not head or self.missing:
-            return
+        if head and not self.missing:
+            self._look_at(head)
+        if extract := self.stream.files.settings.extract:
+            self._extracted = extract(self.source, self.fuid, self.mime_type or "")
+        if self._extracted and head:
+            self._extracted.write(head)
+
+    def _look_at(self, head: bytes) -> None:
         self.mime_type = mime_type(head[:_HEAD])
         if self.mime_type in READERS:
             self._analyzers.append(READERS[self.mime_type][0])
@@ -222,12 +257,13 @@ class File:
     def _put(self) -> None:
         stream = self.stream
         hashes: list[Any] = [self.hashes.get(name) for name in HASHES]
+        extracted = (self._extracted.name, self._extracted.is_cut, self._extracted.size) if self._extracted else (None, None, None)
         local = stream.files.is_local
         for connection in self.uids.values():
             stream.put_row(FILES, (
                 self._ts, self.fuid, *connection, self.source, self.depth, self._analyzers, self.mime_type, self.filename,
                 ((self._last or self.active) // 1000 - self._ts // 1000) / 1e6, local(connection[3 if self.side else 1]), not self.side,
-                self.seen, self.total, self.missing, self.overflow, self._timed_out, None, *hashes, None, None, None,
+                self.seen, self.total, self.missing, self.overflow, self._timed_out, None, *hashes, *extracted,
             ))  # fmt: skip
 
 

@@ -5,13 +5,13 @@ them (native/flows.c, bpf/flow.h, bpf/flow_weird.h).
 import ipaddress
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from headwater._native import ffi, lib
-from headwater.analysis.files import HASHES, FileSettings
+from headwater.analysis.files import FileSettings
 from headwater.analysis.odd import Repeats, rows_of_packets, rows_of_streams
 from headwater.analysis.streams import Streams
 from headwater.analysis.weirds import bits
@@ -120,8 +120,8 @@ class Elsewhere(Protocol):
 
 class Flows:
     """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone. Of `known` connections,
-    which were there before, each a row of `packet`, the sender is the originator. With `messages`, what they carry is read; of files in it
-    `hashes` are made.
+    which were there before, each a row of `packet`, the sender is the originator. With `messages`, what they carry is read;
+    `files` says what becomes of files in it.
 
     Not for several threads at once, but for account() and set_filter(). Raises MemoryError.
     """
@@ -137,7 +137,7 @@ class Flows:
         elsewhere: Elsewhere | None = None,
         known: np.ndarray[Any, np.dtype[Any]] | None = None,
         messages: bool = False,
-        hashes: Sequence[str] = HASHES,
+        files: FileSettings | None = None,
     ) -> None:
         flows = lib.hw_flows_new(ffi.from_buffer(settings.row()), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
@@ -149,7 +149,7 @@ class Flows:
             raise MemoryError(f"no memory for {settings.servers} servers")
         if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
             raise MemoryError(f"no memory for {len(known)} connections")
-        self._streams = Streams(flows, FileSettings(hashes, settings.local_nets)) if messages else None
+        self._streams = Streams(flows, replace(files or FileSettings(), local_nets=settings.local_nets)) if messages else None
         self._tells_weirds = settings.weirds_a_second > 0
         self._ignored = frozenset(settings.ignored_weirds)
         self._tunnels_of: dict[bytes, str] = {}  # by uid, those flows that carry others

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from headwater.analysis.files import FileSettings
 from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Elsewhere, Flows, FlowSettings
 from headwater.analysis.protocols import MESSAGES
 from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
+from headwater.outputs.extracted import Extraction
 
 _TOLD_BY_CONTENT = frozenset({"conn", "conn_long", "weird"})
 _MACHINE = Path("/etc/machine-id")
@@ -27,7 +29,7 @@ def keeps_flows(settings: Settings) -> bool:
 
 def reads_messages(settings: Settings) -> bool:
     """Whether what flows carry is read."""
-    return bool(set(settings.records) & MESSAGES.keys())
+    return bool(set(settings.records) & MESSAGES.keys()) or settings.files.directory is not None
 
 
 def reads_captures(settings: Settings) -> bool:
@@ -42,13 +44,14 @@ def analyses(
     records = set(settings.records)
     flows = flow_settings(settings) if keeps_flows(settings) else None
     messages = reads_messages(settings) if live else reads_captures(settings)
+    files = file_settings(settings) if messages else None
 
     def make(name: str) -> Sequence[Analysis]:
         found: list[Analysis] = []
         if "weird" in records:
             found.append(Weirds(ignored=settings.weirds.ignore, again_s=settings.weirds.again_s))
         if flows:
-            found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages))
+            found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages, files=files))
         return found
 
     return make
@@ -73,6 +76,16 @@ def flow_settings(settings: Settings) -> FlowSettings:
         weirds_again_s=settings.weirds.again_s,
         asked=settings.flow_rows(),
     )
+
+
+def file_settings(settings: Settings) -> FileSettings:
+    """What becomes of the files that flows carry. Raises SinkError where they cannot be written out."""
+    chosen, hashes = settings.files, settings.files.hashes if "files" in settings.records else ()
+    if chosen.directory is None:
+        return FileSettings(hashes)
+    extraction = Extraction(Path(chosen.directory), chosen.types, chosen.most_bytes, chosen.most_total_bytes)
+    extraction.open()
+    return FileSettings(hashes, extract=extraction.begin)
 
 
 def _machine() -> str:

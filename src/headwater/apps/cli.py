@@ -181,6 +181,11 @@ def run(
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
 @click.option("--no-services", is_flag=True, help="Do not look what flows speak: without messages, several times as fast.")
 @click.option("--checksums", is_flag=True, help="Verify checksums: a packet whose checksum is wrong is a weird, and of no flow a part.")
+@click.option("--extract", type=click.Path(), metavar="DIR", help="Write the files that flows carry into DIR, each under a name of ours.")
+@click.option(
+    "--extract-type", "types", multiple=True, metavar="TYPE", help="Only those of this MIME type: application/x-dosexec, image/*."
+)
+@click.option("--no-hashes", is_flag=True, help="Make no hashes of files.")
 @store_option
 @click.option("--extra", is_flag=True, help="With --format zeek or zeek-json: our columns too, behind Zeek's fields.")
 def read(
@@ -194,6 +199,9 @@ def read(
     no_services: bool,
     packets: str | None,
     cut: str | None,
+    extract: str | None,
+    types: tuple[str, ...],
+    no_hashes: bool,
     keep: bool,
     **flags: Any,
 ) -> None:
@@ -209,16 +217,21 @@ def read(
     as_table = format_ == "table"
     changes = {"directory": output, "format": None if as_table else format_}
     given = {key: value for key, value in changes.items() if value is not None}
+    of_files = {"directory": extract, "types": list(types) or None, "hashes": [] if no_hashes else None}
+    files_given = {key: value for key, value in of_files.items() if value is not None}
     settings = config.override(
         settings,
         "the command line",
         output={**config.builtins_of(settings.output), **given} if given else None,
         flows={**config.builtins_of(settings.flows), "services": False} if no_services else None,
+        files={**config.builtins_of(settings.files), **files_given} if files_given else None,
         **keeping(settings, keep),
         **flags,
     )
     if extra and not (settings.output.format or "").startswith("zeek"):
         raise ConfigError("--extra", "goes with --format zeek or zeek-json: other formats have all columns")
+    if types and not settings.files.directory:
+        raise ConfigError("--extract-type", "says which files --extract DIR writes: name a directory too")
     offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra, checksums=checksums)
 
 
