@@ -336,6 +336,7 @@ HW_INLINE int hw_flow_frame(struct hw_parser *p, struct hw_flow_way *at, struct 
 	at->may_wait = may_wait && !p->carrier_count;
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
 		hw_flow_take_carrier(&p->carriers[i], at, hw_flow_take_packet(&p->carriers[i], at), i);
+	at->is_given = 0;
 	taken = hw_flow_take_packet(&p->row, at);
 	if (hw_flow_is_refused(taken))
 		hw_flow_refuse(at, HW_MAX_TUNNELS, HW_DEFERRED_packet, at->carrier_count);

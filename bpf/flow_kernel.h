@@ -4,6 +4,7 @@
 #define HW_FLOW_KERNEL_H
 
 #include "flow_asked.h"
+#include "flow_carried.h"
 #include "flow_late.h"
 #include "flow_map.h"
 #include "flow_seconds.h"
@@ -24,6 +25,17 @@ struct hw_flow_refusal {
 	__u32 place; /* among what carries, or HW_MAX_TUNNELS */
 	__u32 keep;  /* HW_DEFERRED_packet, HW_DEFERRED_addresses */
 	__u32 by;    /* carriers before it */
+};
+
+/* What a flow was like with a packet of it, for who reads what that carries. By sides: the originator's first. */
+struct hw_flow_moment {
+	__s64 delivered[2];
+	__u64 bytes[2];
+	__u32 firsts[2];
+	__u8 ended[2];
+	__u8 unfollowed[2];
+	__u8 partial;
+	__u8 unused[3];
 };
 
 /* A packet on its way to its flow: too large for a program's stack. */
@@ -47,6 +59,7 @@ struct hw_flow_way {
 	__u32 segments;	    /* of the frame */
 	__u32 is_late;	    /* user space had it: what came after it may have been counted */
 	__u32 may_wait;	    /* the frame, where another CPU is in the way: nothing of it was counted yet */
+	__u32 is_given;	    /* the innermost packet is counted in its flow, */
 	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];
@@ -54,6 +67,7 @@ struct hw_flow_way {
 	__u32 refusal_count;
 	struct hw_flow_refusal refusals[HW_MAX_TUNNELS + 1];
 	struct hw_packet about; /* of an ICMP error */
+	struct hw_flow_moment moment; /* and it was like that, if somebody reads what flows carry */
 	struct hw_flow_totals totals;
 	__u64 looked_at;	 /* packets that the flow had when a filter was asked about it */
 	struct hw_parser asking; /* the flow as a row */
@@ -211,12 +225,13 @@ enum hw_flow_telling {
 	HW_FLOW_UNTOLD, /* it is over, and nobody asks for its row */
 };
 
-/* Whether somebody asks for the row of a flow that is over. What carries others is always told: user space has told that it does. */
+/* Whether somebody asks for the row of a flow that is over. What carries others is always told: user space has told that it does; and all are
+ * where somebody reads what they carry. */
 HW_STEP int hw_flow_telling_of(struct hw_flow_entry *entry, struct hw_flow_way *at)
 {
 	const struct hw_filter *filter = hw_filter_of(HW_FILTER_OF_flows);
 
-	if (!entry || !at || !filter->count || entry->only_carries || entry->tunnel || !hw_lock(&entry->lock))
+	if (!entry || !at || !filter->count || entry->only_carries || entry->tunnel || hw_control.flows.carries || !hw_lock(&entry->lock))
 		return HW_FLOW_TOLD;
 	at->looked_at = hw_flow_packets(&entry->flow);
 	hw_flow_as_row(&entry->flow, &entry->key, entry->orig, &at->asking.row);
@@ -449,6 +464,22 @@ HW_STEP int hw_flow_precede(const struct hw_packet *row, struct hw_flow_way *at)
 	return 0;
 }
 
+/* Under the entry's lock. */
+HW_INLINE void hw_flow_note_moment(struct hw_flow_moment *moment, const struct hw_flow *flow)
+{
+	int i;
+
+	HW_UNROLL
+	for (i = 0; i < 2; i++) {
+		moment->delivered[i] = flow->more[i].delivered;
+		moment->bytes[i] = flow->sides[i].bytes;
+		moment->firsts[i] = flow->sides[i].first;
+		moment->ended[i] = flow->sides[i].ended;
+		moment->unfollowed[i] = flow->sides[i].unfollowed;
+	}
+	moment->partial = flow->marks & HW_FLOW_partial;
+}
+
 /* Give the packet to its flow, if that is there and goes on. */
 HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
@@ -486,6 +517,9 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 		at->first = entry->flow.first;
 		at->again = entry->again;
 		at->orig = entry->orig;
+		at->is_given = 1;
+		if (hw_control.flows.carries)
+			hw_flow_note_moment(&at->moment, &entry->flow);
 		at->totals.packets++;
 		taken = HW_FLOW_TAKEN;
 	}

@@ -57,6 +57,13 @@ struct hw_flow_totals {
 	__u64 homeless;	      /* packets, among the refused: that their flow is elsewhere could not be noted */
 	__u64 told;	      /* events */
 	__u64 weirds_lost;
+	/* octets of payload, where somebody reads them: carried = handed + unwanted + beyond + carried_unreadable + carried_lost */
+	__u64 carried;
+	__u64 handed;		  /* to user space */
+	__u64 unwanted;		  /* nobody reads that side any more */
+	__u64 beyond;		  /* what is wanted of that side */
+	__u64 carried_unreadable; /* the frame could not be copied */
+	__u64 carried_lost;	  /* the ring had no room */
 };
 
 #ifdef __bpf__

@@ -15,6 +15,7 @@ static inline __attribute__((always_inline)) __u32 hw_metadata(struct xdp_md *ct
 }
 
 #include "xdp.h"
+#include "flow_carry.h"
 #include "flow_job.h"
 
 #define HW_HEARTBEAT_OLD 5000000000 /* nanoseconds */
@@ -158,21 +159,45 @@ int hw_clsact_out_flows(struct __sk_buff *skb)
 SEC("tc")
 int hw_tc_keep(struct __sk_buff *skb)
 {
-	hw_keep(skb->ifindex);
+	if (hw_keep(skb->ifindex))
+		bpf_tail_call(skb, &hw_tc_further, HW_FURTHER_carry);
 	return TC_ACT_UNSPEC;
 }
 
 SEC("xdp.frags")
 int hw_xdp_keep(struct xdp_md *ctx)
 {
-	hw_keep(ctx->ingress_ifindex);
+	if (hw_keep(ctx->ingress_ifindex))
+		bpf_tail_call(ctx, &hw_xdp_further, HW_FURTHER_carry);
 	return XDP_PASS;
 }
 
 SEC("xdp.frags")
 int hw_xdp_consume_keep(struct xdp_md *ctx)
 {
-	hw_keep(ctx->ingress_ifindex);
+	if (hw_keep(ctx->ingress_ifindex))
+		bpf_tail_call(ctx, &hw_xdp_further, HW_FURTHER_carry + 1);
+	return XDP_DROP;
+}
+
+SEC("tc")
+int hw_tc_carry(struct __sk_buff *skb)
+{
+	hw_carry(skb, skb->gso_segs > 1 ? skb->gso_size : 0, 0);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("xdp.frags")
+int hw_xdp_carry(struct xdp_md *ctx)
+{
+	hw_carry(ctx, 0, 1);
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int hw_xdp_consume_carry(struct xdp_md *ctx)
+{
+	hw_carry(ctx, 0, 1);
 	return XDP_DROP;
 }
 

@@ -82,10 +82,11 @@ struct {
  */
 struct hw_further {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 4);
 	__type(key, __u32);
 	__type(value, __u32);
 };
+#define HW_FURTHER_carry 2 /* the first two keep flows */
 struct hw_further hw_tc_further SEC(".maps");
 struct hw_further hw_xdp_further SEC(".maps");
 
@@ -221,7 +222,10 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
 	int odd, taken, there = 0;
 
-	if (!at || !hw_control.flows.keeps)
+	if (!at)
+		return 0;
+	at->is_given = 0;
+	if (!hw_control.flows.keeps)
 		return 0;
 	odd = hw_control.flows.weirds && hw_control.rates_only && (p->row.weird || p->row.has & HW_HAS_neighbor);
 	if (odd)
@@ -301,8 +305,21 @@ HW_INLINE void hw_to_row(struct hw_parser *p, struct hw_counters *counters, int 
 	}
 }
 
-/* What a program does that comes behind the one that has parsed. */
-HW_INLINE void hw_keep(__u32 ifindex)
+/* Whether what a packet carries is news for who reads it. */
+HW_INLINE int hw_may_carry(const struct hw_packet *row)
+{
+	__u32 zero = 0;
+	const struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
+
+	if (!at || !hw_control.flows.carries || !at->is_given)
+		return 0;
+	if (row->proto == HW_PROTO_TCP)
+		return row->payload_length || row->tcp_flags & (HW_FIN | HW_RST);
+	return row->proto == HW_PROTO_UDP && row->payload_length;
+}
+
+/* What a program does that comes behind the one that has parsed. Returns whether what the packet carries is to be looked at. */
+HW_INLINE int hw_keep(__u32 ifindex)
 {
 	const struct hw_filter *filter = hw_filter_of(HW_FILTER_OF_rows);
 	struct hw_counters *counters = hw_counters_of(ifindex);
@@ -311,12 +328,13 @@ HW_INLINE void hw_keep(__u32 ifindex)
 	int counted;
 
 	if (!p || !counters)
-		return;
+		return 0;
 	counted = hw_to_flows(p, counters);
 	if (!hw_control.rates_only && filter->count && !hw_filter_holds(p, filter))
 		counters->filtered += !counted;
 	else
 		hw_to_row(p, counters, counted);
+	return hw_may_carry(&p->row);
 }
 
 HW_INLINE void hw_copy_block(__u8 *to, const void *from)

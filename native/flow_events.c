@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel's table of flows tells (bpf/flow_tell.h), as rows: those that its flows would have here. */
+/* What the kernel's table of flows tells (bpf/flow_tell.h), as rows: those that its flows would have here; and what its flows carry. */
 #include <string.h>
 
 #include "../bpf/flow_tell.h"
@@ -32,6 +32,23 @@ static void tell_interfaces(const struct hw_flows *flows, const struct hw_flow_e
 			hw_conn_seen_on(row, flows->interface + event->seen_on[i]);
 }
 
+/* All that it carried has come, as it comes before. */
+static void end_stream(struct hw_flows *flows, const struct hw_flow_event *event, const struct hw_entry *entry)
+{
+	uint32_t number = flows->kernels ? hw_carried_find(flows->kernels, entry->uid) : HW_NOT_CARRIED, flow = flows->table.most + number;
+	uint32_t stream = HW_NO_STREAM;
+
+	if (number != HW_NOT_CARRIED) {
+		if (hw_carried_is_flipped(flows->kernels, number, entry->orig))
+			hw_streams_flip(flows->streams, flow, event->when);
+		if (event->key.proto == HW_PROTO_TCP)
+			hw_streams_come_to(flows->streams, flow, &entry->flow, event->when);
+		stream = hw_streams_finish(flows->streams, flow, event->when);
+		hw_carried_forget(flows->kernels, number);
+	}
+	flows->found->conn_streams[flows->found->conn_count] = stream;
+}
+
 static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event, struct hw_entry *entry)
 {
 	struct hw_filter *ours = flows->asked;
@@ -42,6 +59,8 @@ static void hear_flow(struct hw_flows *flows, const struct hw_flow_event *event,
 		rare = event->rare;
 		entry->rare = &rare;
 	}
+	if (flows->streams && event->kind == HW_FLOW_EVENT_over)
+		end_stream(flows, event, entry);
 	flows->asked = &flows->filters[event->asked & 1]; /* what it was told by: since then there may be another one */
 	tell_interfaces(flows, event,
 			event->kind == HW_FLOW_EVENT_going ? hw_flows_put_going(flows, entry, event->when)
@@ -93,4 +112,89 @@ size_t hw_flows_hear(struct hw_flows *flows, const void *events, size_t stride, 
 	}
 	found->weird_count = flows->weirds.made;
 	return i;
+}
+
+/* -- what flows carry ------------------------------------------------------------------------------------------------------------- */
+
+size_t hw_carried_octets(void)
+{
+	return sizeof(struct hw_carried);
+}
+
+int hw_flows_hear_of(struct hw_flows *flows, void *wants, uint32_t count)
+{
+	if (!flows->kernels)
+		flows->kernels = hw_carried_flows_new(HW_CARRIED_FLOWS);
+	if (!flows->kernels)
+		return -1;
+	hw_carried_flows_wants(flows->kernels, wants, count);
+	return 0;
+}
+
+/* As much of the flow as streams look at. */
+static void make_carried_entry(const struct hw_flows *flows, const struct hw_carried *head, struct hw_entry *entry)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->key = head->key;
+	entry->orig = head->orig;
+	entry->flow.first = head->first;
+	entry->flow.marks = head->partial ? HW_FLOW_partial : 0;
+	for (int side = 0; side < 2; side++) {
+		entry->flow.sides[side].ended = head->ended[side];
+		entry->flow.sides[side].unfollowed = head->unfollowed[side];
+		entry->flow.more[side].delivered = head->delivered[side];
+	}
+	hw_uid_of(&head->key, head->first, head->again, flows->settings.secret, entry->uid);
+}
+
+/* Each datagram that the packet stands for, or the segment. */
+static void hear_octets(struct hw_flows *flows, uint32_t flow, const struct hw_entry *entry, const struct hw_carried *head,
+			struct hw_payload payload)
+{
+	struct hw_packet row = {.ts = head->ts, .seq = head->place, .tcp_flags = head->tcp_flags & ~HW_SYN};
+	uint32_t left = payload.length, each = entry->key.proto == HW_PROTO_UDP && head->each ? head->each : left;
+
+	do {
+		payload.length = row.payload_length = left < each ? left : each;
+		hw_streams_add(flows->streams, flow, entry, (head->second ^ head->orig) & 1, &row, &payload);
+		payload.octets += payload.length;
+		left -= payload.length;
+	} while (left);
+}
+
+static void hear_carried(struct hw_flows *flows, const struct hw_carried *head, const struct hw_payload *payload)
+{
+	struct hw_entry entry;
+	uint32_t number, flow;
+
+	if (head->ts > flows->counts.latest)
+		flows->counts.latest = head->ts;
+	make_carried_entry(flows, head, &entry);
+	number = hw_carried_find(flows->kernels, entry.uid);
+	if (number == HW_NOT_CARRIED) {
+		if (!payload->length)
+			return;
+		number = hw_carried_make(flows->kernels, entry.uid, head);
+		if (number == HW_NOT_CARRIED) {
+			hw_streams_refuse(flows->streams, payload->length);
+			return;
+		}
+		hw_streams_clear(flows->streams, flows->table.most + number);
+	}
+	flow = flows->table.most + number;
+	if (hw_carried_is_flipped(flows->kernels, number, head->orig))
+		hw_streams_flip(flows->streams, flow, head->ts);
+	hear_octets(flows, flow, &entry, head, *payload);
+}
+
+size_t hw_flows_hear_carried(struct hw_flows *flows, const void *carried, size_t stride, size_t count, uint32_t interface,
+			     struct hw_found *found)
+{
+	const char *at = carried;
+
+	hw_flows_begin_found(flows, found);
+	for (size_t i = 0; i < count; i++, at += stride)
+		hear_carried(flows, (const struct hw_carried *)at, &flows->payloads[i]);
+	flows->payloads = NULL;
+	return count;
 }

@@ -58,6 +58,17 @@ static int is_asked(struct hw_flows *flows, const struct hw_entry *entry)
 	return hw_filter_keeps(&flows->asking, flows->asked);
 }
 
+/* The number of its stream, or HW_NO_STREAM. An entry that lies elsewhere is made of what the kernel has told. */
+static uint32_t stream_of(const struct hw_flows *flows, const struct hw_entry *entry)
+{
+	uint32_t flow;
+
+	if (entry >= flows->table.entries && entry < flows->table.entries + flows->table.places)
+		return hw_streams_of(flows->streams, hw_flow_number(&flows->table, entry));
+	flow = flows->kernels ? hw_carried_find(flows->kernels, entry->uid) : HW_NOT_CARRIED;
+	return flow == HW_NOT_CARRIED ? HW_NO_STREAM : hw_streams_of(flows->streams, flows->table.most + flow);
+}
+
 struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry *entry, uint64_t when)
 {
 	struct hw_conn *row;
@@ -65,7 +76,7 @@ struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry
 	if (!is_asked(flows, entry))
 		return NULL;
 	if (flows->streams)
-		flows->found->long_streams[flows->found->long_count] = hw_streams_of(flows->streams, hw_flow_number(&flows->table, entry));
+		flows->found->long_streams[flows->found->long_count] = stream_of(flows, entry);
 	row = put_conn(flows, entry, HW_CONN_END_none, (struct hw_conn *)flows->found->longs + flows->found->long_count++);
 	row->progress = when;
 	return row;

@@ -3,6 +3,7 @@
 #ifndef FLOW_STATE_H
 #define FLOW_STATE_H
 
+#include "flow_carried.h"
 #include "flows.h"
 #include "servers.h"
 #include "streams.h"
@@ -36,6 +37,7 @@ struct hw_flows {
 	int is_duplicate;		   /* the packet that a flow was just found for is another place's */
 	struct hw_servers *servers;	   /* NULL: nobody asks for them */
 	struct hw_streams *streams;	   /* NULL: nobody reads what flows carry */
+	struct hw_carried_flows *kernels;  /* NULL: the kernel keeps none; to streams, its flows have numbers from table.most on */
 	const struct hw_payload *payloads; /* of the rows that are added, or NULL; */
 	struct hw_payload payload;	   /* and of the one that is being added */
 	struct hw_prefix *local;
@@ -91,6 +93,11 @@ void hw_flows_take_packet(struct hw_flows *, const struct hw_packet *row, const 
 void hw_flows_take_carrier(struct hw_flows *, const struct hw_packet *row, const struct hw_sought *);
 /* The same of one for which the kernel has no room; that has looked at what carries it. */
 void hw_flows_take_refused(struct hw_flows *, const struct hw_deferred *);
+
+/* -- flow_events.c -------------------------------------------------------------------------------------------------------------- */
+
+/* What follows of its table, so that streams have numbers for those flows. */
+#define HW_CARRIED_FLOWS (1u << 20)
 
 /* -- flow_rows.c ---------------------------------------------------------------------------------------------------------------- */
 

@@ -39,6 +39,7 @@ void hw_flows_free(struct hw_flows *flows)
 	hw_fragments_free(flows->fragments);
 	hw_servers_free(flows->servers);
 	hw_streams_free(flows->streams);
+	hw_carried_flows_free(flows->kernels);
 	free(flows->known.hashes);
 	free(flows->owners);
 	free(flows->local);
@@ -53,7 +54,7 @@ int hw_flows_tell_servers(struct hw_flows *flows, uint32_t most)
 
 int hw_flows_follow(struct hw_flows *flows, uint32_t most, size_t waiting)
 {
-	flows->streams = hw_streams_new(most, flows->table.most, waiting);
+	flows->streams = hw_streams_new(most, flows->table.most + HW_CARRIED_FLOWS, waiting);
 	hw_fragments_keep(flows->fragments);
 	return flows->streams ? 0 : -1;
 }
@@ -71,6 +72,17 @@ int hw_flows_runs(struct hw_flows *flows, struct hw_runs *into)
 void hw_flows_want(struct hw_flows *flows, uint32_t stream, uint32_t sides)
 {
 	hw_streams_want(flows->streams, stream, sides);
+	for (int side = 0; side < 2; side++)
+		if (!(sides >> side & 1))
+			hw_flows_budget(flows, stream, side, 0, 0);
+}
+
+void hw_flows_budget(struct hw_flows *flows, uint32_t stream, int side, uint64_t ahead, uint32_t most)
+{
+	uint32_t flow = hw_streams_flow(flows->streams, stream);
+
+	if (flows->kernels && flow >= flows->table.most)
+		hw_carried_want(flows->kernels, flow - flows->table.most, side, hw_streams_done(flows->streams, stream, side) + ahead, most);
 }
 
 void hw_flows_streams_counts(const struct hw_flows *flows, struct hw_streams_counts *into)
@@ -194,12 +206,25 @@ int hw_flows_expire(struct hw_flows *flows, uint64_t now, struct hw_found *found
 	return more;
 }
 
+/* Flows of the kernel that outlive us, or whose end was not told. */
+static void end_carried(struct hw_flows *flows)
+{
+	uint32_t flow = 0;
+
+	while ((flow = hw_carried_next(flows->kernels, flow)) != HW_NOT_CARRIED) {
+		hw_streams_finish(flows->streams, flows->table.most + flow, flows->counts.latest);
+		hw_carried_forget(flows->kernels, flow);
+	}
+}
+
 int hw_flows_end(struct hw_flows *flows, struct hw_found *found)
 {
 	hw_flows_begin_found(flows, found);
 	for (; flows->ending < flows->table.places && !hw_flows_is_full(flows); flows->ending++)
 		if (hw_flow_at(&flows->table, flows->ending)->due)
 			hw_flows_finish(flows, flows->ending, 0, HW_CONN_END_stopped);
+	if (flows->kernels)
+		end_carried(flows);
 	hw_weird_rows_end(&flows->weirds);
 	found->weird_count = flows->weirds.made;
 	if (found->conn_count || found->tunnel_count || found->weird_count || found->left_count)

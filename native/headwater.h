@@ -207,6 +207,11 @@ struct hw_streams_counts {
 };
 /* What came since packets were added last, stream by stream. -1 without memory: then all of it is lost. */
 int hw_flows_runs(struct hw_flows *, struct hw_runs *into);
+/*
+ * Live, where the kernel keeps flows: `most` octets of a side are wanted, beginning so many `ahead` of what has come; of what lies before and
+ * behind them, user space is told when they come to be wanted, or as a gap. UINT32_MAX are all.
+ */
+void hw_flows_budget(struct hw_flows *, uint32_t stream, int side, uint64_t ahead, uint32_t most);
 /* Whether octets of a side are wanted from now on: bit 0 the originator's, bit 1 the responder's. */
 void hw_flows_want(struct hw_flows *, uint32_t stream, uint32_t sides);
 void hw_flows_streams_counts(const struct hw_flows *, struct hw_streams_counts *into);
@@ -228,6 +233,12 @@ size_t hw_flow_event_octets(void); /* of a struct hw_flow_event */
 /* As hw_flows_add, of such events. The flows that are told of do not lie in the table of `flows`. */
 size_t hw_flows_hear(struct hw_flows *flows, const void *events, size_t stride, size_t count, uint32_t interface, struct hw_found *);
 
+size_t hw_carried_octets(void); /* of a struct hw_carried */
+/* The memory (struct hw_wants) where the kernel looks what is wanted of the flow in each of `count` entries of its table. -1 without memory. */
+int hw_flows_hear_of(struct hw_flows *flows, void *wants, uint32_t count);
+/* As hw_flows_add, of what flows in the kernel's table carry: each a struct hw_carried, and its octets those of hw_flows_carry(). */
+size_t hw_flows_hear_carried(struct hw_flows *flows, const void *carried, size_t stride, size_t count, uint32_t interface, struct hw_found *);
+
 /* -- flow_frames.c: frames with datagrams in pieces, for that table --------------------------------------------------------- */
 
 struct hw_frames;
@@ -243,6 +254,14 @@ size_t hw_frames_take(struct hw_frames *, const void *rows, size_t stride, size_
 
 /* How many whole records of `record` octets (8 octets of header included) can be read from `position`; at most `most`. */
 size_t hw_ring_ready(const void *producer, const void *data, uint64_t mask, uint64_t position, size_t record, size_t most);
+/*
+ * Of a ring whose records have a head of `head` octets, and any number behind it: the heads, one after another, and where the octets behind
+ * them lie, good until they are released. From *position on, and not beyond `end`. Returns how many, `most` at most.
+ */
+size_t hw_ring_read(const void *data, uint64_t mask, uint64_t *position, uint64_t end, size_t head, void *heads, struct hw_payload *rest,
+		    size_t most);
+/* Where the next record will be made. */
+uint64_t hw_ring_end(const void *producer);
 uint64_t hw_ring_position(const void *consumer);
 void hw_ring_release(void *consumer, uint64_t position);
 

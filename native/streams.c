@@ -31,6 +31,7 @@ struct stream {
 	struct half halves[2];
 	uint32_t first, last; /* items of this turn, or NONE */
 	uint32_t next;	      /* of those with items; of free ones */
+	uint32_t flow;
 	uint8_t over;
 };
 
@@ -177,6 +178,7 @@ static struct stream *make(struct hw_streams *streams, uint32_t flow, const stru
 	stream = &streams->streams[number];
 	memset(stream, 0, sizeof(*stream));
 	stream->first = stream->last = NONE;
+	stream->flow = flow;
 	stream->halves[0].wanted = stream->halves[1].wanted = 1;
 	stream->halves[0].done = stream->halves[1].done = 1; /* behind the SYN */
 	streams->of_flow[flow] = number + 1;
@@ -206,6 +208,16 @@ static struct stream *stream_of(const struct hw_streams *streams, uint32_t flow)
 uint32_t hw_streams_of(const struct hw_streams *streams, uint32_t flow)
 {
 	return streams->of_flow[flow] ? streams->of_flow[flow] - 1 : HW_NO_STREAM;
+}
+
+uint32_t hw_streams_flow(const struct hw_streams *streams, uint32_t stream)
+{
+	return streams->streams[stream].flow;
+}
+
+int64_t hw_streams_done(const struct hw_streams *streams, uint32_t stream, int side)
+{
+	return streams->streams[stream].halves[side].done;
 }
 
 void hw_streams_clear(struct hw_streams *streams, uint32_t flow)
@@ -437,7 +449,14 @@ void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw
 	}
 	if (payload->length)
 		add_segment(streams, stream, flow, which, row, payload, ts);
-	for (int side = 0; side < 2; side++) {
+	hw_streams_come_to(streams, number, flow, ts);
+}
+
+void hw_streams_come_to(struct hw_streams *streams, uint32_t number, const struct hw_flow *flow, uint64_t ts)
+{
+	struct stream *stream = stream_of(streams, number);
+
+	for (int side = 0; stream && side < 2; side++) {
 		struct half *half = &stream->halves[side];
 
 		hand_out(streams, stream, side, flow->more[side].delivered, ts);
@@ -446,6 +465,12 @@ void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw
 			put(streams, stream, &(struct item){.ts = ts, .kind = HW_RUN_end, .side = side});
 		}
 	}
+}
+
+void hw_streams_refuse(struct hw_streams *streams, uint64_t octets)
+{
+	streams->counts.carried += octets;
+	streams->counts.no_stream += octets;
 }
 
 void hw_streams_want(struct hw_streams *streams, uint32_t stream, uint32_t sides)

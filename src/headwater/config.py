@@ -74,7 +74,12 @@ EXAMPLES = {
 }
 """A value for each key whose default would be no example; of two with one name, one has its table's before it."""
 
-_OF_DETAIL: Mapping[str, tuple[RecordName, ...]] = {"flows": ("conn", "weird"), "packets": ("packet",), "rates": ("rate",)}
+_OF_DETAIL: Mapping[str, tuple[RecordName, ...]] = {
+    "flows": ("conn", "weird"),
+    "messages": ("conn", "weird", *typing.cast(tuple[RecordName, ...], tuple(MESSAGES))),
+    "packets": ("packet",),
+    "rates": ("rate",),
+}
 _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRAFANA_TOKEN": "grafana.token"}
 _LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 _TIMES = ("%Y", "%m", "%d", "%H", "%M", "%S")  # what a directory's name may have of the time
@@ -210,6 +215,18 @@ class FilesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("directory is no path: name one, or leave it out")
 
 
+class MessagesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What flows carry, live, with records of messages (docs/records.md).
+
+    payload: "full" takes all that flows carry which anybody reads; "budget" as much of each direction as messages are likely to be in.
+    budget_octets: so much of each direction to begin with, and as much again from where a protocol waits for its next message. Of DNS, NTP
+        and DHCP all is taken.
+    """
+
+    payload: Literal["budget", "full"] = "budget"
+    budget_octets: Annotated[int, msgspec.Meta(ge=256, le=1 << 30)] = 4096
+
+
 class NamesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names that rows get on their way into the store (docs/names.md). A file is read again when it changes.
 
@@ -250,12 +267,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow_filter: which flows become rows of conn and conn_long; of the others there are counts.
     fanout: with hook "af_packet", rings an interface, each of ring_bytes, for some of the CPUs and read by its own thread; 0 takes one for
         each CPU, at most 4. With one, rows are in order of time, with more nearly so (20 ms).
-    detail: what leaves the kernel: "flows" that it keeps itself, of which user space learns when they are over; "packets", beside flows if
-        there are records of them; "rates" alone, which costs least; "auto" takes what the records need. `headwater detail set` changes it.
+    detail: what leaves the kernel: "flows" that it keeps itself, of which user space learns when they are over; "messages", which is also
+        as much of what flows carry as the records of messages need; "packets", beside flows and messages if there are records of them;
+        "rates" alone, which costs least; "auto" takes what the records need. `headwater detail set` changes it.
     keep_flows: flows that the kernel keeps outlive the run, even one that is killed, in /sys/fs/bpf/headwater, or in HEADWATER_PINS.
         The next run goes on with them.
     sample: of the packets that the filter keeps, one in so many becomes a row, at random; of flows, one in so many is kept.
-    records: what is written and sent; the ledger always is. Empty takes conn and, in a directory, weird; packet where detail is "packets",
+    records: what is written and sent; the ledger always is. Empty takes conn and, in a directory, weird; with detail "messages" those of
+        messages too; packet where detail is "packets",
         where packets are written whole (-w), where Grafana gets them, or with xdp_metadata; rate where it is "rates". "cost" is what the
         run itself costs, once a minute.
     bpf_stats: for the record "cost", let the kernel take the time of every eBPF program of this machine for 1 s in 60, in which each run
@@ -283,6 +302,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: str | None = None
     flows: FlowsSettings = FlowsSettings()
     weirds: WeirdsSettings = WeirdsSettings()
+    messages: MessagesSettings = MessagesSettings()
     names: NamesSettings = NamesSettings()
     files: FilesSettings = FilesSettings()
     output: OutputSettings = OutputSettings()
@@ -297,14 +317,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('consume needs hook = "xdp" (--hook xdp)')
         if self.xdp_metadata and (self.hook != "xdp" or self.generic_xdp):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
-        if self.xdp_metadata and self.detail == "flows":
+        if self.xdp_metadata and self.detail in ("flows", "messages"):
             raise ValueError('xdp_metadata needs detail = "packets" or "rates": programs that ask the card keep no flows')
         of_flows = (OF_FLOWS | MESSAGES.keys()) & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
+        if self.detail == "flows" and (told := sorted(MESSAGES.keys() & set(self.records))):
+            raise ValueError(f'detail = "flows" tells nothing of what flows carry: for {told[0]} among records it is "messages"')
         if of_flows and "packet" in self.records and self.sample > 1:
             raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
-        if self.packet_filter and self.detail in ("flows", "rates") and "packet" not in self.records:
+        if self.packet_filter and self.detail in ("flows", "messages", "rates") and "packet" not in self.records:
             raise ValueError(f'packet_filter is for rows of packets, of which detail = "{self.detail}" leaves none')
         if self.flow_filter and self.detail == "rates":
             raise ValueError('flow_filter is for flows, of which detail = "rates" leaves none')
@@ -332,6 +354,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             of_each = "packet" in wanted or self.packet_filter or ("weird" in wanted and self.sample > 1)
             if whole_packets or self.xdp_metadata or self.grafana or of_each:
                 detail = "packets"
+            elif wanted & MESSAGES.keys():
+                detail = "messages"
             else:
                 detail = "flows" if not wanted or {"weird", *OF_FLOWS} & wanted else "rates"
         if not records:

@@ -10,7 +10,7 @@ from headwater.records import Batch, Drop
 from headwater.records.layouts import FilterOf
 from headwater.telemetry import Ledger
 
-Detail: TypeAlias = Literal["flows", "packets", "rates"]
+Detail: TypeAlias = Literal["flows", "messages", "packets", "rates"]
 """What leaves the kernel."""
 
 

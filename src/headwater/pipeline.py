@@ -17,7 +17,7 @@ import numpy as np
 from headwater.errors import HeadwaterError, SinkError
 from headwater.filters import AnyFilter, Filter
 from headwater.interfaces import Analysis, Counting, Filtering, Source
-from headwater.records import FLOW_EVENT, LEDGER, PACKET, Batch
+from headwater.records import CARRIED, FLOW_EVENT, LEDGER, PACKET, Batch
 from headwater.records.layouts import FilterOf
 from headwater.records.rollup import Rollup
 from headwater.telemetry import Entry, Ledger
@@ -248,7 +248,7 @@ class Pipeline:
             self._bell.ring()
 
     def _take(self, source: Source, batch: Batch, analyses: Sequence[Analysis]) -> None:
-        if batch.record is FLOW_EVENT or batch.deferred:
+        if batch.record is FLOW_EVENT or batch.record is CARRIED or batch.deferred:
             for analysis in analyses:
                 self._offer(analysis.find(batch if analysis.reads_carriers else batch.packets()))
             return

@@ -4,7 +4,8 @@ packets: seen = duplicate_hook + filtered + in_flow + deferred + as_row + sample
 records: made = acked + spooled + queued + Σ dropped{place, reason}, up to the ring and for each sink
 flows:   given = in_flow + duplicate_hook + no_flow + fragment + damaged + sampled_out + deferred + Σ dropped{place, reason}: packets and
          carriers
-octets:  carried = read + unwanted + again + cut + unread + waiting + Σ dropped{place, reason}: what flows carry, where messages are read
+octets:  carried = read + unwanted + again + cut + unread + waiting + Σ dropped{place, reason}: what flows carry, where messages are read;
+         and of flows in the kernel handed_on + unwanted + beyond_budget + Σ dropped{place, reason}
 
 `queued` are rows that wait in memory: none at the end. Other terms (octets, segments, consumed) are told beside a sum and belong to none.
 """
@@ -22,12 +23,13 @@ KERNEL_FATES = (*FATES, "in_flow", "duplicate_hook", "deferred")
 PACKET_TERMS = ("duplicate_hook", "filtered", "in_flow", "deferred", "as_row", "sampled_out", "counted_only", "dropped")
 RECORD_TERMS = ("acked", "spooled", "queued", "dropped")
 FLOW_TERMS = ("in_flow", "duplicate_hook", "no_flow", "fragment", "damaged", "sampled_out", "deferred", "dropped")
-OCTET_TERMS = ("read", "unwanted", "again", "cut", "unread", "waiting", "dropped")
+OCTET_TERMS = ("read", "unwanted", "again", "cut", "unread", "waiting")
+"""Of those that streams are given."""
 _PARTS: Mapping[LedgerName, tuple[str, ...]] = {
     "packets": PACKET_TERMS,
     "records": RECORD_TERMS,
     "flows": FLOW_TERMS,
-    "octets": OCTET_TERMS,
+    "octets": (*OCTET_TERMS, "handed_on", "beyond_budget", "dropped"),
 }
 _WHOLE: Mapping[LedgerName, str] = {"packets": "seen", "records": "made", "flows": "given", "octets": "carried"}
 

@@ -16,7 +16,7 @@ from headwater.analysis.odd import Repeats, rows_of_packets, rows_of_streams
 from headwater.analysis.streams import Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
-from headwater.records import CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
+from headwater.records import CARRIED, CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
 from headwater.records.address import MAPPED
 from headwater.records.layouts import FLOW_SETTINGS, WEIRD_ROW, FilterOf, place_reason
 from headwater.records.numbered import SERVICES
@@ -106,10 +106,24 @@ def _prefixes(nets: Sequence[str]) -> Any:
     return made
 
 
+_TAKERS = {FLOW_EVENT.name: lib.hw_flows_hear, CARRIED.name: lib.hw_flows_hear_carried, DEFERRED.name: lib.hw_flows_add_refused}
+
+
+class Wanted(Protocol):
+    """What the flows of the kernel's table carry: how much of each is wanted, a struct hw_wants for each of its places."""
+
+    wants: np.ndarray[Any, np.dtype[Any]]
+    budget: int
+
+
 class Elsewhere(Protocol):
     """Another table of flows (the kernel's), whose packets come here where it has no room for their flow."""
 
     salt: bytes
+
+    @property
+    def carried(self) -> Wanted | None:
+        """What its flows carry, if that comes here too."""
 
     def forget(self, hashes: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
         """These are over here: whatever comes of them next is its own again."""
@@ -156,6 +170,7 @@ class Flows:
         self._carrying: dict[bytes, str] = {}  # by uid, what flows are as tunnels
         self._repeats = Repeats(settings.weirds_again_s)
         self._elsewhere = elsewhere
+        self._hears = False  # what its flows carry
         self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
         self._left = np.empty(lib.HW_CONNS_ROOM, np.uint64)
         self._conns = np.empty(lib.HW_CONNS_ROOM, CONN.dtype)
@@ -209,7 +224,9 @@ class Flows:
         self._learn(batch.interfaces)
         if self._live and len(self._interfaces) > 1 and lib.hw_flows_overlap(self._flows):
             raise MemoryError("no memory for the places where flows are seen")
-        take = {FLOW_EVENT.name: lib.hw_flows_hear, DEFERRED.name: lib.hw_flows_add_refused}.get(batch.record.name, lib.hw_flows_add)
+        if batch.record is CARRIED and not self._hears:
+            self._hear_of_flows()
+        take = _TAKERS.get(batch.record.name, lib.hw_flows_add)
         rows, at = batch.rows, 0
         while at < len(rows):
             first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
@@ -217,7 +234,7 @@ class Flows:
                 lib.hw_flows_carry(self._flows, batch.payloads.each + at)
             at += take(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
             yield from self._batches()
-        self._count += len(rows) if batch.record is not FLOW_EVENT else 0
+        self._count += len(rows) if batch.record not in (FLOW_EVENT, CARRIED) else 0
         self._counts = self.counts(), self._count
 
     def tick(self, now: int) -> Iterator[Batch]:
@@ -247,6 +264,8 @@ class Flows:
     def account(self, ledger: Ledger) -> None:
         """Write what was known after the last batch into the ledger; from any thread."""
         counts, given = self._counts
+        if self._streams:
+            ledger.replace(self._streams.entries(self._name))
         if not given:
             return
         terms = {
@@ -266,9 +285,15 @@ class Flows:
         entries = {Entry("flows", self._name, term): count for term, count in terms.items()}
         if counts.no_memory:
             entries[Entry("flows", self._name, "dropped", *place_reason(Drop["flows__no_memory"]))] = counts.no_memory
-        if self._streams:
-            entries |= self._streams.entries(self._name)
         ledger.replace(entries)
+
+    def _hear_of_flows(self) -> None:
+        assert self._elsewhere and self._elsewhere.carried and self._streams  # noqa: S101 - it gives what flows carry because they are read
+        carried = self._elsewhere.carried
+        if lib.hw_flows_hear_of(self._flows, ffi.from_buffer(carried.wants), len(carried.wants)):
+            raise MemoryError("no memory for what the kernel's flows carry")
+        self._streams.limit(carried.budget)
+        self._hears = True
 
     def _learn(self, given: Mapping[int, str]) -> None:
         """Flows outlive the captures and interfaces that they began on: where a number has another name by now, it gets another number."""

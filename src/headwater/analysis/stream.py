@@ -215,6 +215,17 @@ class Side:
             self._stream.since = self._held_since
             self._want = self._parser.send(held)
 
+    def wanted(self, budget: int) -> tuple[int, int]:
+        """Of the octets that come next, so many need not be seen (of what is read as it comes, that is more than the budget), and so many
+        behind them must be.
+        """
+        want = self._want
+        if isinstance(want, Skip):
+            return want.count, 0
+        if isinstance(want, Some):
+            return want.most if budget < want.most < SOME.most else 0, 0
+        return 0, want - len(self._held) if isinstance(want, int) else 0
+
     def hand_over(self, into: "Stream") -> None:
         """What has not been given to the parser yet, and all that comes, goes there. The parser is not asked again."""
         self._into, self.open = into, False
@@ -381,6 +392,8 @@ class Protocol:
     service: ClassVar[str]
     transports: ClassVar[frozenset[str]]
     records: ClassVar[tuple[Record, ...]]
+    whole: ClassVar[bool] = False
+    """Whether there is nothing but messages in it: live, all of a TCP stream is wanted then, and else what its budget has room for."""
 
     def __init__(self, stream: Stream) -> None:
         """The stream has begun."""

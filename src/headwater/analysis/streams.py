@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from headwater._native import ffi, lib
+from headwater.analysis.budgets import Budgets
 from headwater.analysis.files import Files, FileSettings
 from headwater.analysis.known import KNOWN, Recognition
 from headwater.analysis.odd import Odd
@@ -55,6 +56,7 @@ class Streams:
             raise MemoryError("no memory for streams")
         self._flows = flows
         self._files = Files(files)
+        self._budgets: Budgets | None = None
         self._runs = ffi.new("struct hw_runs *")
         self._streams: dict[int, Stream] = {}
         self._services: dict[int, str] = {}  # of streams that are over since the last read()
@@ -66,6 +68,10 @@ class Streams:
         read = {protocol.service for protocol in PROTOCOLS}
         self._names = Recognition([one for one in KNOWN if one.service not in read])
 
+    def limit(self, budget: int) -> None:
+        """Live, from now on: so many octets of a side are wanted at a time (budgets.ALL: all)."""
+        self._budgets = Budgets(self._flows, budget)
+
     def read(self) -> Iterator[Batch]:
         """What protocols make of what came with the last packets. Raises MemoryError."""
         runs = self._runs
@@ -76,10 +82,10 @@ class Streams:
         if not runs.run_count:
             return
         octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
+        told = _rows(runs.runs, runs.run_count, _RUN)
         begun = _rows(runs.begun, runs.begun_count, _STREAM)
         marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
-        rows = _rows(runs.runs, runs.run_count, _RUN)
-        for ts, count, at, number, mark, mark_count, kind, side in rows:
+        for ts, count, at, number, mark, mark_count, kind, side in told:
             if kind == _BEGIN:
                 self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird, self, self._files)
                 continue
@@ -97,8 +103,12 @@ class Streams:
             elif kind == _OVER:
                 self._over(stream, ts)
             self._files.expire(ts)
+        if self._budgets:
+            for number in {run[3] for run in told}:
+                if here := self._streams.get(number):
+                    self._budgets.renew(here)
         if self.joints:
-            yield from self.tick(max(row[0] for row in rows))
+            yield from self.tick(max(row[0] for row in told))
         yield from self._batches()
 
     def tick(self, now: int) -> Iterator[Batch]:
@@ -117,7 +127,7 @@ class Streams:
     def entries(self, name: str) -> dict[Entry, int]:
         """What became of the octets that flows of the source of that name carried, as of the last read(); from any thread."""
         counts = self._counts
-        found = {Entry("octets", name, term): getattr(counts, term) for term in ("carried", *OCTET_TERMS[:-1])}
+        found = {Entry("octets", name, term): getattr(counts, term) for term in ("carried", *OCTET_TERMS)}
         for reason in ("no_room", "no_stream"):
             if count := getattr(counts, reason):
                 found[Entry("octets", name, "dropped", *place_reason(Drop[f"streams__{reason}"]))] = count

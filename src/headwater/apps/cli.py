@@ -43,7 +43,19 @@ if TYPE_CHECKING:
     from headwater.interfaces import Detail
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for matrices, of which we have none
-DETAILS = ["flows", "packets", "rates"]
+DETAILS = ["flows", "messages", "packets", "rates"]
+MESSAGES = [
+    "dhcp",
+    "dns",
+    "files",
+    "http",
+    "ntp",
+    "ocsp",
+    "quic",
+    "ssh",
+    "ssl",
+    "x509",
+]  # as in analysis.protocols, which takes a while to load
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 
@@ -75,13 +87,13 @@ def cli() -> None:
 @click.option(
     "--detail",
     type=click.Choice(DETAILS),
-    help="What leaves the kernel: flows that it keeps itself, packets, or rates alone (default: what the records need).",
+    help="What leaves the kernel: flows that it keeps itself, messages too, packets, or rates alone (default: what the records need).",
 )
 @click.option(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost"]),
+    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", *MESSAGES]),
     help="What to write (default: conn and weird; packet with --detail packets).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -111,7 +123,7 @@ def run(
     keep: bool,
     **flags: Any,
 ) -> None:
-    """Watch this host's network: its flows, or each packet (--detail packets)."""
+    """Watch this host's network: its flows, what they say (--detail messages), or each packet (--detail packets)."""
     for word in ctx.args:
         capture = Path(word).is_file() or ".pcap" in word
         meant = f"a capture is read with: headwater read {word}" if capture else f"an interface is chosen with: -i {word}"
@@ -156,26 +168,7 @@ def run(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(
-        [
-            "conn",
-            "conn_long",
-            "packet",
-            "tunnel",
-            "server",
-            "weird",
-            "dhcp",
-            "dns",
-            "files",
-            "http",
-            "ntp",
-            "ocsp",
-            "quic",
-            "ssh",
-            "ssl",
-            "x509",
-        ]
-    ),
+    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "server", "weird", *MESSAGES]),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")

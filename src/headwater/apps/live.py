@@ -10,9 +10,8 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from headwater.analysis.protocols import MESSAGES
 from headwater.apps import control, view
-from headwater.apps.analyses import analyses, flow_settings, keeps_flows
+from headwater.apps.analyses import analyses, flow_settings, keeps_flows, reads_messages
 from headwater.apps.beside import Beside
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
 from headwater.apps.flows.table import FlowTable
@@ -33,6 +32,7 @@ from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline, Watcher
 from headwater.records import CONN, CONN_LONG, PACKET
 from headwater.sources.af_packet import AfPacket
+from headwater.sources.carried import ALL
 from headwater.sources.cost import Cost, Spent
 from headwater.sources.kernel_flows import KernelFlows
 from headwater.sources.tap import Tap
@@ -43,6 +43,7 @@ _HOOKS = {"xdp": "xdp, arriving packets only"}
 MOST_RINGS = 4  # of an interface, unless more are asked for: memory is locked for each
 PROGRESS_S = 0.5  # between two reports of a flow that is shown, from which its rates are
 STORE_S = 2.0  # for the store to take the last rows, before the ledger is told
+NO_MESSAGES = "messages are read live where the kernel keeps flows: with kernel 5.12, an eBPF hook, no xdp_metadata; or use headwater read"
 NOTE_S = 10.0  # how long the live view shows what was said
 
 
@@ -72,13 +73,6 @@ class _Notes:
         self._said.clear()
 
 
-def _live(settings: Settings) -> Settings:
-    """The same, if all of it can be had live. Raises ConfigError."""
-    if of_captures := sorted(set(settings.records) & MESSAGES.keys()):
-        raise ConfigError("records", f"{of_captures[0]} is read from captures so far, not live: leave it out, or use headwater read")
-    return settings
-
-
 def run(
     settings: Settings,
     seconds: float | None,
@@ -89,7 +83,7 @@ def run(
 
     Raises HeadwaterError; the ledger is printed in any case.
     """
-    settings = _live(settings).begun(datetime.now(UTC)).settled(whole_packets=packets is not None)
+    settings = settings.begun(datetime.now(UTC)).settled(whole_packets=packets is not None)
     ledger = Ledger()
 
     def describe() -> str:
@@ -166,7 +160,7 @@ def _watcher(
     settings: Settings, ledger: Ledger, describe: Callable[[], str], stop: Callable[[], None], spent: Callable[[], str]
 ) -> view.View | FlowView | Lines:
     """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends it, `spent` is its cost."""
-    of_flows = settings.detail == "flows"
+    of_flows = settings.detail in ("flows", "messages")
     if not (on := console()):
         return Lines(sys.stdout, sys.stderr, describe, of=CONN if of_flows else PACKET)
     if of_flows:
@@ -188,6 +182,8 @@ def _refused(settings: Settings, watcher: Watcher | None, file: PacketFile | Non
     used = {*settings.records, *(watcher.watches if watcher else ()), *([PACKET.name] if settings.grafana else ())}
     if not keeps_flows(settings):
         refused["flows"] = "this run keeps no flows: start it with --record conn"
+    if not reads_messages(settings):
+        refused["messages"] = "this run reads no messages: start it with --detail messages"
     if not (keeps_flows(settings) and used & {CONN.name, CONN_LONG.name}):
         refused["flow_filter"] = "this run has no rows of flows: start it with --record conn"
     if PACKET.name not in used:
@@ -200,6 +196,13 @@ def _tell_loss(ledger: Ledger, ring_bytes: int) -> None:
     if part:
         larger = f"make ring_bytes larger (it is {ring_bytes}) in a file for -c"
         tell(f"{part} were lost ({number}): the ring to user space was full; {larger}")
+
+
+def _budget(settings: Settings) -> int:
+    """Octets that the kernel hands over of each side of a flow, to begin with."""
+    if not reads_messages(settings):
+        return 0
+    return ALL if settings.messages.payload == "full" else settings.messages.budget_octets
 
 
 def make_source(
@@ -223,6 +226,8 @@ def make_source(
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
     of_flows = keeps_flows(settings)
+    if hook == "af_packet" and reads_messages(settings):
+        raise ConfigError("records", NO_MESSAGES)
     if hook == "af_packet":
         return AfPacket(
             ledger,
@@ -248,9 +253,12 @@ def make_source(
             packet_filter=settings.packet_rows(),
             known=known,
             servers=settings.flows.servers if "server" in settings.records else 0,
+            budget=_budget(settings),
             keep=settings.keep_flows,
             report=report,
         )
+    elif reads_messages(settings):
+        raise ConfigError("records", NO_MESSAGES)
     elif settings.keep_flows:
         report("keep_flows is for flows that the kernel keeps, which this run has not")
     return Tap(

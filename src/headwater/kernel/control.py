@@ -58,10 +58,11 @@ class Control:
         self._shared["cpus"] = cpus
         self._shared["carries"] = carriers
 
-    def choose(self, *, rows: bool, flows: bool) -> None:
-        """From the next packet on, they become rows or not, and go to their flows or not."""
+    def choose(self, *, rows: bool, flows: bool, carries: bool) -> None:
+        """From the next packet on, they become rows or not, go to their flows or not, and what they carry to user space or not."""
         self._shared["rates_only"] = not rows
         self._shared["flows"]["keeps"] = flows
+        self._shared["flows"]["carries"] = carries
 
     def next_second(self) -> int:
         """Let the programs count rates into the other half. The half that they counted into until now; after REST_S none writes to it."""
@@ -85,6 +86,10 @@ class Control:
     def count_servers(self, slots: int) -> None:
         """What they do in a second, in so many slots a CPU."""
         self._shared["flows"]["servers"] = slots
+
+    def carry(self, budget: int) -> None:
+        """So many octets of each side of a flow, to begin with."""
+        self._shared["flows"]["budget"] = budget
 
     def next_half(self, now: int) -> int:
         """As next_second(), of these; the other half begins after that time."""

@@ -17,6 +17,7 @@ from headwater.kernel.pins import SECRET_OCTETS, Pins, layout
 from headwater.kernel.ringbuf import Ring
 from headwater.records import DEFERRED, FLOW_EVENT, PACKET, Batch, Drop, btf
 from headwater.records.layouts import ENUMS, OBJECTS, FilterOf, dtype, place_reason
+from headwater.sources.carried import FIRST, KEEPERS, Carried
 from headwater.sources.seconds import Seconds
 from headwater.telemetry import Entry
 
@@ -58,7 +59,8 @@ class KernelFlows:
 
     `settings` is a struct hw_flow_settings; the table takes about `octets` of memory, and there are rings of `ring_bytes` for each CPU.
     Of flows that `asked` does not keep, nothing is told; `known` connections were there before (sockets.begun). What so many `servers` do
-    in each second is told. With `keep`, flows outlive the process: the next one goes on with them. `report` is told of that.
+    in each second is told. With a `budget`, so many octets of what each side of a flow carries come with it (carried.ALL: all), and more of
+    those where a protocol asks. With `keep`, flows outlive the process: the next one goes on with them. `report` is told of that.
     """
 
     job = "hw_flows"
@@ -75,6 +77,7 @@ class KernelFlows:
         packet_filter: Filter | None = None,
         known: np.ndarray[Any, np.dtype[Any]] | None = None,
         servers: int = 0,
+        budget: int = 0,
         keep: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -91,8 +94,10 @@ class KernelFlows:
         self._known = known
         self._seconds = Seconds(servers) if servers else None
         self._ring_bytes = ring_bytes
+        self.carried = Carried(budget, self.room, ring_bytes) if budget else None
         self._further, self._keepers = FURTHER[hook]
-        self.programs = (*self._keepers, self.job)
+        self._carriers = tuple(KEEPERS[name] for name in self._keepers) if budget else ()
+        self.programs = (*self._keepers, *self._carriers, self.job)
         self._events: list[Ring] = []
         self._deferred: list[Ring] = []
         self._frame = bytearray(lib.hw_frames_octets())
@@ -127,6 +132,7 @@ class KernelFlows:
             "hw_flow_elsewhere": ELSEWHERE,
             "hw_flow_known": sockets.MOST,
             **({Seconds.maps: self._seconds.entries()} if self._seconds else {}),
+            **(self.carried.entries() if self.carried else {}),
             "hw_flow_rings": cpus,
             "hw_deferred_rings": cpus,
         }
@@ -154,7 +160,7 @@ class KernelFlows:
                 memory[name] = memory.get(name, 0) + libbpf.memory_of(fd)
                 rings.append(Ring(fd, octets, record))
                 os.close(fd)
-        for place, name in enumerate(self._keepers):
+        for place, name in (*enumerate(self._keepers), *enumerate(self._carriers, FIRST)):
             libbpf.put(loaded.map(self._further), place, struct.pack("=I", loaded.program(name)))
         self._ways_fd = loaded.map("hw_flow_ways_taken")
         self._handed_fd = loaded.map("hw_flow_handed")
@@ -165,6 +171,9 @@ class KernelFlows:
         self._control, self._now = control, now
         if self._seconds:
             self._seconds.open(loaded.map(Seconds.maps), control)
+        if self.carried:
+            self.carried.open(loaded)
+            control.carry(self.carried.budget)
         control.keep_flows(self.salt, self.buckets, self._settings, known=self._know(loaded.map("hw_flow_known")))
         return memory
 
@@ -202,7 +211,8 @@ class KernelFlows:
         if not self._pins:
             yield from self._sweep(Job.end, now, interfaces)
         for _ in range(1000):
-            if self.heard == self.totals()["told"]:
+            totals = self.totals()
+            if self.heard == totals["told"] and (not self.carried or self.carried.octets == totals["handed"]):
                 break
             yield from self._read(interfaces)
         if self._seconds:
@@ -242,11 +252,22 @@ class KernelFlows:
         return {
             **{Entry("flows", name, term): count for term, count in told.items()},
             **{Entry("flows", name, "dropped", *place_reason(drop)): count for drop, count in drops.items()},
+            **(self._octets_of(name, totals) if self.carried else {}),
             Entry("flows", name, "given"): sum(terms.values()) + sum(drops.values()),
             Entry("records", name, "made"): totals["told"] + lost,
             Entry("records", name, "acked"): heard,
             Entry("records", name, "queued"): totals["told"] - heard,
             Entry("records", name, "dropped", *place_reason(Drop["flows__ring_full"])): lost,
+        }
+
+    def _octets_of(self, name: str, totals: Mapping[str, int]) -> dict[Entry, int]:
+        lost = {Drop["carried__full"]: totals["carried_lost"], Drop["carried__unreadable"]: totals["carried_unreadable"]}
+        return {
+            Entry("octets", name, "carried"): totals["handed"] + totals["unwanted"] + totals["beyond"] + sum(lost.values()),
+            Entry("octets", name, "handed_on"): totals["handed"],
+            Entry("octets", name, "unwanted"): totals["unwanted"],
+            Entry("octets", name, "beyond_budget"): totals["beyond"],
+            **{Entry("octets", name, "dropped", *place_reason(drop)): count for drop, count in lost.items()},
         }
 
     # -- rings ------------------------------------------------------------------------------------------------------------
@@ -272,11 +293,13 @@ class KernelFlows:
                 ring.release(done)
         for row in (row for rows in blamed for row in rows):  # now that what they are about may be there
             self._hand(row.tobytes(), Job.blame)
-        for ring in self._events:
-            if len(events := ring.borrow(EVENTS)):
-                yield Batch(FLOW_EVENT, events, interfaces, borrowed=True)
-                self.heard += len(events)
-                ring.release(len(events))
+        told = [(ring, events) for ring in self._events if len(events := ring.borrow(EVENTS))]
+        if self.carried:  # what flows carried came before their end was told
+            yield from self.carried.read(self.carried.end(), interfaces)
+        for ring, events in told:
+            yield Batch(FLOW_EVENT, events, interfaces, borrowed=True)
+            self.heard += len(events)
+            ring.release(len(events))
 
     def hand_back(self, rows: np.ndarray[Any, np.dtype[Any]]) -> int:
         """Frames with datagrams in pieces: those that are whole go to the kernel's table. Returns how many rows are done with."""

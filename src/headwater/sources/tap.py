@@ -219,7 +219,11 @@ class Tap:
         assert self._control is not None  # noqa: S101 - as above
         self._detail = detail
         kept = self.flows is not None
-        self._control.choose(rows=detail == "packets" or (detail == "flows" and not kept), flows=kept and detail != "rates")
+        self._control.choose(
+            rows=detail == "packets" or (detail == "flows" and not kept),
+            flows=kept and detail != "rates",
+            carries=self.flows is not None and self.flows.carried is not None and detail in ("packets", "messages"),
+        )
 
     def rates(self, ts: int) -> Batch:
         """What all packets came to since the last call, kept or not."""

@@ -49,6 +49,7 @@ class Dns(Protocol):
 
     service = "dns"
     transports = frozenset({"udp", "tcp"})
+    whole = True
     records = (DNS,)
 
     def __init__(self, stream: Stream) -> None:

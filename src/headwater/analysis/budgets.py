@@ -1,0 +1,43 @@
+"""Live, how much the kernel is to hand over of what a flow carries: as much ahead of its protocols as the budget says."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from headwater._native import lib
+
+if TYPE_CHECKING:
+    from headwater.analysis.stream import Stream
+
+ALL: Final = 0xFFFFFFFF
+"""HW_WANT_ALL: all octets of a side."""
+_NEVER: Final = 1 << 31  # octets ahead: the kernel tells places by 32 bits
+
+
+class Budgets:
+    """Of the streams of `flows` (a struct hw_flows), `most` octets of a side, counted from where its protocol wants them next."""
+
+    def __init__(self, flows: Any, most: int) -> None:
+        self._flows = flows
+        self._most = most
+
+    def renew(self, stream: "Stream") -> None:
+        """Something came of it."""
+        if self._most == ALL:
+            return
+        whole = any(stream.proto == "udp" or reader.whole for reader in stream.readers)
+        if stream.proto == "udp" and not whole:
+            return  # it is as it was when the flow began, or nobody reads it any more
+        for side in (0, 1):
+            ahead, octets = (0, ALL) if whole else self._wanted(stream, side)
+            if ahead >= _NEVER:
+                lib.hw_flows_budget(self._flows, stream.number, side, 0, 0)
+            else:
+                lib.hw_flows_budget(self._flows, stream.number, side, ahead, max(octets, self._most))
+
+    def _wanted(self, stream: "Stream", side: int) -> tuple[int, int]:
+        """How many octets are passed over before the next that are wanted, and how many those are at least."""
+        found = [sides[side].wanted(self._most) for sides in stream.sides.values() if sides[side].open]
+        if stream.head is not None:
+            found.append((0, 0))
+        if stream.inner:
+            found.append(self._wanted(stream.inner, side))
+        return min((ahead for ahead, _ in found), default=_NEVER), max((octets for _, octets in found), default=0)
