@@ -24,6 +24,7 @@ FIGURES = (
     "kernel_table",
     "kernel_scale",
     "live_flows",
+    "live_messages",
     "names",
     "store_ingest",
     "store_beside",

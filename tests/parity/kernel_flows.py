@@ -50,21 +50,27 @@ class Table:
     """The kernel's table of flows, fed by hand, on one CPU."""
 
     def __init__(
-        self, settings: FlowSettings, octets: int = 32 << 20, ring_bytes: int = 1 << 20, asked: FlowFilter | None = None, servers: int = 0
+        self,
+        settings: FlowSettings,
+        octets: int = 32 << 20,
+        ring_bytes: int = 1 << 20,
+        asked: FlowFilter | None = None,
+        servers: int = 0,
+        budget: int = 0,
     ) -> None:
-        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes, servers=servers)
+        self.kernel = KernelFlows(settings.row(), "xdp", octets=octets, ring_bytes=ring_bytes, servers=servers, budget=budget)
         self._asked = asked
         cpus = libbpf.possible_cpus()
         entries = {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS, **self.kernel.entries()}
         self._object = libbpf.Object("tap", ("hw_xdp_flows", *self.kernel.programs), entries)
-        self._flows = Flows("kernel", settings, elsewhere=self.kernel)
+        self._flows = Flows("kernel", settings, elsewhere=self.kernel, messages=self.kernel.carried is not None)
         self.now = 0
 
     def __enter__(self) -> "Table":
         self._object.open()
         self.control = Control(self._object.map(".bss"))
         self.control.begin(libbpf.possible_cpus(), carriers=True)
-        self.control.choose(rows=False, flows=True)
+        self.control.choose(rows=False, flows=True, carries=self.kernel.carried is not None)
         self.control.set_filter(terms_of(self._asked, {}), FilterOf["flows"])
         self.kernel.open(self._object, self.control, lambda: self.now)
         self.program = self._object.program("hw_xdp_flows")

@@ -15,7 +15,7 @@ from conversations import ACK, FIN, ICMP, START, SYN, TCP, UDP, Packet, rows, tr
 from forge import timed
 from hypothesis import HealthCheck, given, settings
 from kernel_flows import Table, build, differences
-from parity import ROOT, altered
+from parity import altered
 from places import CORPORA
 
 from headwater.analysis.flows import FlowSettings
@@ -38,11 +38,6 @@ WRONG = {
 }
 
 FILTERS = ("conn.failed && ip", "tcp && conn.handshake > 1ms", "conn.retransmitted > 1% || conn.bytes > 100000", "conn.state == S0")
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(ROOT / "bpf", tmp_path_factory.mktemp("objects"))
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ class Control:
         self._shared["cpus"] = cpus
         self._shared["carries"] = carriers
 
-    def choose(self, *, rows: bool, flows: bool, carries: bool) -> None:
+    def choose(self, *, rows: bool, flows: bool, carries: bool = False) -> None:
         """From the next packet on, they become rows or not, go to their flows or not, and what they carry to user space or not."""
         self._shared["rates_only"] = not rows
         self._shared["flows"]["keeps"] = flows

@@ -94,7 +94,7 @@ class KernelFlows:
         self._known = known
         self._seconds = Seconds(servers) if servers else None
         self._ring_bytes = ring_bytes
-        self.carried = Carried(budget, self.room, ring_bytes) if budget else None
+        self.carried = Carried(budget, self.room, 2 * ring_bytes) if budget else None
         self._further, self._keepers = FURTHER[hook]
         self._carriers = tuple(KEEPERS[name] for name in self._keepers) if budget else ()
         self.programs = (*self._keepers, *self._carriers, self.job)

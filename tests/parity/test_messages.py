@@ -1,0 +1,122 @@
+"""What the kernel's flows carry, as the native table's do: the same messages of the same captures, and the same services."""
+
+from pathlib import Path
+
+import captured
+import frames
+import kernel_flows as kf
+import numpy as np
+import pytest
+from conversations import ACK, SYN
+from headwater._native import ffi
+from kernel_flows import Table
+from places import CORPORA
+
+from headwater.analysis.flows import Flows, FlowSettings
+from headwater.analysis.protocols import MESSAGES
+from headwater.kernel import libbpf
+from headwater.records import CARRIED, CONN, Batch
+from headwater.records.services import NAMES
+from headwater.sources.capture import Capture
+from headwater.sources.carried import ALL
+from headwater.telemetry import Ledger
+
+pytestmark = pytest.mark.kernel
+
+SETTINGS = FlowSettings(bytes(range(16)))
+Told = dict[str, list[tuple[object, ...]]]
+LEAST = {"dns": 100, "ntp": 70, "service": 1000}  # rows that are compared
+UNLIKE = {
+    "dns-huge-ttl": "it begins with an answer, and is not turned",
+    "dns53": "likewise",
+    "dns__max-compression-depth": "likewise",
+    "ntp__misordered-ntp": "likewise",
+    "ipv4__fragmented-1": "its datagram is in pieces",
+}
+
+
+def told(batches: list[Batch]) -> Told:
+    """Rows of messages by record, and the services of flows by their uid."""
+    found: Told = {name: [] for name in (*MESSAGES, "service")}
+    for batch in batches:
+        if batch.record.name in MESSAGES:
+            found[batch.record.name] += [tuple(map(str, row)) for row in batch.rows.tolist()]
+        elif batch.record is CONN:
+            found["service"] += [
+                (uid.tobytes(), NAMES.get(number, "")) for uid, number in zip(batch.rows["uid"], batch.rows["service"], strict=True)
+            ]
+    return {name: sorted(rows, key=str) for name, rows in found.items()}
+
+
+def native(path: Path) -> Told:
+    """What user space makes of the capture."""
+    flows = Flows("native", SETTINGS, messages=True)
+    with Capture(str(path), Ledger(), carriers=True, payloads=True) as capture:
+        found = [one.copy() for batch in capture.read() for one in flows.find(batch)]
+    return told(found + [batch.copy() for batch in flows.end()])
+
+
+def kernel(table: Table, taken: list[captured.Frame]) -> Told:
+    """And the kernel, which is shown its frames."""
+    found: list[Batch] = []
+    for frame in taken:
+        table.put(frame.ts, frame.octets)
+        found += [batch.copy() for batch in table.told()]
+    return told(found + [batch.copy() for batch in table.end()])
+
+
+def suiting() -> list[tuple[Path, list[captured.Frame]]]:
+    """Captures of Zeek's that the kernel can be shown, of little more than messages."""
+    found = []
+    for path in sorted(path for path in (CORPORA / "zeek").rglob("*") if path.suffix in {".pcap", ".pcapng"}):
+        taken = list(captured.frames(path))
+        if kf.suits(taken) and kf.is_clock(np.array([frame.ts for frame in taken])) and len(taken) < 600:
+            found.append((path, taken))
+    return found
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("budget", [ALL, 1024], ids=["full", "budget"])
+def test_messages_of_captures(budget: int, objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that flows carry, and with little: a protocol that is read asks for more."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    compared = dict.fromkeys(LEAST, 0)
+    with Table(SETTINGS, budget=budget) as table:
+        for path, taken in suiting():
+            expected = native(path)
+            found = kernel(table, taken)
+            assert (found == expected) == (path.parent.name not in UNLIKE), path
+            for name, rows in expected.items():
+                compared[name] += len(rows)
+        totals = table.kernel.totals()
+    assert all(compared[name] >= least for name, least in LEAST.items())
+    assert totals["carried"] == sum(totals[name] for name in ("handed", "unwanted", "beyond", "carried_unreadable"))
+    assert bool(totals["beyond"]) == (budget != ALL)
+
+
+def test_heads_leave_the_kernel_wherever_they_begin(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a connection that is kept open, though nobody has asked yet; of what is behind them as much as the budget says."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    places, ts = [1000, 2000], 10**18
+    said: list[tuple[int, bytes]] = []
+    for number in range(5):
+        body = bytes([number]) * 30_000
+        said += [(0, b"GET /%d HTTP/1.1\r\nHost: there\r\n\r\n" % number)]
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\nX-Number: %d\r\n\r\n" % number + body
+        said += [(1, answer[at : at + 1400]) for at in range(0, len(answer), 1400)]
+    with Table(SETTINGS, budget=2048) as table:
+        for side, flags, payload in ((0, SYN, b""), (1, SYN | ACK, b""), (0, ACK, b""), *((side, ACK, octets) for side, octets in said)):
+            ends = ("10.0.0.1", "10.0.0.2", 40_000, 8080) if not side else ("10.0.0.2", "10.0.0.1", 8080, 40_000)
+            packet = frames.tcp(*ends, flags, payload=payload, seq=places[side], ack=places[1 - side])
+            ts += 1000
+            table.put(ts, frames.ethernet(packet, 0x0800))
+            places[side] += len(payload) + (flags & SYN) // SYN
+        given = [
+            bytes(ffi.buffer(batch.payloads.each[i].octets, batch.payloads.each[i].length))
+            for batch in table.kernel.read(kf.NAMES)
+            if batch.record is CARRIED and batch.payloads
+            for i in range(len(batch))
+        ]
+    assert [octets for octets in given if octets.startswith(b"GET")] == [octets for side, octets in said if not side]
+    assert [octets for octets in given if octets.startswith(b"HTTP")] == [octets for _, octets in said if octets.startswith(b"HTTP")]
+    assert sum(map(len, given)) == 5 * (2048 + len(said[0][1]))
