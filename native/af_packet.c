@@ -46,6 +46,9 @@ struct hw_af_packet {
 	struct hw_choice choice;
 	struct hw_pcapng_writer *writer;
 	uint32_t number; /* there */
+	struct hw_payload *payloads; /* of the rows that are read next, or NULL; */
+	uint8_t *octets;	     /* where theirs go, */
+	size_t octet_room;	     /* and for so many there is room */
 	struct hw_parser parser;
 };
 
@@ -305,9 +308,24 @@ static void put_whole(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
 	hw_pcapng_writer_put(a->writer, a->number, &whole);
 }
 
+/* What the packet of the row carries, as far as it was captured. */
+static void put_payload(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
+{
+	uint32_t skip = skip_of(a, packet), captured = packet->tp_snaplen - skip, length = a->parser.row.payload_length;
+
+	if (!a->parser.headers || !(a->parser.row.has & HW_HAS_payload) || a->parser.headers >= captured)
+		length = 0;
+	else if (length > captured - a->parser.headers)
+		length = captured - a->parser.headers;
+	*a->payloads++ = (struct hw_payload){.octets = a->octets, .length = length};
+	memcpy(a->octets, (const uint8_t *)packet + packet->tp_mac + skip + a->parser.headers, length);
+	a->octets += length;
+	a->octet_room -= length;
+}
+
 static int full(const struct hw_af_packet *a)
 {
-	return a->writer && hw_pcapng_writer_full(a->writer);
+	return (a->writer && hw_pcapng_writer_full(a->writer)) || (a->payloads && a->octet_room < a->block_octets);
 }
 
 size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates)
@@ -324,8 +342,13 @@ size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_
 		if (a->writer)
 			hw_pcapng_writer_received(a->writer, a->number);
 		if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only)) {
-			for (uint32_t i = 0; i < a->parser.carrier_count; i++)
+			for (uint32_t i = 0; i < a->parser.carrier_count; i++) {
 				memcpy((uint8_t *)rows + made++ * stride, &a->parser.carriers[i], sizeof(a->parser.row));
+				if (a->payloads)
+					*a->payloads++ = (struct hw_payload){.octets = a->octets};
+			}
+			if (a->payloads)
+				put_payload(a, packet);
 			memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
 			kept++;
 			if (a->writer)
@@ -347,6 +370,13 @@ size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_
 void hw_af_packet_carry(struct hw_af_packet *a)
 {
 	a->parser.carries = 1;
+}
+
+void hw_af_packet_keep(struct hw_af_packet *a, struct hw_payload *payloads, void *octets, size_t room)
+{
+	a->payloads = payloads;
+	a->octets = octets;
+	a->octet_room = room;
 }
 
 void hw_af_packet_choose(struct hw_af_packet *a, const void *filter, uint64_t sample_below, int rates_only)

@@ -369,6 +369,9 @@ int hw_af_packet_fd(const struct hw_af_packet *);
 void hw_af_packet_write(struct hw_af_packet *, struct hw_pcapng_writer *, uint32_t number);
 /* As hw_capture_carry; before it is started. */
 void hw_af_packet_carry(struct hw_af_packet *);
+/* What the rows that are read next carry goes there, one each, as far as it was captured; their octets take `room` at most, of which a packet
+ * needs no more than 256 KiB. NULL: nothing of it. */
+void hw_af_packet_keep(struct hw_af_packet *, struct hw_payload *payloads, void *octets, size_t room);
 /* As hw_capture_choose. Not while a read is under way. */
 void hw_af_packet_choose(struct hw_af_packet *, const void *filter, uint64_t sample_below, int rates_only);
 /* 0 once the interface was deleted or left this network namespace: nothing will come any more. */

@@ -2,8 +2,10 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from watched import watching
 
 pytestmark = pytest.mark.kernel
 
+MANY = 3_000_000
 OF_TIME = {"ts", "uid", "rtt"}  # tcpdump's clock is read at another moment
 
 
@@ -29,7 +32,7 @@ def told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in OF_TIME} for row in sorted(rows, key=lambda row: row["ts"])]
 
 
-@pytest.mark.parametrize("hook", ["tcx", "clsact"])
+@pytest.mark.parametrize("hook", ["tcx", "af_packet"])
 def test_dns_as_tcpdump_has_it(veth: Veth, hook: str, tmp_path: Path) -> None:
     """Over UDP, and over TCP where an answer is too large for that; the flow has the service."""
     with (
@@ -44,6 +47,46 @@ def test_dns_as_tcpdump_has_it(veth: Veth, hook: str, tmp_path: Path) -> None:
     assert [row["query"] for row in told(rows)] == ["one.example", "two.example", *["big.example"] * 3]
     conns = [json.loads(line) for line in (tmp_path / "live/conn.jsonl").read_text().splitlines()]
     assert {(row["uid"], row["service"]) for row in conns if row["id.resp_p"] == 53} == {(row["uid"], "dns") for row in rows}
+    if hook == "af_packet":
+        return
     (handed,) = re.findall(r"octets   kernel: .* ([\d,]+) handed_on", rows.said)
     (carried,) = re.findall(r"octets   tap: ([\d,]+) carried", rows.said)
     assert handed == carried
+
+
+def octets(said: str, subject: str) -> dict[str, int]:
+    """A line of that ledger."""
+    (line,) = re.findall(rf"octets   {subject}: (.*)", said)
+    return {name: int(count.replace(",", "")) for count, name in re.findall(r"([\d,]+) (\w+)", line)}
+
+
+@pytest.mark.parametrize(("payload", "hook"), [("budget", "tcx"), ("full", "tcx"), ("budget", "xdp")])
+def test_what_is_beyond_the_budget_stays_in_the_kernel(veth: Veth, payload: str, hook: str, tmp_path: Path) -> None:
+    """Of a stream that nobody knows a little is handed on; its flow is counted as ever, and nothing is missed."""
+    settings = tmp_path / "headwater.toml"
+    settings.write_text(f'[messages]\npayload = "{payload}"\nbudget_octets = 4096\n')
+    more = ("--record", "dns", "--hook", hook, "-c", str(settings))
+    with (
+        watching(veth.near, tmp_path / "live", "conn", *more) as rows,
+        veth.far.space.inside(),
+        socket.create_server((veth.far.ip4, 9)) as listener,
+    ):
+        with veth.near.space.inside():
+            asks = socket.create_connection((veth.far.ip4, 9))
+        answers, _ = listener.accept()
+        with asks, answers:
+            asks.sendall(b"?")
+            sending = threading.Thread(target=answers.sendall, args=(bytes(MANY),))
+            sending.start()
+            left = MANY
+            while left:
+                left -= len(asks.recv(left))
+            sending.join()
+    (conn,) = (row for row in rows if row["id.resp_p"] == 9)
+    assert conn["missed_bytes"] == 0
+    told = octets(rows.said, "kernel")
+    assert told["carried"] == sum(told.get(name, 0) for name in ("handed_on", "unwanted", "beyond_budget"))
+    assert told["carried"] >= MANY  # some may have been sent again
+    if payload == "budget":
+        assert told["handed_on"] <= 8192
+    assert told["handed_on"] == octets(rows.said, "tap")["carried"]

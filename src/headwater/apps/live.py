@@ -43,7 +43,7 @@ _HOOKS = {"xdp": "xdp, arriving packets only"}
 MOST_RINGS = 4  # of an interface, unless more are asked for: memory is locked for each
 PROGRESS_S = 0.5  # between two reports of a flow that is shown, from which its rates are
 STORE_S = 2.0  # for the store to take the last rows, before the ledger is told
-NO_MESSAGES = "messages are read live where the kernel keeps flows: with kernel 5.12, an eBPF hook, no xdp_metadata; or use headwater read"
+NO_MESSAGES = "eBPF hooks hand on what messages are read from where the kernel keeps flows (5.12, no xdp_metadata): use --hook af_packet"
 NOTE_S = 10.0  # how long the live view shows what was said
 
 
@@ -226,8 +226,6 @@ def make_source(
     if hook == "auto":
         hook = probe.best(choose(settings.interfaces))
     of_flows = keeps_flows(settings)
-    if hook == "af_packet" and reads_messages(settings):
-        raise ConfigError("records", NO_MESSAGES)
     if hook == "af_packet":
         return AfPacket(
             ledger,
@@ -239,6 +237,7 @@ def make_source(
             sample=1 if of_flows else settings.sample,
             detail=detail,
             carriers=of_flows,
+            payloads=reads_messages(settings),
             packets=packets,
             report=report,
         )

@@ -7,12 +7,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from headwater._native import lib
+from headwater._native import ffi, lib
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.filters import AnyFilter, Filter, sample_below, terms_of
 from headwater.interfaces import Detail, PacketWriter
@@ -20,15 +21,21 @@ from headwater.kernel.interfaces import Interface, Watcher, carried, choose, int
 from headwater.kernel.spare import SpareSockets
 from headwater.kernel.tail import Tail, collect
 from headwater.records import PACKET, RATE, Batch, Drop
+from headwater.records.batch import Payloads
 from headwater.records.layouts import FilterOf, place_reason
 from headwater.records.rollup import Rollup
 from headwater.sources.packet_rings import PacketRings, unread
 from headwater.telemetry import FATES, Entry, Ledger
 
 BATCH_ROWS = 16_384
+PAYLOADS = 4 << 20  # octets of a batch
 WAIT_MS = 100
 LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101  # https://www.tcpdump.org/linktypes.html
 DRAIN_S = 1.0  # without a packet: the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
+
+
+def _payloads() -> Payloads:
+    return Payloads(ffi.new("struct hw_payload[]", BATCH_ROWS), ffi.from_buffer("char[]", np.empty(PAYLOADS, np.uint8)))
 
 
 class _Lane:
@@ -51,8 +58,9 @@ class AfPacket:
 
     `promiscuous` asks the card for frames that are addressed to others; each interface has `fanout` rings of `ring_bytes`, each for some of
     the CPUs. Of the packets that `filter` keeps, one in `sample` becomes a row, and goes whole to `packets`, for which there must be one
-    ring an interface; with `carriers`, what carries a tunnelled packet is a row before it. With `detail` "flows" rows are deferred, for
-    analyses alone, and with "rates" there are none. All packets are counted in rates(). `report` is told, in a line, of what becomes of
+    ring an interface; with `carriers`, what carries a tunnelled packet is a row before it; with `payloads`, likewise,
+    rows come with what their packets carry. With `detail` "flows" or "messages" rows are deferred, for analyses alone, and with
+    "rates" there are none. All packets are counted in rates(). `report` is told, in a line, of what becomes of
     interfaces.
     """
 
@@ -70,6 +78,7 @@ class AfPacket:
         sample: int = 1,
         detail: Detail = "packets",
         carriers: bool = False,
+        payloads: bool = False,
         packets: PacketWriter | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -84,6 +93,7 @@ class AfPacket:
         self._detail = detail
         self._carriers = carriers
         self._packets = packets
+        self._payloads = _payloads() if payloads else None
         self._numbers: dict[tuple[str, int], int] = {}  # there, of interfaces by name and link type
         self._report = report
         self._rings: dict[int, PacketRings] = {}
@@ -253,13 +263,14 @@ class AfPacket:
         if self._packets and not self._packets.ready():
             return
         for lane in self._lanes:
+            payloads = self._payloads if self._detail in ("messages", "packets") else None
             with lane.lock:
-                made = rings.read(lane.place, self._rows, lane.rollup)
+                made = rings.read(lane.place, self._rows, lane.rollup, payloads)
             if made:
-                yield self._batch(self._rows[:made])
+                yield replace(self._batch(self._rows[:made]), payloads=payloads)
 
     def _batch(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Batch:
-        deferred = "packets" if self._detail == "flows" else ""
+        deferred = "packets" if self._detail in ("flows", "messages") else ""
         return Batch(PACKET, rows, self._interfaces, borrowed=True, carriers=self._carriers, deferred=deferred)
 
     def _finish(self, indices: list[int]) -> Iterator[Batch]:
@@ -283,7 +294,7 @@ class AfPacket:
     # -- interfaces -----------------------------------------------------------------------------------------------------
 
     def _begin(self, interface: Interface) -> None:
-        whole = self._packets is not None and not self._packets.headers_only
+        whole = self._payloads is not None or (self._packets is not None and not self._packets.headers_only)
         fanout = 1 if self._spare.are_limited else len(self._lanes)  # sockets of a fanout group cannot serve again
         ring = PacketRings(
             interface, self._spare, self._ring_bytes, fanout, promiscuous=self._promiscuous, whole=whole, carriers=self._carriers

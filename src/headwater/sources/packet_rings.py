@@ -12,6 +12,7 @@ from headwater.errors import KernelError, Unsupported
 from headwater.interfaces import PacketWriter
 from headwater.kernel.interfaces import Interface
 from headwater.kernel.spare import SpareSockets
+from headwater.records.batch import Payloads
 from headwater.records.rollup import Rollup
 from headwater.telemetry import FATES
 
@@ -61,10 +62,16 @@ class PacketRings:
         if not done:
             _refuse(ffi.errno, self.interface.name, ring_bytes)
 
-    def read(self, place: int, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup) -> int:
-        """Fill `rows` with what has arrived in one ring; how many there are. `rates` counts every packet, kept or not."""
+    def read(self, place: int, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup, payloads: Payloads | None = None) -> int:
+        """Fill `rows` with what has arrived in one ring, and `payloads` with what it carries; how many there are. `rates` counts every
+        packet, kept or not.
+        """
         if place >= len(self._rings):
             return 0
+        if payloads:
+            lib.hw_af_packet_keep(self._rings[place], payloads.each, payloads.octets, len(payloads.octets))
+        else:
+            lib.hw_af_packet_keep(self._rings[place], ffi.NULL, ffi.NULL, 0)
         memory = ffi.from_buffer(rows)
         return int(lib.hw_af_packet_read(self._rings[place], self.interface.mtu, memory, rows.dtype.itemsize, len(rows), rates.table))
 
