@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conversations import ACK, SYN
 from headwater._native import ffi
+from headwater.records.services import NAMES
 from kernel_flows import Table
 from places import CORPORA
 
@@ -16,7 +17,6 @@ from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.protocols import MESSAGES
 from headwater.kernel import libbpf
 from headwater.records import CARRIED, CONN, Batch
-from headwater.records.services import NAMES
 from headwater.sources.capture import Capture
 from headwater.sources.carried import ALL
 from headwater.telemetry import Ledger

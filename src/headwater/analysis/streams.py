@@ -81,8 +81,19 @@ class Streams:
         self._services.clear()
         if not runs.run_count:
             return
-        octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
         told = _rows(runs.runs, runs.run_count, _RUN)
+        self._take(told, runs)
+        if self._budgets:
+            for number in {run[3] for run in told}:
+                if here := self._streams.get(number):
+                    self._budgets.renew(here)
+        if self.joints:
+            yield from self.tick(max(row[0] for row in told))
+        yield from self._batches()
+
+    def _take(self, told: Sequence[tuple[Any, ...]], runs: Any) -> None:
+        """Give runs (struct hw_run) to those that read their streams."""
+        octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
         begun = _rows(runs.begun, runs.begun_count, _STREAM)
         marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
         for ts, count, at, number, mark, mark_count, kind, side in told:
@@ -103,13 +114,6 @@ class Streams:
             elif kind == _OVER:
                 self._over(stream, ts)
             self._files.expire(ts)
-        if self._budgets:
-            for number in {run[3] for run in told}:
-                if here := self._streams.get(number):
-                    self._budgets.renew(here)
-        if self.joints:
-            yield from self.tick(max(row[0] for row in told))
-        yield from self._batches()
 
     def tick(self, now: int) -> Iterator[Batch]:
         """What is over by that time of messages of several flows."""
