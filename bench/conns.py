@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from hashlib import sha1
 
 import numpy as np
+from headwater.records.services import number_of
 from numpy.typing import NDArray
 
 from headwater.records import CONN, Batch
-from headwater.records.services import number_of
 
 LOCAL, SERVERS, TUNNELS = 2_000, 50_000, 50  # hosts of the site, that they speak with, tunnels that carry some of it
 BEACONS = 40

@@ -34,7 +34,7 @@ struct hw_carried {
 	__s64 delivered[2]; /* up to there the streams were with this packet: of the originator, and of the responder */
 	struct hw_flow_key key;
 	__u32 given;
-	__u32 each;   /* octets of each datagram that it stands for, but the last; 0: it is one */
+	__u32 each;    /* octets of each datagram that it stands for, but the last; 0: it is one */
 	__u8 ended[2]; /* as of struct hw_side */
 	__u8 unfollowed[2];
 	__u8 second; /* the sender is the key's second endpoint */

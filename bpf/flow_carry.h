@@ -187,7 +187,8 @@ HW_INLINE void hw_carry(void *ctx, __u32 each, int is_xdp)
 	if (given) {
 		offset = p->headers + skip;
 		HW_OPAQUE(given);
-		given = ((given - 1) & (HW_CARRIED_MOST - 1)) + 1; /* likewise: to kernels before 6.8, `if (given)` says nothing of a range */
+		given = ((given - 1) & (HW_CARRIED_MOST - 1)) +
+			1; /* likewise: to kernels before 6.8, `if (given)` says nothing of a range */
 		failed = !p->headers || (is_xdp ? bpf_xdp_load_bytes(ctx, offset, frame->octets, given)
 						: bpf_skb_load_bytes(ctx, offset, frame->octets, given));
 		if (failed) {

@@ -66,7 +66,7 @@ struct hw_flow_way {
 	__u32 inner; /* the place of the innermost packet of the frame that is of a flow */
 	__u32 refusal_count;
 	struct hw_flow_refusal refusals[HW_MAX_TUNNELS + 1];
-	struct hw_packet about; /* of an ICMP error */
+	struct hw_packet about;	      /* of an ICMP error */
 	struct hw_flow_moment moment; /* and it was like that, if somebody reads what flows carry */
 	struct hw_flow_totals totals;
 	__u64 looked_at;	 /* packets that the flow had when a filter was asked about it */

@@ -259,8 +259,8 @@ enum hw_drop {
 	HW_DROP_deferred__full,	       /* the ring for what user space has to look at before it is part of a flow had no room */
 	HW_DROP_flows__contended,      /* other CPUs were in the way of this packet, again and again */
 	HW_DROP_flows__ring_full,      /* the flow before it was over, and the ring for flows had no room to tell that */
-	HW_DROP_carried__full,	    /* octets of a flow: the ring for what flows carry had no room, and they are a gap */
-	HW_DROP_carried__unreadable, /* octets of a flow: the frame could not be copied, and they are a gap */
+	HW_DROP_carried__full,	       /* octets of a flow: the ring for what flows carry had no room, and they are a gap */
+	HW_DROP_carried__unreadable,   /* octets of a flow: the frame could not be copied, and they are a gap */
 	HW_DROP_streams__no_room,   /* octets of a stream that came before their turn: there was no room to wait in, and they are a gap */
 	HW_DROP_streams__no_stream, /* octets of a flow that is not read: too many are */
 	HW_DROP_flows__no_memory,   /* a packet that would have begun a flow: there was no memory for it */

@@ -45,7 +45,7 @@ struct hw_af_packet {
 	struct hw_af_packet_counts counts;
 	struct hw_choice choice;
 	struct hw_pcapng_writer *writer;
-	uint32_t number; /* there */
+	uint32_t number;	     /* there */
 	struct hw_payload *payloads; /* of the rows that are read next, or NULL; */
 	uint8_t *octets;	     /* where theirs go, */
 	size_t octet_room;	     /* and for so many there is room */

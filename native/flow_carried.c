@@ -144,7 +144,7 @@ void hw_carried_want(struct hw_carried_flows *flows, uint32_t flow, int side, in
 	want = &wants->sides[(side ^ place->orig) & 1];
 	to = (uint32_t)at + most;
 	if (most && most != HW_WANT_ALL && (int32_t)(to - want->to) <= 0)
-		return; /* it is further by now: the kernel has seen the begin of a message */
+		return;	 /* it is further by now: the kernel has seen the begin of a message */
 	want->from = at; /* where both change, a packet between them is taken for wanted, or for not */
 	want->to = to;
 }

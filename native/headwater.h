@@ -237,7 +237,8 @@ size_t hw_carried_octets(void); /* of a struct hw_carried */
 /* The memory (struct hw_wants) where the kernel looks what is wanted of the flow in each of `count` entries of its table. -1 without memory. */
 int hw_flows_hear_of(struct hw_flows *flows, void *wants, uint32_t count);
 /* As hw_flows_add, of what flows in the kernel's table carry: each a struct hw_carried, and its octets those of hw_flows_carry(). */
-size_t hw_flows_hear_carried(struct hw_flows *flows, const void *carried, size_t stride, size_t count, uint32_t interface, struct hw_found *);
+size_t hw_flows_hear_carried(struct hw_flows *flows, const void *carried, size_t stride, size_t count, uint32_t interface,
+			     struct hw_found *);
 
 /* -- flow_frames.c: frames with datagrams in pieces, for that table --------------------------------------------------------- */
 

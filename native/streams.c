@@ -46,7 +46,7 @@ struct item {
 
 struct hw_streams {
 	struct stream *streams;
-	uint64_t now; /* of the packets */
+	uint64_t now;	   /* of the packets */
 	uint32_t *of_flow; /* one more than the number of a flow's stream; 0: none */
 	uint32_t most, places, free;
 	uint32_t first, last; /* those with items */
@@ -417,8 +417,7 @@ static void add_datagram(struct hw_streams *streams, struct stream *stream, int 
 	streams->counts.read += payload->length;
 	if (payload->length)
 		put(streams, stream,
-		    &(struct item){
-			    .ts = ts, .octets = payload->octets, .length = payload->length, .kind = HW_RUN_datagram, .side = which});
+		    &(struct item){.ts = ts, .octets = payload->octets, .length = payload->length, .kind = HW_RUN_datagram, .side = which});
 }
 
 /* Time goes on: of packets that are a little out of order, none is told before another. A second and more is another capture. */
