@@ -49,20 +49,21 @@ def test_rows_of_a_capture_are_kept_asked_for_and_exported(tmp_path: Path) -> No
     assert "adds up exactly" in kept.stderr
     asked = headwater("query", "-c", str(config), "SELECT sum(orig_bytes) AS octets, count() AS n FROM conn", cwd=private)
     assert json.loads(asked.stdout) == {"octets": 85592, "n": 3}
-    shown = headwater("flows", "-c", str(config), "--since", "9999d", "conn.bytes > 0 && ip.addr == 10.235.0.0/16", cwd=private)
-    assert len(shown.stdout.splitlines()) == 3
-    listed = headwater("query", "-c", str(config), cwd=private)
-    assert "conn_minute" in listed.stdout and "who sends most" in listed.stdout
-    assert "3 rows" in headwater("export", "-c", str(config), "-o", str(tmp_path / "out"), "--table", "conn", cwd=private).stdout
-    assert "rows" in headwater("store", "status", "-c", str(config), cwd=private).stdout
-    for wrong, said in (
-        ("SELECT nothing FROM conn", "nothing"),
-        ("DROP TABLE conn", "refused"),
-        ("SELECT file('/etc/passwd')", "refused"),
-    ):
-        refused = headwater("query", "-c", str(config), wrong, cwd=private)
-        assert refused.returncode != 0 and said in refused.stderr
-        assert len(refused.stderr.splitlines()) == 1
+    with Client(Place(tmp_path / "store")):  # else each of them begins the store, as that one did
+        shown = headwater("flows", "-c", str(config), "--since", "9999d", "conn.bytes > 0 && ip.addr == 10.235.0.0/16", cwd=private)
+        assert len(shown.stdout.splitlines()) == 3
+        listed = headwater("query", "-c", str(config), cwd=private)
+        assert "conn_minute" in listed.stdout and "who sends most" in listed.stdout
+        assert "3 rows" in headwater("export", "-c", str(config), "-o", str(tmp_path / "out"), "--table", "conn", cwd=private).stdout
+        assert "rows" in headwater("store", "status", "-c", str(config), cwd=private).stdout
+        for wrong, said in (
+            ("SELECT nothing FROM conn", "nothing"),
+            ("DROP TABLE conn", "refused"),
+            ("SELECT file('/etc/passwd')", "refused"),
+        ):
+            refused = headwater("query", "-c", str(config), wrong, cwd=private)
+            assert refused.returncode != 0 and said in refused.stderr
+            assert len(refused.stderr.splitlines()) == 1
 
 
 @pytest.mark.corpora
