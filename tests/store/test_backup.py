@@ -54,8 +54,10 @@ EDGES: dict[str, list[Any]] = {
     "string": ["", "-", "(empty)", "12345678901234567890.12345678901234567890", "1e400", "\x00\t\n\\'\"", "☃𝄞", "NULL", "\\N"],
     "enum": ["", "Notice::Tally"],
     "pattern": ["/^?(a|b)$?/"],
+    "set[enum]": [[], ["Notice::Tally"]],
     "set[addr]": [[], [MAPPED, SIX], [SIX]],
     "set[string]": [[], [""], ["", "a,b", "\\x2c"], ["-"]],
+    "vector[addr]": [[], [MAPPED, None, SIX]],
     "vector[string]": [[], ["", None, "-"]],
     "vector[double]": [[], [math.nan, 0.1, None], [1.0] * 3],
     "vector[interval]": [[], [0.1 + 0.2]],
@@ -72,12 +74,17 @@ def some(kind: str, number: int) -> Any:
 
 def any_rows(record: Record, count: int = 300) -> Batch:
     """Random octets in every column, so that whatever can be is absent, not a number, or as large as it may be; of messages all edges."""
-    if record.dtype.hasobject:
+    if any(column.zeek for column in record.columns):
         ends = {"ts": START, "uid": b"uid", "id.orig_h": SIX, "id.orig_p": 1, "id.resp_h": MAPPED, "id.resp_p": 65535}
         rows = [tuple(ends[one.name] if one.name in ends else some(one.zeek, number) for one in record.columns) for number in range(count)]
         return Batch(record, np.array(rows, record.dtype))
     rng = np.random.default_rng(len(record.name))
-    rows = np.frombuffer(rng.bytes(count * record.dtype.itemsize), record.dtype).copy()
+    rows = np.zeros(count, record.dtype)
+    for name in record.dtype.names or ():
+        of = record.dtype[name]
+        rows[name] = (
+            [some("string", number) for number in range(count)] if of.hasobject else np.frombuffer(rng.bytes(count * of.itemsize), of)
+        )
     rows["ts"] = np.uint64(START) + rows["ts"] % np.uint64(DAY_NS // 3)
     for column in record.columns:
         if column.names:

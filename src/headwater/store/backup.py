@@ -177,8 +177,9 @@ def _written(client: Client, directory: Path, table: str, partition: str) -> Ite
     columns, said = client.columns(table), client.logged(table)
     (directory / table).mkdir(mode=0o700, exist_ok=True)
     within, number = f"_partition_id = '{partition}'", 0
+    kept = ", ".join(named(name) for name in columns if name != INGESTED)  # in their order, which `*` does not keep for what is computed
     for when in _spans(client, table, within, "ts" if "ts" in columns else INGESTED):
-        asked = f"SELECT * EXCEPT {INGESTED} FROM {named(table)} WHERE {within}{when}"
+        asked = f"SELECT {kept} FROM {named(table)} WHERE {within}{when}"
         for rows in _pieces(client.batches(asked), columns, said):
             for day, part in days(rows):
                 yield _file(directory, table, str(np.datetime64(day, "D")), number, part)
