@@ -227,6 +227,12 @@ HW_INLINE void hw_flow_carry(struct hw_rare *rare, const __u8 uid[12])
 	}
 }
 
+/* Whether its begin was not seen. The answer to a SYN says all of it that matters. */
+HW_INLINE int hw_flow_is_partial(const struct hw_flow *flow)
+{
+	return flow->marks & HW_FLOW_partial && !(flow->history[0] == '^' && flow->history[1] == 'h');
+}
+
 /* From one time to a later one; 0 where they are not in order. */
 HW_INLINE __u64 hw_between(hw_ktime begin, hw_ktime end)
 {

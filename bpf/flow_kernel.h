@@ -477,7 +477,7 @@ HW_INLINE void hw_flow_note_moment(struct hw_flow_moment *moment, const struct h
 		moment->ended[i] = flow->sides[i].ended;
 		moment->unfollowed[i] = flow->sides[i].unfollowed;
 	}
-	moment->partial = flow->marks & HW_FLOW_partial;
+	moment->partial = hw_flow_is_partial(flow);
 }
 
 /* Give the packet to its flow, if that is there and goes on. */

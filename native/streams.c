@@ -192,7 +192,7 @@ static struct stream *make(struct hw_streams *streams, uint32_t flow, const stru
 	begin->orig_port = entry->key.port[entry->orig];
 	begin->resp_port = entry->key.port[!entry->orig];
 	begin->proto = entry->key.proto;
-	begin->partial = entry->flow.marks & HW_FLOW_partial && !(entry->flow.history[0] == '^' && entry->flow.history[1] == 'h');
+	begin->partial = hw_flow_is_partial(&entry->flow);
 	put(streams, stream, &(struct item){.ts = entry->flow.first, .length = begun, .kind = HW_RUN_begin});
 	streams->out.begun_count++;
 	return stream;

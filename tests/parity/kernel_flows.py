@@ -63,7 +63,8 @@ class Table:
         cpus = libbpf.possible_cpus()
         entries = {"hw_packet_rings": cpus, "hw_rates": 2 * cpus * RATE_SLOTS, **self.kernel.entries()}
         self._object = libbpf.Object("tap", ("hw_xdp_flows", *self.kernel.programs), entries)
-        self._flows = Flows("kernel", settings, elsewhere=self.kernel, messages=self.kernel.carried is not None)
+        self._settings = settings
+        self.forget()
         self.now = 0
 
     def __enter__(self) -> "Table":
@@ -83,6 +84,12 @@ class Table:
 
     def __exit__(self, *_: object) -> None:
         self._object.close()
+
+    def forget(self) -> None:
+        """What flows before have carried. Another capture may have the same ones."""
+        self._flows = Flows("kernel", self._settings, elsewhere=self.kernel, messages=self.kernel.carried is not None)
+        if self.kernel.carried:
+            self.kernel.carried.wants["first"] = 0
 
     def put(self, ts: int, frame: bytes) -> None:
         """A frame at that time."""

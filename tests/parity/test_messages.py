@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conversations import ACK, SYN
 from headwater._native import ffi
-from headwater.records.services import NAMES
+from headwater.records.numbered import SERVICES
 from kernel_flows import Table
 from places import CORPORA
 
@@ -25,13 +25,26 @@ pytestmark = pytest.mark.kernel
 
 SETTINGS = FlowSettings(bytes(range(16)))
 Told = dict[str, list[tuple[object, ...]]]
-LEAST = {"dns": 100, "ntp": 70, "service": 1000}  # rows that are compared
+LEAST = {
+    "dns": 90,
+    "ntp": 70,
+    "dhcp": 30,
+    "http": 100,
+    "ssl": 50,
+    "x509": 50,
+    "quic": 5,
+    "ssh": 5,
+    "service": 1000,
+}  # rows that are compared
+OF_BODIES = {"http", "files"}  # of which there is less with a budget
 UNLIKE = {
     "dns-huge-ttl": "it begins with an answer, and is not turned",
     "dns53": "likewise",
     "dns__max-compression-depth": "likewise",
     "ntp__misordered-ntp": "likewise",
     "ipv4__fragmented-1": "its datagram is in pieces",
+    "http__entity_gap": "the time of a gap is that of the packet by which it is one",
+    "http__http-body-match": "likewise",
 }
 
 
@@ -43,7 +56,8 @@ def told(batches: list[Batch]) -> Told:
             found[batch.record.name] += [tuple(map(str, row)) for row in batch.rows.tolist()]
         elif batch.record is CONN:
             found["service"] += [
-                (uid.tobytes(), NAMES.get(number, "")) for uid, number in zip(batch.rows["uid"], batch.rows["service"], strict=True)
+                (uid.tobytes(), SERVICES.names.get(int(number), ""))
+                for uid, number in zip(batch.rows["uid"], batch.rows["service"], strict=True)
             ]
     return {name: sorted(rows, key=str) for name, rows in found.items()}
 
@@ -59,6 +73,7 @@ def native(path: Path) -> Told:
 def kernel(table: Table, taken: list[captured.Frame]) -> Told:
     """And the kernel, which is shown its frames."""
     found: list[Batch] = []
+    table.forget()
     for frame in taken:
         table.put(frame.ts, frame.octets)
         found += [batch.copy() for batch in table.told()]
@@ -76,18 +91,18 @@ def suiting() -> list[tuple[Path, list[captured.Frame]]]:
 
 
 @pytest.mark.corpora
-@pytest.mark.parametrize("budget", [ALL, 1024], ids=["full", "budget"])
+@pytest.mark.parametrize("budget", [ALL, 4096], ids=["full", "budget"])
 def test_messages_of_captures(budget: int, objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With all that flows carry, and with little: a protocol that is read asks for more."""
     monkeypatch.setattr(libbpf, "OBJECTS", objects)
     compared = dict.fromkeys(LEAST, 0)
     with Table(SETTINGS, budget=budget) as table:
         for path, taken in suiting():
-            expected = native(path)
-            found = kernel(table, taken)
-            assert (found == expected) == (path.parent.name not in UNLIKE), path
+            expected, found = native(path), kernel(table, taken)
+            unlike = {name for name, rows in expected.items() if found[name] != rows}
+            assert path.parent.name in UNLIKE or not unlike - (set() if budget == ALL else OF_BODIES), (path, unlike)
             for name, rows in expected.items():
-                compared[name] += len(rows)
+                compared[name] = compared.get(name, 0) + len(rows)
         totals = table.kernel.totals()
     assert all(compared[name] >= least for name, least in LEAST.items())
     assert totals["carried"] == sum(totals[name] for name in ("handed", "unwanted", "beyond", "carried_unreadable"))
