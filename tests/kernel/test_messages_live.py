@@ -54,6 +54,32 @@ def test_dns_as_tcpdump_has_it(veth: Veth, hook: str, tmp_path: Path) -> None:
     assert handed == carried
 
 
+def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: Path) -> None:
+    """Between bodies that stay in the kernel; each request has its answer, as in the file."""
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 4096)
+    (tmp_path / "small").write_text("here")
+    serving = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, protocol='HTTP/1.1', port=8080)"
+    server = veth.far.space.start(
+        sys.executable, "-uc", serving, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        server.stdout.readline()
+        with tcpdump(veth.near, tmp_path / "same.pcap"), watching(veth.near, tmp_path / "live", "http") as rows:
+            urls = [f"http://{veth.far.ip4}:8080/{name}" for name in ("large", "small", "large", "small")]
+            veth.near.space.run(
+                "curl", "-s", "--output-dir", str(tmp_path / "got"), "--create-dirs", *(word for url in urls for word in ("-O", url))
+            )
+    finally:
+        server.kill()
+        server.communicate()
+    there = read(tmp_path / "same.pcap", "http", tmp_path / "file")
+    names = ("id.orig_p", "trans_depth", "method", "host", "uri", "version", "user_agent", "status_code", "status_msg")
+    assert [[row.get(name) for name in names] for row in rows] == [[row.get(name) for name in names] for row in there]
+    assert [(row["trans_depth"], row["status_code"]) for row in rows] == [(number, 200) for number in range(1, 5)]
+    told = octets(rows.said, "kernel")
+    assert told["handed_on"] < told["carried"] / 10
+
+
 def octets(said: str, subject: str) -> dict[str, int]:
     """A line of that ledger."""
     (line,) = re.findall(rf"octets   {subject}: (.*)", said)
