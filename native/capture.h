@@ -89,6 +89,9 @@ struct hw_capture {
 	struct hw_feed kept;   /* its payloads' part is the next call's */
 	struct hw_pcapng_writer *writer;
 	const char *unnamed;
+	uint32_t frame;		/* the number of the last one, if the first was 1 more than it is at the begin */
+	const uint32_t *picked; /* the next frame that is wanted; NULL: all are */
+	size_t picked_count;
 };
 
 static inline size_t hw_left(const struct hw_feed *feed)

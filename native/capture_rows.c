@@ -41,6 +41,25 @@ void hw_capture_carry(struct hw_capture *capture)
 	capture->maker->parser.carries = 1;
 }
 
+void hw_capture_number(struct hw_capture *capture, uint32_t before, const uint32_t *frames, size_t count)
+{
+	capture->frame = before;
+	for (capture->picked = frames; count && *capture->picked <= before; count--)
+		capture->picked++;
+	capture->picked_count = count;
+}
+
+static bool is_picked(struct hw_capture *capture)
+{
+	if (!capture->picked)
+		return true;
+	if (!capture->picked_count || *capture->picked != capture->frame)
+		return false;
+	capture->picked++;
+	capture->picked_count--;
+	return true;
+}
+
 void hw_capture_verify(struct hw_capture *capture)
 {
 	capture->maker->verifies = 1;
@@ -60,11 +79,11 @@ static uint64_t nanoseconds(const struct hw_capture_interface *interface, uint64
 }
 
 /* `octets` of its payload, `length` of them, or NULL. */
-static void feed_row(struct hw_feed *feed, const struct hw_packet *row, const uint8_t *octets, uint32_t length)
+static void feed_row(struct hw_feed *feed, uint32_t frame, const struct hw_packet *row, const uint8_t *octets, uint32_t length)
 {
 	memcpy(feed->row, row, sizeof(*row));
 	if (feed->payload) {
-		*feed->payload++ = (struct hw_payload){.octets = feed->octets, .length = length};
+		*feed->payload++ = (struct hw_payload){.octets = feed->octets, .length = length, .frame = frame};
 		if (length)
 			memcpy(feed->octets, octets, length);
 		feed->octets += length;
@@ -79,7 +98,7 @@ bool hw_capture_feed_late(struct hw_capture *capture, struct hw_feed *feed)
 	struct hw_row_maker *maker = capture->maker;
 
 	for (; maker->late_first < maker->late_count && feed->room; maker->late_first++)
-		feed_row(feed, &maker->late[maker->late_first], NULL, 0);
+		feed_row(feed, capture->frame, &maker->late[maker->late_first], NULL, 0);
 	if (maker->late_first < maker->late_count)
 		return true;
 	maker->late_first = maker->late_count = 0;
@@ -110,7 +129,7 @@ static void put_row(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 
 	row->interface = index;
 	if (!maker->late_count && feed->room) {
-		feed_row(feed, row, octets, length);
+		feed_row(feed, capture->frame, row, octets, length);
 		return;
 	}
 	if (maker->late_count == maker->late_room) {
@@ -212,6 +231,13 @@ void hw_capture_put(struct hw_capture *capture, struct hw_feed *feed, uint32_t i
 	};
 	bool wanted;
 
+	capture->frame++;
+	if (!is_picked(capture)) {
+		capture->counts.filtered++;
+		if (capture->writer)
+			hw_pcapng_writer_received(capture->writer, interface->written);
+		return;
+	}
 	parser->have = least(HW_WINDOW, record->captured);
 	memcpy(parser->window, record->frame, parser->have);
 	wanted = put_packet(capture, feed, index, record, 0, false);

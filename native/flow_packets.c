@@ -95,6 +95,8 @@ static void blame(struct hw_flows *flows, const struct hw_packet *row, const uin
 	memcpy(rare->error_by, by, sizeof(rare->error_by));
 	if (flows->servers)
 		hw_servers_refuse(flows->servers, entry, row);
+	if (flows->picks)
+		hw_flows_pick_packet(flows, entry->uid, flows->in_pieces);
 }
 
 /* This packet ends a flow by beginning another one of the same endpoints. */
@@ -204,6 +206,8 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 	if (row->has & HW_HAS_quoted)
 		blame(flows, row, entry->uid);
 	flows->counts.in_flow++;
+	if (flows->picks)
+		hw_flows_pick_packet(flows, entry->uid, flows->in_pieces);
 	return flow;
 }
 
@@ -225,6 +229,8 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 	hw_flow_at(&flows->table, flow)->flow.last = row->ts;
 	hw_flow_answered(&flows->table, flow); /* in use, if only one way */
 	hw_flow_is_due(&flows->table, flow, row->ts + flows->settings.tunnel_timeout);
+	if (flows->picks)
+		hw_flows_pick_packet(flows, hw_flow_at(&flows->table, flow)->uid, 0);
 	return flow;
 }
 
@@ -234,7 +240,7 @@ static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const 
 	struct hw_packet whole;
 	struct hw_sought anew;
 
-	flows->is_duplicate = 0;
+	flows->is_duplicate = flows->in_pieces = 0;
 	if (hw_is_fragment(row)) {
 		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole, &flows->payload)
 						 : row->fragment_offset) {
@@ -243,6 +249,7 @@ static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const 
 		}
 		if (row->captured >= row->length) { /* else the first one, of a datagram that cannot be put together */
 			row = &whole;
+			flows->in_pieces = 1;
 			hw_flows_seek(flows, row, row, &anew);
 			sought = &anew;
 		}

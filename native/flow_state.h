@@ -35,11 +35,13 @@ struct hw_flows {
 	struct hw_known known;
 	struct hw_flow_owners *owners;	   /* of each flow by its number; NULL: no packet is seen at several places */
 	int is_duplicate;		   /* the packet that a flow was just found for is another place's */
+	int in_pieces;			   /* it is a datagram that came so */
 	struct hw_servers *servers;	   /* NULL: nobody asks for them */
 	struct hw_streams *streams;	   /* NULL: nobody reads what flows carry */
 	struct hw_carried_flows *kernels;  /* NULL: the kernel keeps none; to streams, its flows have numbers from table.most on */
 	const struct hw_payload *payloads; /* of the rows that are added, or NULL; */
 	struct hw_payload payload;	   /* and of the one that is being added */
+	struct hw_picks *picks;		   /* NULL: nobody asks for frames */
 	struct hw_prefix *local;
 	size_t local_count;
 	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
@@ -98,6 +100,12 @@ void hw_flows_take_refused(struct hw_flows *, const struct hw_deferred *);
 
 /* What follows of its table, so that streams have numbers for those flows. */
 #define HW_CARRIED_FLOWS (1u << 20)
+
+/* -- flow_picks.c --------------------------------------------------------------------------------------------------------------- */
+
+/* The packet that is being added, `pieces` of it if it came so, is of the flow of that uid, or about it. */
+void hw_flows_pick_packet(struct hw_flows *, const uint8_t uid[12], int pieces);
+void hw_flows_free_picks(struct hw_flows *);
 
 /* -- flow_rows.c ---------------------------------------------------------------------------------------------------------------- */
 

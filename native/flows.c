@@ -40,6 +40,7 @@ void hw_flows_free(struct hw_flows *flows)
 	hw_servers_free(flows->servers);
 	hw_streams_free(flows->streams);
 	hw_carried_flows_free(flows->kernels);
+	hw_flows_free_picks(flows);
 	free(flows->known.hashes);
 	free(flows->owners);
 	free(flows->local);

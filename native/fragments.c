@@ -24,6 +24,7 @@ struct datagram {
 	uint32_t ack;	  /* the second eight octets of TCP's header, where they are the begin of a piece */
 	uint16_t offset_flags, window;
 	struct hw_packet first;
+	uint32_t *frames; /* of its pieces, where they are asked for */
 	uint64_t units[UNITS / 64];
 	uint8_t octets[]; /* behind the IP header, where they are kept */
 };
@@ -32,7 +33,10 @@ struct hw_fragments {
 	uint32_t groups; /* of places; a power of two */
 	uint64_t salt;	 /* nobody outside can choose who shares places */
 	uint64_t waiting, given_up, seen;
-	size_t room;		     /* octets that are kept of a datagram */
+	size_t room;		      /* octets that are kept of a datagram */
+	int numbers;		      /* frames are */
+	const struct datagram *whole; /* the last one that was, and its pieces */
+	uint32_t whole_pieces;
 	struct datagram **datagrams; /* made when they are needed */
 };
 
@@ -57,8 +61,11 @@ void hw_fragments_free(struct hw_fragments *fragments)
 {
 	if (!fragments)
 		return;
-	for (uint32_t i = 0; i < fragments->groups * PLACES; i++)
+	for (uint32_t i = 0; i < fragments->groups * PLACES; i++) {
+		if (fragments->datagrams[i])
+			free(fragments->datagrams[i]->frames);
 		free(fragments->datagrams[i]);
+	}
 	free(fragments->datagrams);
 	free(fragments);
 }
@@ -66,6 +73,17 @@ void hw_fragments_free(struct hw_fragments *fragments)
 void hw_fragments_keep(struct hw_fragments *fragments)
 {
 	fragments->room = 65536;
+}
+
+void hw_fragments_number(struct hw_fragments *fragments)
+{
+	fragments->numbers = 1;
+}
+
+const uint32_t *hw_fragments_frames(const struct hw_fragments *fragments, uint32_t *count)
+{
+	*count = fragments->whole && fragments->whole->frames ? fragments->whole_pieces : 0;
+	return *count ? fragments->whole->frames : NULL;
 }
 
 void hw_fragments_counts(const struct hw_fragments *fragments, uint64_t *waiting, uint64_t *given_up)
@@ -111,6 +129,7 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 		return NULL;
 	fragments->given_up += (*best)->pieces;
 	fragments->waiting -= (*best)->pieces;
+	free((*best)->frames);
 	memset(*best, 0, sizeof(**best));
 	memcpy((*best)->src, row->src, sizeof(row->src));
 	memcpy((*best)->dst, row->dst, sizeof(row->dst));
@@ -194,6 +213,25 @@ static void join_tcp(const struct datagram *datagram, struct hw_packet *whole)
 		whole->weird = HW_WEIRD_none;
 }
 
+/* A piece came in that frame. Without memory, none is known of this datagram. */
+static void number(struct datagram *datagram, uint32_t frame)
+{
+	uint32_t at = datagram->pieces - 1, *more;
+
+	if (at && !datagram->frames)
+		return;
+	if (!(at & (at - 1)) || !at) {
+		more = realloc(datagram->frames, (at ? 2 * (size_t)at : 1) * sizeof(*more));
+		if (!more) {
+			free(datagram->frames);
+			datagram->frames = NULL;
+			return;
+		}
+		datagram->frames = more;
+	}
+	datagram->frames[at] = frame;
+}
+
 int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
 		     struct hw_payload *payload)
 {
@@ -207,6 +245,9 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	datagram->touched = ++fragments->seen;
 	datagram->pieces++;
 	fragments->waiting++;
+	fragments->whole = NULL;
+	if (fragments->numbers)
+		number(datagram, payload->frame);
 	datagram->ended |= !row->mf;
 	if (row->fragment_offset) {
 		uint32_t length = row->has & HW_HAS_payload ? row->payload_length : 0;
@@ -251,6 +292,8 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	whole->captured = whole->length;
 	whole->mf = 0;
 	fragments->waiting -= datagram->pieces;
+	fragments->whole = datagram;
+	fragments->whole_pieces = datagram->pieces;
 	datagram->pieces = 0;
 	datagram->touched = 0;
 	return 1;

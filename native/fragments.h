@@ -16,6 +16,10 @@ int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, const u
 		     struct hw_payload *payload);
 /* From now on keep what they carry: hw_fragments_add() is given it, and gives that of the whole, good until it is called again. */
 void hw_fragments_keep(struct hw_fragments *);
+/* From now on remember in which frames they came, as hw_fragments_add() is told with what they carry. */
+void hw_fragments_number(struct hw_fragments *);
+/* Those of the datagram that was whole last, good until a fragment is added. */
+const uint32_t *hw_fragments_frames(const struct hw_fragments *, uint32_t *count);
 /* Fragments that are of no whole datagram: `waiting` for the rest, or given up. */
 void hw_fragments_counts(const struct hw_fragments *, uint64_t *waiting, uint64_t *given_up);
 

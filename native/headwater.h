@@ -82,6 +82,11 @@ struct hw_found {
 struct hw_payload {
 	const uint8_t *octets;
 	uint32_t length;
+	uint32_t frame; /* that it came in, by its number in the capture */
+};
+struct hw_pick { /* a frame with a packet of the flow that has the uid of this number */
+	uint32_t frame;
+	uint32_t uid;
 };
 struct hw_prefix {
 	uint8_t addr[16];
@@ -132,6 +137,11 @@ int hw_flows_overlap(struct hw_flows *);
 void hw_flows_ask(struct hw_flows *, const void *filter, int place);
 /* Before any packet: follow what flows carry, `most` at a time; what comes before its turn takes `waiting` octets at most. -1 without memory. */
 int hw_flows_follow(struct hw_flows *, uint32_t most, size_t waiting);
+/* Before any packet: which frames have packets of these flows, errors of ICMP about them, and what they carry, is to be told. -1 without
+ * memory. */
+int hw_flows_pick(struct hw_flows *, const void *uids, uint32_t count);
+/* Those since the last time, in no order; -1 if there was no memory for one. Good until packets are added. */
+int64_t hw_flows_picked(struct hw_flows *, const struct hw_pick **picks);
 /* Of the rows that hw_flows_add() is given next, what they carry, one each; NULL: not known. */
 void hw_flows_carry(struct hw_flows *, const struct hw_payload *payloads);
 /* Takes packets until there is hardly room for rows. Returns how many it took. Interfaces count from `interface`. */
@@ -321,6 +331,8 @@ void hw_capture_choose(struct hw_capture *, const void *filter, uint64_t sample_
 void hw_capture_call(struct hw_capture *, uint32_t index, uint32_t number);
 /* These packets go to `writer` as well. Its interfaces without a name are called `unnamed`, which is kept by the caller. */
 void hw_capture_write(struct hw_capture *, struct hw_pcapng_writer *, const char *unnamed);
+/* Frames are numbered from `before` + 1 on. Unless `frames` is NULL, only those `count` are wanted, which rise; the caller keeps them. */
+void hw_capture_number(struct hw_capture *, uint32_t before, const uint32_t *frames, size_t count);
 /* From now on, what carries a tunnelled packet comes as a row before it, of 0 segments. */
 void hw_capture_carry(struct hw_capture *);
 /* From now on, wrong checksums of packets that were captured whole are weirds of theirs. */

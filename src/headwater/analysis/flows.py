@@ -13,7 +13,7 @@ import numpy as np
 from headwater._native import ffi, lib
 from headwater.analysis.files import FileSettings
 from headwater.analysis.odd import Repeats, rows_of_packets, rows_of_streams
-from headwater.analysis.streams import Streams
+from headwater.analysis.streams import MOST, WAITING, Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
 from headwater.records import CARRIED, CONN, CONN_LONG, DEFERRED, ENUMS, FLOW_EVENT, SERVER, TUNNEL, WEIRD, Batch, Drop
@@ -106,6 +106,8 @@ def _prefixes(nets: Sequence[str]) -> Any:
     return made
 
 
+PICK = np.dtype([("frame", np.uint32), ("uid", np.uint32)])
+"""A frame with a packet of the flow that has the uid of this number: a struct hw_pick."""
 _TAKERS = {FLOW_EVENT.name: lib.hw_flows_hear, CARRIED.name: lib.hw_flows_hear_carried, DEFERRED.name: lib.hw_flows_add_refused}
 
 
@@ -197,6 +199,20 @@ class Flows:
 
     def __len__(self) -> int:
         return int(self.counts().flows)
+
+    def pick(self, uids: Sequence[bytes]) -> None:
+        """Before any packet: tell in which frames packets of these flows are. Raises MemoryError."""
+        wanted = b"".join(uids)
+        if lib.hw_flows_follow(self._flows, MOST, WAITING) or lib.hw_flows_pick(self._flows, ffi.from_buffer(wanted), len(uids)):
+            raise MemoryError("no memory for flows that are picked")  # what flows carry says who began some of them
+
+    def picked(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Those frames since the last time, in no order, by what each batch's `payloads` say. Raises MemoryError."""
+        picks = ffi.new("const struct hw_pick **")
+        count = lib.hw_flows_picked(self._flows, picks)
+        if count < 0:
+            raise MemoryError("no memory for frames that are picked")
+        return np.frombuffer(ffi.buffer(picks[0], count * PICK.itemsize), PICK).copy() if count else np.empty(0, PICK)
 
     def counts(self) -> Any:
         """What became of packets and flows until now: a struct hw_flows_counts."""

@@ -179,6 +179,7 @@ def run(
     "--extract-type", "types", multiple=True, metavar="TYPE", help="Only those of this MIME type: application/x-dosexec, image/*."
 )
 @click.option("--no-hashes", is_flag=True, help="Make no hashes of files.")
+@click.option("--uid", "uids", multiple=True, metavar="UID", help="With -w: the packets of that flow alone; captures are read twice.")
 @store_option
 @click.option("--extra", is_flag=True, help="With --format zeek or zeek-json: our columns too, behind Zeek's fields.")
 def read(
@@ -195,6 +196,7 @@ def read(
     extract: str | None,
     types: tuple[str, ...],
     no_hashes: bool,
+    uids: tuple[str, ...],
     keep: bool,
     **flags: Any,
 ) -> None:
@@ -225,7 +227,15 @@ def read(
         raise ConfigError("--extra", "goes with --format zeek or zeek-json: other formats have all columns")
     if types and not settings.files.directory:
         raise ConfigError("--extract-type", "says which files --extract DIR writes: name a directory too")
-    offline.read(files, settings, records, as_table=as_table, packets=_where_to(packets, cut), extra=extra, checksums=checksums)
+    to = _where_to(packets, cut)
+    if not uids:
+        offline.read(files, settings, records, as_table=as_table, packets=to, extra=extra, checksums=checksums)
+        return
+    from headwater.apps import picking  # noqa: PLC0415
+
+    if not to or output or records or format_ or keep:
+        raise ConfigError("--uid", "goes with -w alone: name the file for the packets, as in -w flow.pcapng")
+    picking.write(files, settings, uids, to, checksums=checksums)
 
 
 @example(

@@ -7,8 +7,9 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeAlias
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -38,6 +39,9 @@ _PACKED = {
     "52 61 72 21": ("RAR", "unrar x"),
 }
 """How packed files begin that are not unpacked here, by what, and the command for that."""
+
+Frames: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
+"""Numbers of frames of captures that are read in turn, which rise."""
 
 _KEPT, _LENT = 1 << 16, 1 << 14
 """Packets in a batch. Where nobody keeps them they are 4 MB, which stay in a cache from the reader to the flows."""
@@ -97,9 +101,11 @@ class InTurn:
     def read(self) -> Iterator[Batch]:
         """All batches of all captures."""
         failed: list[SourceError] = []
+        frames = 0
         for capture in self._captures:
             if self._stopped:
                 break
+            capture.before = frames
             try:
                 with capture, closing(ahead(capture.read(), capture.stop)) as batches:
                     self._now = capture
@@ -108,6 +114,7 @@ class InTurn:
                 failed.append(_with_advice(error))
                 if len(self._captures) > 1:
                     self._report(str(failed[-1]))
+            frames += capture.frames
             capture.account()
             if capture.lost_before:
                 lost = "1 packet before it" if capture.lost_before == 1 else f"{capture.lost_before:,} packets before they"
@@ -176,9 +183,11 @@ def read(
     packets: WhereTo | None = None,
     extra: bool = False,
     checksums: bool = False,
+    only: Frames | None = None,
 ) -> None:
     """Read `files` in turn; of the settings, filter, sample, flows and output apply. Without `records`, flows are asked for, and in a
-    directory or the store what else there is. Raises ConfigError, and SourceError or SinkError after everything before it is written.
+    directory or the store what else there is. With `only`, those frames alone are read. Raises ConfigError, and SourceError or SinkError
+    after everything before it is written.
     """
     ledger = Ledger()
     output = settings.output
@@ -205,6 +214,7 @@ def read(
         carriers=keeps_flows(settings),
         lends=PACKET.name not in wanted,
         payloads=reads_captures(settings),
+        only=only,
     )
     made: list[Output] = [file] if file else []
     on_terminal = not packets and not settings.store and not (output.directory or output.format) and sys.stdout.isatty() and one in TABLES
@@ -239,10 +249,11 @@ def in_turn(
     checksums: bool = False,
     lends: bool = False,
     payloads: bool = False,
+    only: Frames | None = None,
     report: Callable[[str], None] = tell,
 ) -> InTurn:
     """The captures `files` as one source; with `carriers`, as flows need them, which are sampled as flows, not packet by packet; with
-    `lends`, for who keeps no packets.
+    `lends`, for who keeps no packets; of the frames `only`, if those are known.
     """
     captures = [
         Capture(
@@ -251,12 +262,13 @@ def in_turn(
             _LENT if lends else _KEPT,
             name=name,
             filter=settings.packets(),
-            sample=1 if carriers else settings.sample,
+            sample=1 if carriers or only is not None else settings.sample,
             packets=packets,
             carriers=carriers,
             checksums=checksums,
             lends=BATCHES_IN_USE if lends else 0,
             payloads=payloads,
+            only=only,
         )
         for path, name in zip(files, _names(files), strict=True)
     ]

@@ -50,6 +50,8 @@ class Capture:
     keeps, one in `sample` becomes a row, and goes whole to `packets`. With `carriers`, what carries a tunnelled packet is a row before it;
     with `checksums`, wrong ones are weirds. With `lends`, batches are borrowed, and of the memory of so many in turn: for who keeps none.
     With `payloads`, they come with what their packets carry.
+
+    Frames are numbered from `before` + 1 on, and unless `only` is None, of those numbers, which rise, alone (uint32).
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Capture:
         checksums: bool = False,
         lends: int = 0,
         payloads: bool = False,
+        only: np.ndarray[Any, np.dtype[np.uint32]] | None = None,
     ) -> None:
+        self.before = 0
         self.name = printable(name) or ("stdin" if path == "-" else printable(Path(path).name))
         self._path = path
         self._ledger = ledger
@@ -78,6 +82,7 @@ class Capture:
         self._checksums = checksums
         self._lends = lends
         self._keeps = payloads
+        self._only = only
         self._carriers = self._made_carriers = 0  # until the last batch, and until now
         self._stopped = False
         self._fd = -1
@@ -109,6 +114,8 @@ class Capture:
         if not self._decoder:
             raise MemoryError
         self._choose()
+        only = ffi.NULL if self._only is None else ffi.from_buffer("uint32_t[]", self._only, require_writable=False)
+        lib.hw_capture_number(self._decoder, self.before, only, 0 if self._only is None else len(self._only))
         if self._wants_carriers:
             lib.hw_capture_carry(self._decoder)
         if self._checksums:
@@ -156,6 +163,11 @@ class Capture:
         """Octets of the file that are read, and how many it has; None for a pipe, whose end nobody knows."""
         octets = self._octets  # close() may come from another thread
         return (octets.position, self._total) if octets and self._total else None
+
+    @property
+    def frames(self) -> int:
+        """How many have been read."""
+        return int(self._counts.seen) if self._counts else 0
 
     @property
     def lost_before(self) -> int:
