@@ -446,6 +446,7 @@ void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw
 		add_datagram(streams, stream, which, row, payload, ts);
 		return;
 	}
+	hand_out(streams, stream, !which, flow->more[!which].delivered, ts); /* what it acknowledges came before it */
 	if (payload->length)
 		add_segment(streams, stream, flow, which, row, payload, ts);
 	hw_streams_come_to(streams, number, flow, ts);
@@ -458,7 +459,6 @@ void hw_streams_come_to(struct hw_streams *streams, uint32_t number, const struc
 	for (int side = 0; stream && side < 2; side++) {
 		struct half *half = &stream->halves[side];
 
-		hand_out(streams, stream, side, flow->more[side].delivered, ts);
 		if (flow->sides[side].ended && !half->ended) {
 			half->ended = 1;
 			put(streams, stream, &(struct item){.ts = ts, .kind = HW_RUN_end, .side = side});

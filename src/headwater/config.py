@@ -42,6 +42,7 @@ RecordName = Literal[
     "dhcp",
     "dns",
     "files",
+    "ftp",
     "http",
     "ntp",
     "ocsp",

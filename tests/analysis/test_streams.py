@@ -319,3 +319,52 @@ def test_what_is_handed_over_keeps_its_times_and_what_the_other_side_has_not_rea
     sides[0].gap(5, 5)
     sides[1].feed(b"more", 6)
     assert reads.given == [(1, b"held", 2, ()), (0, b"abcdef", 2, [(0, 2), (2, 3), (4, 4)]), (0, 5, 5), (1, b"more", 6, ())]
+
+
+class Announcer(Protocol):
+    """Whoever sends something announces a flow to where it came from."""
+
+    service = "announcer"
+    transports = frozenset({"tcp"})
+    records = ()
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @classmethod
+    def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
+        return stream.resp_port == ENDS[1][1]
+
+    def side(self, side: int) -> Parser:
+        yield 1
+        self._stream.expect(Recorder, self._stream.orig, 2000, self._stream.resp, told="that")
+
+
+@pytest.mark.parametrize(
+    ("resp_port", "orig", "later_s", "is_met"),
+    [(2000, "10.0.0.2", 1, True), (2001, "10.0.0.2", 1, False), (2000, "10.0.0.3", 1, False), (2000, "10.0.0.2", 301, False)],
+)
+@pytest.mark.parametrize("at_once", [1, 1 << 14])
+def test_a_flow_that_another_announced_is_read_as_that_said(
+    resp_port: int, orig: str, later_s: int, is_met: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.analysis.streams.PROTOCOLS", (Announcer,))
+    steps = [Step(0, "syn"), Step(1, "syn-ack"), Step(0, "data", 5)]
+    announced = [
+        packet
+        for port in (4000, 4001)  # the second one is not expected any more
+        for packet in Tcp([(orig, port), ("10.0.0.1", resp_port)], (0, 77), START + later_s * 10**9 + port * 1000).packets(steps)
+    ]
+    met = read([*Tcp(ENDS, (0, 77)).packets(steps), *announced], at_once=at_once)
+    assert [(one.stream.expected, one.pieces) for one in met] == ([("that", [(0, octets_at(1, 5))])] if is_met else [])
+
+
+def test_what_a_packet_acknowledges_came_before_what_it_carries() -> None:
+    steps = [Step(0, "syn"), Step(1, "syn-ack"), Step(0, "data", 5), Step(0, "lost", 10), Step(0, "data", 20), Step(1, "data", 30)]
+    [recorder] = read(Tcp(ENDS, (0, 77)).packets(steps))
+    assert [(side, piece if isinstance(piece, int) else len(piece)) for side, piece in recorder.pieces] == [
+        (0, 5),
+        (0, 10),
+        (0, 20),
+        (1, 30),
+    ]

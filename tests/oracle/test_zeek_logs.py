@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from places import CORPORA, ROOT, ZEEKDIFF
 
-LOGS = "conn,tunnel,dhcp,dns,files,http,ntp,ocsp,ssh,ssl,x509"
-FILES = "files.source=HTTP,SSL"
+LOGS = "conn,tunnel,dhcp,dns,files,ftp,http,ntp,ocsp,ssh,ssl,x509"
+FILES = "files.source=HTTP,SSL,FTP_DATA"
 
 
 @pytest.mark.corpora
@@ -23,7 +23,7 @@ def test_flows_are_those_of_zeek() -> None:
             "--min",
             ROOT / "tests/golden/zeek.min",
             "--where",
-            "files.source=HTTP,SSL",
+            "files.source=HTTP,SSL,FTP_DATA",
             "--fields",
             "--show",
             "200",

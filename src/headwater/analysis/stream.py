@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar, cast
 from typing import Protocol as Shape
 
 from headwater.analysis.files import Files
@@ -268,6 +268,9 @@ class Reads(Shape):
 
     joints: dict[type[Joint], Joint]
 
+    def expect(self, protocol: "type[Protocol]", expected: "Expected") -> None:
+        """A flow that is to come."""
+
     def data(self, stream: "Stream", side: int, octets: bytes, ts: int, times: Times) -> None:
         """Octets that came in turn."""
 
@@ -275,12 +278,23 @@ class Reads(Shape):
         """Octets that were never seen."""
 
 
+class Expected(NamedTuple):
+    """A flow that another one announced: to `resp`, from `orig` where that is known. `told` is what the stream that announced it said."""
+
+    proto: str
+    resp: bytes
+    resp_port: int
+    orig: bytes | None
+    told: Any
+    ts: int
+
+
 class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_begin", "_put", "_reads", "_weird", "begun", "file_count", "files", "head", "inner", "joints", "known_before", "left", "now",
-        "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since",
+        "_begin", "_put", "_reads", "_weird", "begun", "expected", "file_count", "files", "head", "inner", "joints", "known_before", "left",
+        "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since",
         "tries", "uid",
     )  # fmt: skip
 
@@ -307,6 +321,7 @@ class Stream:
         self.tries = 0  # to know it by its name only
         self.outer: Stream | None = None  # what carries it
         self.inner: Stream | None = None  # what it carries
+        self.expected: Any = None  # what the stream said that announced this one
         self.left: list[Protocol] = []  # those that want no more of it
         self.known_before = 0  # services of what carries it
         self._begin = begin
@@ -350,6 +365,15 @@ class Stream:
     def leave(self, protocol: "Protocol") -> None:
         """That protocol has told all that it will: it is given no more, and then is over."""
         self.left.append(protocol)
+
+    def expect(
+        self, protocol: "type[Protocol]", resp: bytes, port: int, orig: bytes | None = None, told: Any = None, proto: str = ""
+    ) -> None:
+        """The next flow to there, from `orig` or from anybody, is of that protocol, if it comes within five minutes, and has `told` as its
+        `expected`. What it carries comes after what is read now.
+        """
+        if self._reads:
+            self._reads.expect(protocol, Expected(proto or self.proto, resp, port, orig, told, self.now))
 
     # -- one in another -----------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from headwater.analysis.known import KNOWN, Recognition
 from headwater.analysis.odd import Odd
 from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.protocols.wire import Malformed
-from headwater.analysis.stream import ORIG, RESP, Gap, Joint, Protocol, Side, Stream, Times
+from headwater.analysis.stream import ORIG, RESP, Expected, Gap, Joint, Protocol, Side, Stream, Times
 from headwater.records import Batch, Drop, Record, messages
 from headwater.records.layouts import place_reason
 from headwater.telemetry import OCTET_TERMS, Entry
@@ -23,6 +23,8 @@ _HEAD = 2048  # octets of a side by which it must be known what it is
 _DATAGRAMS = 8  # likewise
 _BEGINS = 64  # octets of both sides by which a name shows
 _TRIES = 64  # segments that are looked at for a name
+_MOST_EXPECTED = 1 << 14
+_EXPECTED_NS = 300 * 10**9
 _BEGIN, _DATA, _DATAGRAM, _GAP, _END, _FLIP, _OVER = (
     getattr(lib, f"HW_RUN_{name}") for name in "begin data datagram gap end flip over".split()
 )
@@ -64,6 +66,7 @@ class Streams:
         self._rows: dict[Record, list[tuple[Any, ...]]] = {}
         self.joints: dict[type[Joint], Joint] = {}
         self._odd: list[Odd] = []
+        self._expected: dict[tuple[str, bytes, int], tuple[type[Protocol], Expected]] = {}
         self._protocols = {proto: [one for one in PROTOCOLS if proto in one.transports] for proto in ("tcp", "udp")}
         read = {protocol.service for protocol in PROTOCOLS}
         self._names = Recognition([one for one in KNOWN if one.service not in read])
@@ -98,7 +101,9 @@ class Streams:
         marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
         for ts, count, at, number, mark, mark_count, kind, side in told:
             if kind == _BEGIN:
-                self._streams[number] = Stream(number, begun[count][:8], self._put, self._weird, self, self._files)
+                self._streams[number] = stream = Stream(number, begun[count][:8], self._put, self._weird, self, self._files)
+                if self._expected:
+                    self._meet(stream)
                 continue
             stream = self._streams[number]
             if kind == _DATAGRAM:
@@ -166,6 +171,29 @@ class Streams:
 
     def _weird(self, stream: Stream, name: str, addl: str, source: str) -> None:
         self._odd.append((stream.now, stream.uid, stream.orig, stream.orig_port, stream.resp, stream.resp_port, name, addl, source))
+
+    # -- flows that others announce -----------------------------------------------------------------------------------------------------
+
+    def expect(self, protocol: type[Protocol], expected: Expected) -> None:
+        """The next flow to there is of that protocol; of too many that are expected, the oldest is not any more."""
+        where = expected.proto, expected.resp, expected.resp_port
+        self._expected.pop(where, None)
+        if len(self._expected) >= _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
+        self._expected[where] = protocol, expected
+
+    def _meet(self, stream: Stream) -> None:
+        """Read a stream that was expected."""
+        where = stream.proto, stream.resp, stream.resp_port
+        if not (found := self._expected.get(where)):
+            return
+        protocol, expected = found
+        if stream.begun - expected.ts > _EXPECTED_NS:
+            del self._expected[where]
+        elif expected.orig in (None, stream.orig):
+            del self._expected[where]
+            stream.expected = expected.told
+            self._add(stream, protocol(stream))
 
     # -- one run ----------------------------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ MESSAGES = [
     "dhcp",
     "dns",
     "files",
+    "ftp",
     "http",
     "ntp",
     "ocsp",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spoken import Spoken
 from test_dhcp import SEEDS as DHCP
 from test_dns import ASK, TOLD
+from test_ftp import FETCH, LOGIN
 from test_http import SEEDS as HTTP
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
@@ -46,6 +47,8 @@ SEEDS = {
     "dce_rpc": [BIND, BOUND],
     "smb": [*(octets for _, octets in (*SESSION, *HELLO)), smb1(0x25, BIND)],
     "http": HTTP,
+    "ftp": [octets for _, octets in LOGIN + FETCH],
+    "ftp-data": [ASK],
 } | HEADS
 
 
@@ -67,7 +70,7 @@ def said(draw: st.DrawFn, seeds: list[bytes]) -> list[tuple[int, bytes]]:
 @settings(deadline=None)
 @given(data=st.data())
 def test_nothing_escapes_but_malformed(protocol: type[Protocol], proto: str, data: st.DataObject) -> None:
-    made = Spoken(protocol, proto, data.draw(st.sampled_from([22, 53, 137, 443, 80, 4000])))
+    made = Spoken(protocol, proto, data.draw(st.sampled_from([21, 22, 25, 53, 137, 443, 80, 4000])))
     for side, octets in data.draw(said(SEEDS[protocol.service])):
         protocol.is_begun(made.stream, side, octets)
         made.say(side, octets)

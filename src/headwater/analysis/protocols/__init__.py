@@ -4,6 +4,8 @@ from headwater.analysis.protocols.dce_rpc import DceRpc
 from headwater.analysis.protocols.dhcp import Dhcp
 from headwater.analysis.protocols.dns import Dns
 from headwater.analysis.protocols.dtls import Dtls
+from headwater.analysis.protocols.ftp import Ftp
+from headwater.analysis.protocols.ftp_data import FtpData
 from headwater.analysis.protocols.http import Http
 from headwater.analysis.protocols.ntp import Ntp
 from headwater.analysis.protocols.quic import Quic
@@ -12,7 +14,7 @@ from headwater.analysis.protocols.ssh import Ssh
 from headwater.analysis.protocols.starttls import Adb, Imap, Mysql, Pop3, Rdp, Xmpp
 from headwater.analysis.protocols.tls import Tls
 
-PROTOCOLS = (Dns, Ntp, Http, Tls, Dtls, Quic, Ssh, Dhcp, Imap, Pop3, Xmpp, Mysql, Rdp, Adb, DceRpc, Smb)
+PROTOCOLS = (Dns, Ntp, Http, Tls, Dtls, Quic, Ssh, Dhcp, Imap, Pop3, Xmpp, Mysql, Rdp, Adb, DceRpc, Smb, Ftp, FtpData)
 """In the order in which they are tried."""
 
 MESSAGES = {record.name: record for protocol in PROTOCOLS for record in protocol.records}
