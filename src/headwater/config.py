@@ -47,6 +47,7 @@ RecordName = Literal[
     "ntp",
     "ocsp",
     "quic",
+    "smtp",
     "ssh",
     "ssl",
     "x509",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from places import CORPORA, ROOT, ZEEKDIFF
 
-LOGS = "conn,tunnel,dhcp,dns,files,ftp,http,ntp,ocsp,ssh,ssl,x509"
-FILES = "files.source=HTTP,SSL,FTP_DATA"
+LOGS = "conn,tunnel,dhcp,dns,files,ftp,http,ntp,ocsp,smtp,ssh,ssl,x509"
+FILES = "files.source=HTTP,SSL,FTP_DATA,SMTP"
 
 
 @pytest.mark.corpora
@@ -23,7 +23,7 @@ def test_flows_are_those_of_zeek() -> None:
             "--min",
             ROOT / "tests/golden/zeek.min",
             "--where",
-            "files.source=HTTP,SSL,FTP_DATA",
+            "files.source=HTTP,SSL,FTP_DATA,SMTP",
             "--fields",
             "--show",
             "200",

@@ -53,6 +53,7 @@ MESSAGES = [
     "ntp",
     "ocsp",
     "quic",
+    "smtp",
     "ssh",
     "ssl",
     "x509",

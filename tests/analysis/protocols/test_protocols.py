@@ -17,6 +17,8 @@ from test_http import SEEDS as HTTP
 from test_ntp import ANSWER, QUESTION
 from test_quic import CLIENT, SERVER
 from test_smb import BIND, BOUND, HELLO, SESSION, smb1
+from test_smtp import HELLO as GREETED
+from test_smtp import MAIL
 from test_ssh import SEEDS as SSH
 from test_starttls import HEADS
 from tls_spoken import DER, contexts, datagram, handshake, hello, session
@@ -49,6 +51,7 @@ SEEDS = {
     "http": HTTP,
     "ftp": [octets for _, octets in LOGIN + FETCH],
     "ftp-data": [ASK],
+    "smtp": [octets for _, octets in GREETED + MAIL],
 } | HEADS
 
 
