@@ -188,16 +188,14 @@ class Http(Protocol):
     def _requests(self) -> Parser:
         while True:
             line = _without_end((yield _LINE))
-            found = request_line(line, self._weird) if line else None
+            found = request_line(line, self._weird, self._asks_in) if line else None
             if found is None:
                 if not line:
                     self._weird("empty_http_request")
                     continue
                 self._stopped[RESP] |= self._requests_seen > 0  # what spoke HTTP before does so no more
                 break
-            method, uri, version = found
-            if version:
-                self._set_version(ORIG, version)
+            method, uri = found
             self._requests_seen += 1
             if not self._keeps_alive and self._requests_seen > 1:
                 self._weird("unexpected_multiple_HTTP_requests")
@@ -274,6 +272,9 @@ class Http(Protocol):
             self._weird("HTTP_version_mismatch")
         self._versions[side] = version
         self._keeps_alive |= version > (1, 0)
+
+    def _asks_in(self, version: Version) -> None:
+        self._set_version(ORIG, version)
 
     def _message(self, side: int, one: Transaction, fields: Fields, body: Body, *, expected: bool) -> Generator[Want, bytes, bool]:
         """Its fields, and its body; whether another message may follow."""

@@ -26,11 +26,12 @@ _STATUS: Final = re.compile(rb"(http/)([^ \t]*)[ \t]+(...)[^ \t]*(?:[ \t]+(.*))?
 _ESCAPED: Final = re.compile(rb"%(?:([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(%)|(.?)(.?))", re.DOTALL)
 
 
-def request_line(line: bytes, weird: Weird) -> tuple[bytes, str, Version | None] | None:
-    """(method, URI, version) of a request; a version of 0.9 if there is none, None if it cannot be read. None if it is no request."""
+def request_line(line: bytes, weird: Weird, is_of: Callable[[Version], None]) -> tuple[bytes, str] | None:
+    """(method, URI) of a request; None if it is none. `is_of` is told its version, 0.9 if there is none, unless that cannot be read."""
     if found := _PLAIN.fullmatch(line):
         method, uri, major, minor = found.groups()
-        return method, unescaped(uri, weird), (major[0] - 48, minor[0] - 48)
+        is_of((major[0] - 48, minor[0] - 48))
+        return method, unescaped(uri, weird)
     method_found = _METHOD.match(line)
     if not method_found:
         weird("bad_HTTP_request_with_version" if line[-9:-3].lower() == b" http/" else "bad_HTTP_request", "")
@@ -40,11 +41,13 @@ def request_line(line: bytes, weird: Weird) -> tuple[bytes, str, Version | None]
         weird("bad_HTTP_request", "")
         return None
     uri, version = _uri_and_version(rest, weird)
+    if version:
+        is_of(version)
     said = unescaped(uri, weird)
     if version == (0, 9) and (len(method) < 3 or not uri):
         weird("bad_HTTP_request", "")
         return None
-    return method, said, version
+    return method, said
 
 
 def _uri_and_version(rest: bytes, weird: Weird) -> tuple[bytes, Version | None]:
