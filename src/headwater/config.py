@@ -50,6 +50,7 @@ RecordName = Literal[
     "smtp",
     "ssh",
     "ssl",
+    "websocket",
     "x509",
 ]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from places import CORPORA, ROOT, ZEEKDIFF
 
-LOGS = "conn,tunnel,dhcp,dns,files,ftp,http,ntp,ocsp,smtp,ssh,ssl,x509"
+LOGS = "conn,tunnel,dhcp,dns,files,ftp,http,ntp,ocsp,smtp,ssh,ssl,websocket,x509"
 FILES = "files.source=HTTP,SSL,FTP_DATA,SMTP"
 
 

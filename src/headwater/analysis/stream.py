@@ -362,6 +362,11 @@ class Stream:
         if service not in self.services:
             self.services.append(service)
 
+    def refute(self, protocol: "Protocol") -> None:
+        """It does not speak that protocol after all."""
+        if protocol.service in self.services:
+            self.services.remove(protocol.service)
+
     def leave(self, protocol: "Protocol") -> None:
         """That protocol has told all that it will: it is given no more, and then is over."""
         self.left.append(protocol)

@@ -56,6 +56,7 @@ MESSAGES = [
     "smtp",
     "ssh",
     "ssl",
+    "websocket",
     "x509",
 ]  # as in analysis.protocols, which takes a while to load
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]

@@ -126,6 +126,21 @@ def test_a_connection_through_a_proxy_is_something_else() -> None:
     assert reads.given == [(1, b"hello"), (0, b"\x16\x03\x01")]
 
 
+def test_an_upgrade_to_websocket_is_told_and_what_is_in_it_is_left_alone() -> None:
+    ask = b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"
+    answer = b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Protocol: b\r\n\r\n\x81\x02hi"
+    made = spoken(Http, [(0, ask), (1, answer), (0, b"\x81\x82abcdxx\r\n\r\n")], "tcp", resp_port=80)
+    assert [row["_path"] for row in made.rows] == ["websocket", "http"]
+    assert (made.rows[0]["uri"], made.rows[0]["subprotocol"], made.rows[0]["client_protocols"]) == ("/ws", "b", ["a", "b"])
+    assert (made.stream.services, made.weirds) == (["http", "websocket"], [])
+
+
+def test_what_stops_to_be_http_is_not_called_so() -> None:
+    made = spoken(Http, [(0, GET), (1, b"SSH-2.0-x\r\n"), (1, ANSWER)], "tcp", resp_port=80)
+    assert made.stream.services == []
+    assert [row["status_code"] for row in made.over() if row["_path"] == "http"] == [None]
+
+
 def test_ranges_are_of_one_file() -> None:
     ask = b"GET /f HTTP/1.1\r\nHost: h\r\nRange: bytes=0-\r\n\r\n"
     second = PARTS.replace(b"0-4", b"5-9").replace(b"plain", b" text")
@@ -185,6 +200,12 @@ def test_a_gap_in_a_body_is_missing_of_it_and_one_elsewhere_ends_it() -> None:
 )
 def test_what_is_odd_is_named_as_in_zeek(octets: bytes, weird: tuple[str, str]) -> None:
     assert weird in spoken(Http, [(0, octets)], "tcp", resp_port=80).weirds
+
+
+def test_what_is_too_long_ends_what_is_read_of_its_side() -> None:
+    made = spoken(Http, [(0, GET + b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n" + GET), (1, ANSWER)], "tcp", resp_port=80)
+    assert [row["uri"] for row in made.rows if row["_path"] == "http"] == ["/aA?q=1"]
+    assert made.weirds == [("HTTP_line_too_long", "")]
 
 
 def test_what_is_long_is_read_in_time() -> None:

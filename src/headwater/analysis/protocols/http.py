@@ -11,7 +11,8 @@ from typing import Final
 from headwater.analysis.files import FILES, File
 from headwater.analysis.protocols.http_body import FRAMING, Body, Fields
 from headwater.analysis.protocols.http_head import METHODS, Version, request_line, status_line
-from headwater.analysis.protocols.wire import text
+from headwater.analysis.protocols.http_websocket import SERVICE, WEBSOCKET, Lists, agreed
+from headwater.analysis.protocols.wire import Malformed, text
 from headwater.analysis.stream import ORIG, RESP, SOME, Gap, Lines, Parser, Protocol, Skip, Some, Stream, Until, Want
 from headwater.records.messages import message
 
@@ -50,6 +51,7 @@ class Transaction:
     info_msg: str | None = None
     asked: int | None = None  # when all of the request had come
     latency: float | None = None
+    websocket: Lists = {}  # noqa: RUF012 - replaced, never changed
     files: tuple[list[File], list[File]] | None = None
     kinds: tuple[list[File], list[File]] = [], []  # those of them whose type is told with it
 
@@ -109,7 +111,7 @@ class Http(Protocol):
 
     service = "http"
     transports = frozenset({"tcp"})
-    records = (HTTP, FILES)
+    records = (HTTP, FILES, WEBSOCKET)
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -139,6 +141,8 @@ class Http(Protocol):
         except Gap:
             if side == ORIG:
                 self._interrupt(RESP)
+        except Malformed as wrong:
+            self._weird(str(wrong))
         self._stopped[side] = True
         while True:
             yield _FOREVER  # nothing of that side can be read any more
@@ -188,12 +192,14 @@ class Http(Protocol):
     def _requests(self) -> Parser:
         while True:
             line = _without_end((yield _LINE))
+            if self._stopped[ORIG]:
+                break
             found = request_line(line, self._weird, self._asks_in) if line else None
             if found is None:
                 if not line:
                     self._weird("empty_http_request")
                     continue
-                self._stopped[RESP] |= self._requests_seen > 0  # what spoke HTTP before does so no more
+                self._speaks_no_more()
                 break
             method, uri = found
             self._requests_seen += 1
@@ -228,6 +234,7 @@ class Http(Protocol):
             found = status_line(_without_end(line), self._weird)
             if found is None:
                 if _without_end(line):
+                    self._speaks_no_more()
                     break
                 continue
             since = self._stream.since
@@ -273,6 +280,13 @@ class Http(Protocol):
         self._versions[side] = version
         self._keeps_alive |= version > (1, 0)
 
+    def _speaks_no_more(self) -> None:
+        """What spoke HTTP before does so no more, on neither side; what never did may have an answer in it."""
+        if self._requests_seen:
+            self._stream.refute(self)
+            self._stream.leave(self)
+            self._stopped = [True, True]
+
     def _asks_in(self, version: Version) -> None:
         self._set_version(ORIG, version)
 
@@ -299,8 +313,12 @@ class Http(Protocol):
         upgrades = one.status_code == 101 and len(self._unanswered) == 1 and fields.upgrades and bool(fields.upgrade)
         if not (self._connects or upgrades):
             return False
-        if fields.upgrade == b"websocket":
-            self._stream.speaks("websocket")
+        if fields.upgrade == b"websocket" and not self._connects:
+            self._stopped[ORIG] = True
+            self._stream.speaks(SERVICE)
+            agrees = agreed(one.websocket, fields.websocket)
+            self._stream.put(WEBSOCKET, self._stream.now, (one.said.get(b"host"), one.uri, one.said.get(b"user-agent"), *agrees))
+            return True
         self._stream.hand_over(self)
         return True
 
@@ -407,6 +425,7 @@ class Http(Protocol):
                 self._take(one, kind, value.strip())
         if side == ORIG:
             fields.closes = False  # it is the answer's
+            one.websocket = fields.websocket
 
     def _unfolded(self, head: bytes) -> list[bytes]:
         found: list[bytes] = []

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from headwater.analysis.files import File
 from headwater.analysis.protocols.http_head import Version, content_range, filename
 from headwater.analysis.protocols.http_parts import Parts, boundary
+from headwater.analysis.protocols.http_websocket import EXTENSIONS, PROTOCOL, Lists
 from headwater.analysis.protocols.wire import text
 
 if TYPE_CHECKING:
     from headwater.analysis.stream import Stream
 
 _AT_ONCE: Final = 1 << 20  # octets that come out of a decoder at a time
+_MOST_LISTS: Final = 16  # fields of a kind, each a list
 _HEADER: Final = 1024  # octets before which something must have come out
 _RATIO: Final = 100  # octets that may come out for each that went in, beyond _AT_ONCE
-FRAMING: Final = frozenset(
-    b"content-length transfer-encoding content-encoding content-type content-range content-disposition expect connection upgrade".split()
-)
-"""The fields that say what a body is."""
+FRAMING: Final = {
+    *b"content-length transfer-encoding content-encoding content-type content-range content-disposition expect connection upgrade".split(),
+    PROTOCOL,
+    EXTENSIONS,
+}
+"""The fields that say what a body is, and what is behind it."""
 
 
 class Transaction(Protocol):
@@ -38,6 +42,7 @@ class Fields:
     is_chunked = closes = upgrades = _expects = False
     upgrade = encoding = content_type = b""
     filename: str | None = None
+    websocket: Lists = {}  # noqa: RUF012 - replaced, never changed
     range: tuple[int, int, int | None] | None = None
 
     def __init__(self, stream: "Stream", version: Version, code: int = 0, *, is_part: bool = False) -> None:
@@ -73,6 +78,8 @@ class Fields:
             self.upgrade = _token(value)
         elif name == b"expect":
             self._take_expect(_token(value))
+        elif name in (PROTOCOL, EXTENSIONS):
+            self.websocket = {**self.websocket, name: [*self.websocket.get(name, []), value][-_MOST_LISTS:]}
 
     def _take_expect(self, token: bytes) -> None:
         if token != b"100-continue":
