@@ -8,6 +8,8 @@ from headwater.records.address import unpacked
 
 _MOST_POINTERS: Final = 128  # of one name
 _EDNS, _TSIG = 41, 250
+_SVCB: Final = frozenset({64, 65})
+_ALPN: Final = 1
 
 
 class Message:
@@ -51,6 +53,8 @@ class Message:
             said = told(self, length)
             if reader.at != end and rtype in _NAMES:
                 self.weirds.append(("DNS_RR_length_mismatch", ""))
+        elif rtype in _SVCB:
+            _look_at_svcb(self, reader.sub(length))
         elif rtype not in _UNTOLD:
             said = f"<unknown type={rtype}>"
             self.weirds.append(("DNS_RR_unknown_type", str(rtype)))
@@ -174,6 +178,24 @@ def _loc(message: Message, _: int) -> str:
     return f"LOC:  {size} {horizontal} {vertical}"
 
 
+def _look_at_svcb(message: Message, data: Reader) -> None:
+    """RFC 9460, 2.2 and 7.1: whether protocols of ALPN are as long as they say. No log has any of it."""
+    try:
+        data.take(2)
+        while size := data.u8():
+            data.take(size)
+        while len(data):
+            key, value = data.u16(), data.sub(data.u16())
+            while key == _ALPN and len(value):
+                size = value.u8()
+                if not 0 < size <= len(value):
+                    message.weirds.append(("DNS_SVCB_alpn_length_invalid", ""))
+                    return
+                value.take(size)
+    except Malformed:  # Zeek's log says nothing of what ends too soon
+        return
+
+
 def _said(text_: str) -> Told:
     return lambda _message, _length: text_
 
@@ -204,5 +226,5 @@ ANSWERS: Final[Mapping[int, Told]] = {
 """By type of record. Nothing is told of an empty one but that there was an answer."""
 
 _NAMES: Final = frozenset({2, 5, 6, 12, 15, 33})
-_UNTOLD: Final = frozenset({13, 32, 41, 64, 65, 250, 257})
+_UNTOLD: Final = frozenset({13, 32, 41, 250, 257})
 """Types that Zeek reads, and whose data its log does not have."""
