@@ -21,7 +21,7 @@ STUN = b"\x21\x12\xa4\x42" + bytes(range(12))
 SIP = b"\r\nVia: SIP/2.0/UDP 10.0.0.1:5060\r\nCall-ID: a\r\n\r\n"
 
 SAID = [
-    ("http2", "tcp", 8080, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5), b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"),
+    ("http2", "tcp", 50051, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5), b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"),
     ("smtp", "tcp", 25, b"EHLO a.example\r\n", b"220 mx.example ESMTP\r\n"),
     ("ftp", "tcp", 21, b"USER anonymous\r\n", b"220 ready\r\n"),
     ("irc", "tcp", 6667, b"NICK me\r\nUSER me 0 * :me\r\n", b":irc.example NOTICE AUTH :*** Looking up\r\n"),
@@ -34,8 +34,8 @@ SAID = [
     ("mongodb", "tcp", 27017, b"\x3a\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0" + bytes(42), b"\x30\0\0\0\2\0\0\0\1\0\0\0\xdd\7\0\0" + bytes(32)),
     ("amqp", "tcp", 5672, b"AMQP\0\0\x09\1", b"\1\0\0\0\0\1\xf0\0\x0a\0\x0a\0\x09"),
     ("mqtt", "tcp", 1883, b"\x10\x0d\0\4MQTT\4\2\0\x3c\0\1a", b"\x20\2\0\0"),
-    ("socks", "tcp", 1080, b"\5\1\0", b"\5\0"),
-    ("socks", "tcp", 1080, b"\4\1\0\x50\x0a\0\0\1me\0", b"\0\x5a\0\0\0\0\0\0"),
+    ("socks", "tcp", 9050, b"\5\1\0", b"\5\0"),
+    ("socks", "tcp", 9050, b"\4\1\0\x50\x0a\0\0\1me\0", b"\0\x5a\0\0\0\0\0\0"),
     ("bittorrent", "tcp", 6881, b"\x13BitTorrent protocol" + bytes(48), b"\x13BitTorrent protocol" + bytes(48)),
     ("krb_tcp", "tcp", 88, len(ASKED).to_bytes(4, "big") + ASKED, len(TOLD).to_bytes(4, "big") + TOLD),
     ("ldap_tcp", "tcp", 389, ber(0x30, b"\2\1\1", ber(0x60, b"\2\1\3\4\0\x80\0")), ber(0x30, b"\2\1\1", ber(0x61, b"\x0a\1\0\4\0\4\0"))),

@@ -17,6 +17,7 @@ from headwater.analysis.stream import ORIG, RESP, SOME, Gap, Lines, Parser, Prot
 from headwater.records.messages import message
 
 HTTP = message("http", {"latency": "interval", "traceparent": "string", "x_request_id": "string"})
+_HTTP2: Final = b"PRI * HTTP/2"  # which is told by its name alone
 _PORTS: Final = frozenset({80, 81, 631, 1080, 3128, 8000, 8080, 8888})
 _LINE: Final = Until(b"\n", 1 << 16, "HTTP_line_too_long", partial=True)
 _HEAD: Final = Lines(1 << 17, "HTTP_head_too_long")
@@ -127,7 +128,7 @@ class Http(Protocol):
     @classmethod
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
         """On its own ports, whatever the originator says; elsewhere, what begins as a request."""
-        if stream.partial or side == RESP:
+        if stream.partial or side == RESP or octets.startswith(_HTTP2):
             return False
         if stream.resp_port in _PORTS and not stream.outer:
             return True
