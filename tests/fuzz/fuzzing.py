@@ -1,6 +1,7 @@
 """Builds and runs the fuzzers: targets, seeds, and what a run found. Needs clang, its libFuzzer, and the captures of the corpora."""
 
 import re
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,18 @@ CORPORA = ROOT.parent / "shared/corpora"
 SANITIZED = "clang -std=gnu11 -g -fno-inline-functions -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all".split()
 CAPTURE = "capture capture_rows checksum link pcap pcapng pcapng_writer"
 DECODER = " ".join(["fuzz_capture.c", "mutate.c", *(f"native/{name}.c" for name in CAPTURE.split())])
+FLOWS = "conn flow_due flow_known flow_packets flow_picks flow_places flow_rows flow_table flows fragments ids servers streams weird_rows"
 SMALL = "-DHW_CAPTURE_PACKET=2000 -DROOM=4096"  # so that small inputs reach what is too large, and fill the writer
 
 
 @dataclass(frozen=True)
 class Target:
-    """Sources of tests/fuzz and native/, the compiler's options, and octets of an input at most."""
+    """Sources of tests/fuzz and native/, the compiler's options, octets of an input at most, and how long CI tries."""
 
     sources: str
     options: str = ""
     longest: int = 512
+    seconds: int = 60  # in CI
 
     def build(self, into: Path, tree: Path = ROOT, level: str = "-O1") -> Path:
         """With bpf/ and native/ of `tree`; -O0 is built in a third of the time, and is slower."""
@@ -36,6 +39,7 @@ TARGETS = {
     "link": Target("fuzz_link.c native/link.c"),
     "pcap": Target(DECODER, f"{SMALL} -DFUZZ_PCAPNG=0", longest=4096),
     "pcapng": Target(DECODER, f"{SMALL} -DFUZZ_PCAPNG=1", longest=4096),
+    "streams": Target(" ".join(["fuzz_streams.c", *(f"native/{name}.c" for name in FLOWS.split())]), longest=2000, seconds=20),
 }
 KEPT = {  # inputs that broke something once, and run first ever since
     "link": {
@@ -47,6 +51,14 @@ KEPT = {  # inputs that broke something once, and run first ever since
         "010000001c000000010000000000040002004000696630001c000000",
     },
 }
+
+
+_BEGIN = ((0, 0, 2, 0, 0, 0), (0, 1, 18, 0, 1, 0), (0, 0, 16, 1, 1, 0))
+CONVERSATIONS = (  # flow, side, flags of TCP, its number, what it acknowledges, octets: as in fuzz_streams.c
+    (*_BEGIN, (0, 0, 16, 1, 1, 100), (0, 0, 16, 201, 1, 50), (0, 0, 16, 101, 1, 150), (0, 1, 16, 1, 251, 200), (0, 0, 17, 251, 201, 0)),
+    (*_BEGIN, (0, 0, 16, 1, 1, 100), (0, 1, 16, 1, 301, 300), (0, 0, 16, 501, 301, 50), (0, 1, 16, 301, 551, 200)),
+    ((11, 0, 0, 1, 0, 60), (11, 1, 0, 2, 0, 300), (10, 0, 0x81, 5, 0, 64), (10, 0, 0x81, 5, 9, 64), (10, 0, 0x80, 5, 17, 30)),
+)
 
 
 def make_seeds(into: Path) -> None:
@@ -62,6 +74,11 @@ def make_seeds(into: Path) -> None:
     for name, inputs in KEPT.items():
         for number, octets in enumerate(inputs.values()):
             (into / name / f"kept-{number}").write_bytes(bytes.fromhex(octets))
+    for number, steps in enumerate(CONVERSATIONS):
+        octets = b"".join(
+            struct.pack(">BBHHHBB", flow | side << 7, flags, at, ack, length, 1, 0) for flow, side, flags, at, ack, length in steps
+        )
+        (into / "streams" / f"{number}").write_bytes(octets)
     command = ["cc", "-std=gnu11", f"-I{ROOT / 'bpf'}", f"-I{ROOT / 'native'}", str(HERE / "seeds.c"), str(ROOT / "native/link.c")]
     subprocess.run([*command, "-o", str(into / "seeds")], check=True, timeout=60)
     names = "".join(f"{path}\n" for path in captures)

