@@ -21,6 +21,7 @@ from headwater.errors import QueryRefused
 from headwater.store import calls, functions
 from headwater.store.calls import SYSTEM_TABLES
 from headwater.store.lexer import cut
+from headwater.store.type_names import TYPES
 from headwater.store.wall import FORMATS, SETTINGS, checked
 
 if importlib.util.find_spec("chdb") is None:
@@ -30,7 +31,7 @@ LEGAL = queries.LEGAL
 # What the engine's parser itself makes calls of.
 OPERATORS = {"in", "notIn", "globalIn", "globalNotIn", "lambda", "exists", "caseWithExpression", "SQLStandardValues"}
 
-NO_FUNCTIONS = calls._KEYWORDS | calls._TYPES
+NO_FUNCTIONS = calls._KEYWORDS | TYPES
 
 
 class Server(ThreadingHTTPServer):
@@ -284,3 +285,23 @@ def test_no_function_calls_a_bare_name_that_is_not_known_to(engine: Engine, cana
         for arguments in lambdas:
             with pytest.raises(RuntimeError):
                 engine.ask(f"SELECT {name}({arguments})")
+
+
+def test_no_function_takes_a_time_zone_that_is_not_written_out(engine: Engine) -> None:
+    """Wherever one may stand: the engine opens the file that it names."""
+    named = "SELECT name FROM system.functions WHERE categories IN ('Dates and Times', 'Time Window', 'Type Conversion')"
+    before = ["", "T", "T, 1", "'day', T", "'day', T, T", "T, INTERVAL 1 DAY, INTERVAL 1 DAY", "'x', '%Y'"]
+    met = 0
+    for name in filter(functions.is_allowed, names_of(engine, named)):
+        for first in before:
+            arguments = ", ".join(filter(None, [re.sub(r"\bT\b", "now64()", first), "'/x' || 'y'"]))
+            try:
+                text = checked(f"SELECT {name}({arguments})").text
+            except QueryRefused:
+                met += 1
+                continue
+            try:
+                engine.ask(text)
+            except RuntimeError as problem:
+                assert "Cannot load time zone" not in str(problem), text
+    assert met > 300

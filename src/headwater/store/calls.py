@@ -1,7 +1,8 @@
 """What a query's words may call and reach, read from its tokens alone: no parser's idea of the text can hide a call from it.
 
 The engine calls what stands before a parenthesis, what APPLY names, and what is named, without a parenthesis, as the first argument of
-arrayMap and its kind. A few functions take the name of an aggregate function or a dictionary as a text, and one takes columns.
+arrayMap and its kind. Some functions take the name of an aggregate function, a dictionary, a time zone or a type as a text, and one takes
+columns.
 """
 
 import re
@@ -9,8 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from headwater.errors import QueryRefused
-from headwater.store.functions import HIGHER_ORDER, NAMED_AGGREGATE, NAMED_DICTIONARY, is_aggregate, is_allowed, names
+from headwater.store.functions import HIGHER_ORDER, NAMED_AGGREGATE, NAMED_DICTIONARY, TYPED, ZONED, is_aggregate, is_allowed, names
 from headwater.store.lexer import Text, Token, shown
+from headwater.store.type_names import TYPES, WITH_ZONE, is_structure, is_time, is_type, is_zone
 
 SYSTEM_TABLES = names(
     "one numbers{,_mt} zeros{,_mt} databases tables columns parts functions table_functions settings formats data_type_families time_zones"
@@ -27,17 +29,9 @@ _KEYWORDS = names(
 )
 """What may stand before a parenthesis without being a function, or is one that the engine's parser itself knows (the last line)."""
 
-_TYPES = names(
-    """
-    Array Nullable LowCardinality Tuple Map Nested Variant Dynamic JSON FixedString Enum{,8,16} Decimal{,32,64,128,256} DateTime{,32,64}
-    Time64 DECIMAL NUMERIC VARCHAR CHAR
-    """
-)
-_PLAIN_TYPES = names("String Bool UUID Date Date32 DateTime IPv4 IPv6 {UInt,Int}{8,16,32,64,128,256} Float{32,64}") | _TYPES
 _OTHER_DATABASES = {"system", "information_schema", "default"}
 _NEVER = {"INTO": "it writes a file", "OUTFILE": "it writes a file", "INFILE": "it reads a file", "STREAM": "it never ends"}
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-_STRUCTURE = re.compile(r"'(?:[\w(), ]|''[\w/+-]*'')*'", re.ASCII)
 _SIMPLE_TEXT = re.compile(r"'([\w.]+)(?:\([\w., ]*\))?'")
 
 
@@ -83,6 +77,8 @@ def check(text: Text, tokens: list[Token], ours: Names) -> None:
             raise QueryRefused("PARALLEL WITH begins a second statement", "send one statement at a time")
         if token.upper == "APPLY":
             _check_apply(tokens, at + 1, ours)
+        if token.upper == "ZONE" and tokens[at - 1].upper == "TIME" and not is_zone(after.text):
+            raise QueryRefused("what stands behind TIME ZONE is none", "write one such as 'Europe/Berlin'")
         if token.text == ":" and after.upper == "IDENTIFIER":
             raise QueryRefused("a parameter stands for a name", "write the name itself; parameters are for values")
         if after.text == "." and before != "." and token.name.lower() in _OTHER_DATABASES - {ours.database}:
@@ -95,12 +91,14 @@ def _check_call(text: Text, at: int, ours: Names) -> None:
     tokens, called = text.tokens, text.tokens[at]
     name, begin, end = called.name, at + 1, text.partners[at + 1]
     of_database = at > 0 and tokens[at - 1].text == "."
-    if not of_database and (called.upper in _KEYWORDS or called.text in _TYPES or _is_list_of_columns(tokens, begin, end)):
+    if name.upper() in WITH_ZONE and not all(is_zone(one.text) or is_time(one.text) for one in tokens[begin:end] if one.kind == "text"):
+        raise QueryRefused(f"{name} has a time zone that is none", "write one such as 'Europe/Berlin'")
+    if not of_database and (called.upper in _KEYWORDS or called.text in TYPES or _is_list_of_columns(tokens, begin, end)):
         return
     first = tokens[begin + 1].text if [token.text for token in tokens[begin + 2 : begin + 3]] == [","] else ""
     named = _SIMPLE_TEXT.fullmatch(first)
     if name.lower() == "values":
-        if not _is_structure(first):
+        if not is_structure(first):
             raise QueryRefused(
                 "the first argument of values is no plain list of columns", "write values('a UInt8, b String', (1, 'x'), ...)"
             )
@@ -119,6 +117,7 @@ def _check_call(text: Text, at: int, ours: Names) -> None:
         )
     elif name in HIGHER_ORDER:
         _check_called_argument(text, begin, ours)
+    _check_texts(text, begin, name)
 
 
 def _is_list_of_columns(tokens: list[Token], begin: int, end: int) -> bool:
@@ -128,15 +127,35 @@ def _is_list_of_columns(tokens: list[Token], begin: int, end: int) -> bool:
     return bool(inside) and listed and [token.text.upper() for token in tokens[end + 1 : end + 3]] == ["AS", "("]
 
 
-def _is_structure(text: str) -> bool:
-    """`'a UInt8, b Array(String)'`, and nothing that computes: the engine takes `b String ALIAS file('x')` there too."""
-    if not _STRUCTURE.fullmatch(text) or not _TYPES.issuperset(re.findall(r"(\w+) *\(", text)):
-        return False
-    columns, inner = "", text[1:-1]
-    while columns != inner:  # each turn takes the innermost brackets
-        columns, inner = inner, re.sub(r"\([^()]*\)", "", inner)
-    words = [column.split() for column in columns.split(",")]
-    return all(len(column) == 2 and column[1] in _PLAIN_TYPES for column in words)
+def _check_texts(text: Text, begin: int, of: str) -> None:
+    """The arguments of a function that takes the name of a time zone or a type: where that may stand, it stands written out."""
+    name, given = of.lower(), _arguments(text, begin)
+    if (place := ZONED.get(name)) is not None:
+        for argument in given[place:]:
+            if len(argument) != 1 or not (argument[0].kind == "number" or is_zone(argument[0].text)):
+                raise QueryRefused(
+                    f"what may be the time zone of {of} is not written out", "write its name as a text, such as 'Europe/Berlin'"
+                )
+    if (place := TYPED.get(name)) is not None and len(given) > abs(place):
+        last = given[place]
+        if not (len(last) == 1 and (last[0].kind == "number" or is_type(last[0].text))):
+            raise QueryRefused(f"the type of {of} is not written out, or no plain one", "write it as a text, such as 'Array(UInt8)'")
+
+
+def _arguments(text: Text, begin: int) -> list[list[Token]]:
+    """Those between the parentheses, as tokens each."""
+    found: list[list[Token]] = [[]]
+    at, end = begin + 1, text.partners[begin]
+    while at < end:
+        token = text.tokens[at]
+        if token.text == ",":
+            found.append([])
+        else:
+            after = text.partners[at] + 1 if token.kind == "sign" and at in text.partners else at + 1
+            found[-1] += text.tokens[at:after]
+            at = after - 1
+        at += 1
+    return found if found != [[]] else []
 
 
 def _check_called_argument(text: Text, begin: int, ours: Names) -> None:

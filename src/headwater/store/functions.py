@@ -216,6 +216,36 @@ NAMED_DICTIONARY = names(
 )
 """What looks into the dictionary that its first argument names, as a text."""
 
+_ZONED = {
+    0: "now{,64,InBlock,InBlock64} current_timestamp localtime{,stamp}",
+    1: f"""
+    date day dayOf{{Month,Year}} hour last_day {{micro,milli,nano}}second minute month quarter second to_days year timestamp
+    {{from,to}}UTCTimestamp {{from,to}}_utc_timestamp fromUnixTimestamp64{{Second,Milli,Micro,Nano}} timeSlot time{{z,Z}}one{{Of,Offset}}
+    to{{Date,Date32,DateTime,DateTime32,Time}}{_OR} toTime{{z,Z}}one toString toTimeWithFixedDate to_unixtime toUnixTimestamp monthName
+    to{{Year,Quarter,Month,Hour,Minute,Second,Millisecond,Microsecond,Nanosecond}} toMonday toISO{{Week,Year}}
+    toDayOf{{Month,Year}} toDaysInMonth toLastDayOfMonth toDaysSinceYearZero toYYYYMM toYYYYMMDD toYYYYMMDDhhmmss
+    toRelative{{Second,Minute,Hour,Day,Week,Month,Quarter,Year}}Num toMonthNumSinceEpoch toYearNumSinceEpoch
+    toStartOf{{Nanosecond,Microsecond,Millisecond,Second,Minute,Hour,Day,Month,Quarter,Year,ISOYear}}
+    toStartOf{{FiveMinute,FiveMinutes,TenMinutes,FifteenMinutes}} UUIDv7ToDateTime
+    parseDateTime{{,32,64}}BestEffort{{,US}}{{,OrNull,OrZero}}
+    """,
+    2: f"""
+    add{_PART}s subtract{_PART}s dayOfWeek week yearweek toDayOfWeek toWeek toYearWeek toStartOfWeek toLastDayOfWeek toStartOfInterval
+    toDateTime64{_OR} dateName dateTrunc date_trunc date_bin time_bucket tumble{{,Start,End}} snowflakeIDToDateTime{{,64}}
+    formatDateTime{{,InJodaSyntax}} fromUnixTimestamp{{,InJodaSyntax}} from_unixtime date_format str_to_date
+    parseDateTime{{,64}}{{,InJodaSyntax}}{{,OrNull,OrZero}}
+    """,
+    3: "age dateDiff date_diff timeDiff timestampDiff timestamp_diff hop{,Start,End}",
+    6: "makeDateTime",
+    8: "makeDateTime64",
+}
+ZONED = {name: place for place, listed in _ZONED.items() for name in names(listed.lower())}
+"""What takes the name of a time zone as a text, in small letters, and from which of its arguments on there is nothing else but numbers."""
+
+_TYPED = {0: "defaultValueOfTypeName", 1: "cast accurateCast{,OrNull,OrDefault} reinterpret", -1: "JSONExtract JSONExtractKeysAndValues"}
+TYPED = {name: place for place, listed in _TYPED.items() for name in names(listed.lower())}
+"""What takes the name of a type as a text, in small letters, and as which of its arguments."""
+
 _LOWER = frozenset(name.lower() for name in _ANY_CASE)
 _AGGREGATES_LOWER = frozenset(name.lower() for name in _AGGREGATES_ANY_CASE)
 

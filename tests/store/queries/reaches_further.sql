@@ -160,3 +160,30 @@ SELECT arrayLevenshteinDistance(range(100000), range(100000))
 SELECT b FROM values(concat('a String, b String ALIAS file(''@FILE@', ''')'), 'x')
 SELECT b FROM values('a String, b String A' || 'LIAS file(''@FILE@'')', 'x')
 SELECT * FROM values('a Tuple(b file(''x''))', 'x')
+SELECT toTimeZone(now(), '@FILE@')
+SELECT toTimeZone(now(), 'file:@FILE@')
+SELECT toTimeZone(now(), '../../..@FILE@')
+SELECT toTimeZone(now(), concat('@FILE@', ''))
+SELECT toTimeZone(now(), (SELECT '@FILE@'))
+SELECT toTimeZone(now(), {zone:String})
+WITH '@FILE@' AS z SELECT toStartOfHour(ts, z) FROM conn
+SELECT now() AT TIME ZONE '@FILE@'
+SELECT now('@FILE@'), NOW('@FILE@')
+SELECT toDateTime('2026-03-01 00:00:00', '@FILE@')
+SELECT formatDateTime(ts, '%F', '@FILE@') FROM conn
+SELECT dateDiff('day', ts, ts, '@FILE@') FROM conn
+SELECT makeDateTime64(1970, 1, 1, 0, 0, 0, 0, 3, '@FILE@')
+SELECT CAST(ts AS DateTime('@FILE@')) FROM conn
+SELECT ts::DateTime64(3, '@FILE@') FROM conn
+SELECT 1::TIMESTAMP('@FILE@')
+SELECT CAST(ts, 'DateTime(\'@FILE@\')') FROM conn
+SELECT CAST(ts, concat('DateTime(''', '@FILE@'')')) FROM conn
+SELECT '{}'::JSON(a DateTime('@FILE@'))
+SELECT JSONExtract('{}', 'a', 'DateTime(\'@FILE@\')')
+SELECT defaultValueOfTypeName('DateTime(\'@FILE@\')')
+SELECT {x:DateTime('@FILE@')}
+SELECT * FROM values('a DateTime(''@FILE@'')', '2026-03-01')
+SELECT 1 SETTINGS session_timezone = '@FILE@'
+SELECT finalizeAggregation(CAST(unhex('ff'), 'AggregateFunction(groupBitmap, UInt64)'))
+SELECT reinterpret('x', 'AggregateFunction(groupBitmap, UInt64)')
+SELECT CAST('x', 'Aggregate' || 'Function(groupBitmap, UInt64)')
