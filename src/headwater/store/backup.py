@@ -175,11 +175,11 @@ def _partitions(client: Client) -> list[tuple[str, str]]:
 def _written(client: Client, directory: Path, table: str, partition: str) -> Iterator[File]:
     """The files of a table's day."""
     columns, said = client.columns(table), client.logged(table)
+    listed = ", ".join(named(column) for column in columns if column != INGESTED)  # `*` has those that are computed at its end
     (directory / table).mkdir(mode=0o700, exist_ok=True)
     within, number = f"_partition_id = '{partition}'", 0
-    kept = ", ".join(named(name) for name in columns if name != INGESTED)  # in their order, which `*` does not keep for what is computed
     for when in _spans(client, table, within, "ts" if "ts" in columns else INGESTED):
-        asked = f"SELECT {kept} FROM {named(table)} WHERE {within}{when}"
+        asked = f"SELECT {listed} FROM {named(table)} WHERE {within}{when}"
         for rows in _pieces(client.batches(asked), columns, said):
             for day, part in days(rows):
                 yield _file(directory, table, str(np.datetime64(day, "D")), number, part)
@@ -231,14 +231,15 @@ def _pieces(batches: Iterator[pa.RecordBatch], columns: dict[str, str], said: di
 
 
 def _schema(given: pa.Schema, columns: dict[str, str], said: dict[str, str]) -> pa.Schema:
-    """With what Arrow's types do not tell: which text is of few words, which lists have elements that may be absent, and the type that an
-    imported log `said` a column has. Raises StoreError for a column that no table of ours has.
+    """With what Arrow's types do not tell: which text is of few words, which lists have elements that may be absent, and the type and name
+    that an imported log `said` a column has. Raises StoreError for a column that no table of ours has.
     """
     fields = []
     for field in given:
         kept = columns[field.name]
         kind = next((kind for begin, kind in _KINDS.items() if kept.startswith(begin)), "")
-        fields.append(field.with_metadata({key: text for key, text in (("kind", kind), ("type", said[field.name])) if text}))
+        of, _, name = said[field.name].partition(" ")
+        fields.append(field.with_metadata({key: text for key, text in (("kind", kind), ("type", of), ("name", name)) if text}))
         if type_of(fields[-1]) != kept:
             raise StoreError(f"column {field.name!r} is a {kept}, which no backup keeps: please report this")
     return pa.schema(fields)
