@@ -1,9 +1,11 @@
 """The commands as a user types them, from a folder that the store's account cannot read, and without what the store needs."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +13,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from places import CORPORA
+from storing import made
 
 from headwater.apps import storing
 from headwater.apps.cli import cli
+from headwater.errors import StoreError
+from headwater.outputs.spool import waiting, writers
+from headwater.store import starting
 from headwater.store.client import Client
 from headwater.store.settings import Place, StoreSettings
 from headwater.store.starting import answers
@@ -79,15 +85,53 @@ def test_rows_are_kept_where_standard_output_is_a_terminal_too(tmp_path: Path) -
     assert "records  store: " in done.stderr and " 0 made" not in done.stderr
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_only_who_knows_for_how_long_rows_are_kept_removes_any(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.corpora
+def test_rows_that_the_store_puts_aside_are_an_error(tmp_path: Path) -> None:
+    config, place, over = tmp_path / "headwater.toml", made(tmp_path / "store"), threading.Event()
+    config.write_text(f'user = "root"\n[store]\npath = "{place.folder}"\nlisten = ""\n')
+
+    def put_aside() -> None:
+        """What a store does with what the disk gives back otherwise."""
+        while not over.wait(0.01):
+            for file in [file for writer in writers(place.spool) for file in waiting(writer)]:
+                if not file.refused:
+                    file.refuse()
+
+    with place.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # there is a store: none is begun
+        putting = threading.Thread(target=put_aside)
+        putting.start()
+        done = headwater("read", "-c", str(config), str(CAPTURE), "--store", cwd=tmp_path)
+        over.set()
+        putting.join()
+    assert done.returncode == 7
+    assert "did not reach the store" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_who_only_asks_has_nothing_removed(asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
     monkeypatch.setattr(storing, "serve", lambda settings, user, **how: served.append((settings, how["removing"])))
     settings = StoreSettings(path="/a", retention_days=365, listen="", cluster="c", url="https://me@db")
-    given = ["--settings", msgspec.json.encode(settings).decode()] if told else []
+    given = ["--settings", msgspec.json.encode(settings).decode(), *(["--remove-nothing"] if asks else [])]
     done = CliRunner().invoke(cli, ["store", "--path", "/b", "--while-asked", "--begun", *given])
     assert done.exit_code == 0, done.output
-    assert served == [(msgspec.structs.replace(settings, path="/b"), True) if told else (StoreSettings(path="/b"), False)]
+    assert served == [(msgspec.structs.replace(settings, path="/b"), not asks)]
+
+
+def test_who_asks_starts_the_store_as_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def start(place: Place, *more: str) -> "subprocess.Popen[bytes]":
+        begun.append(more)
+        return subprocess.Popen(["true"], stderr=subprocess.PIPE)
+
+    monkeypatch.setattr(starting, "start", start)
+    with pytest.raises(StoreError), Client.of(StoreSettings(path=str(tmp_path), query_time_s=7), "me"):
+        pass
+    [[*words, settings, user, name]] = begun
+    assert (words, user, name) == (["--remove-nothing", "--settings"], "--user", "me")
+    assert msgspec.json.decode(settings, type=StoreSettings) == StoreSettings(path=str(tmp_path), query_time_s=7, listen="")
 
 
 @pytest.mark.corpora

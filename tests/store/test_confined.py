@@ -24,6 +24,7 @@ from headwater.store.door import READERS
 from headwater.store.settings import Place
 
 pytestmark = pytest.mark.kernel
+LONG = "SELECT sum(sipHash64(number)) FROM numbers(150000000) SETTINGS max_threads = 1"
 KILLING = "SELECT editDistance(repeat('ab', 32000), repeat('ba', 32000 + number)) FROM numbers(1000)"
 
 
@@ -118,7 +119,7 @@ def test_nobody_is_dialled_and_nothing_executed(place: Place) -> None:
 
 def test_who_does_not_read_keeps_nobody_from_asking(place: Place) -> None:
     config = place.folder / "headwater.toml"
-    config.write_text(f'[store]\npath = "{place.folder}"\nlisten = ""\nquery_time_s = 1.0\n')
+    config.write_text(f'[store]\npath = "{place.folder}"\nlisten = ""\nquery_time_s = 0.5\n')
     with Client(place, begin_with=("-c", str(config))) as client, contextlib.ExitStack() as stack:
         asked = b"SELECT repeat('x', 10000) FROM numbers(100000000) SETTINGS max_block_size = 100"
         head = f"POST / HTTP/1.1\r\nHost: x\r\nX-ClickHouse-Key: {place.token.read_text().strip()}\r\nContent-Length: {len(asked)}\r\n\r\n"
@@ -128,6 +129,9 @@ def test_who_does_not_read_keeps_nobody_from_asking(place: Place) -> None:
             lazy.sendall(head.encode() + asked)
         time.sleep(0.5)
         assert client.table("SELECT 1 AS one").num_rows == 1
+        with pytest.raises(StoreError, match="exceeded"):
+            list(client.ask(LONG))
+        assert list(client.ask(LONG, however_long=True))
 
 
 def test_a_question_that_nothing_else_ends_costs_the_others_a_moment(place: Place) -> None:

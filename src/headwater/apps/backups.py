@@ -52,7 +52,8 @@ def compact(settings: Settings) -> None:
 
 
 def _client(settings: Settings) -> Client:
-    return Client(_place(settings), begin_with=("--listen", "", *(["--user", settings.user] if settings.user else [])))
+    _place(settings)
+    return Client.of(settings.kept(), settings.user)
 
 
 def _place(settings: Settings) -> Place:

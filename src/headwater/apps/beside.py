@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 import msgspec
@@ -14,6 +15,7 @@ from headwater.errors import StoreError
 from headwater.kernel.confine import account
 from headwater.store.settings import Place
 from headwater.store.starting import BEGIN_S, answers, held, start
+from headwater.telemetry import Entry, Ledger
 
 
 def made(place: Place, user: str | None) -> None:
@@ -27,6 +29,14 @@ def made(place: Place, user: str | None) -> None:
                 os.chown(path, become.pw_uid, become.pw_gid, follow_symlinks=False)
     except OSError as error:
         raise StoreError(f"the store {place.folder}: {error.strerror}; give another path, or use sudo") from None
+
+
+def must_be_kept(ledger: Ledger) -> None:
+    """Raises StoreError where rows did not reach the store."""
+    dropped = Entry("records", "store", "dropped")
+    lost = sum(count for entry, count in ledger.totals().items() if replace(entry, place="", reason="") == dropped)
+    if lost:
+        raise StoreError(f"{lost:,} row{'' if lost == 1 else 's'} did not reach the store: what is above says why; take them once more")
 
 
 class Beside:

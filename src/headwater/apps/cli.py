@@ -274,7 +274,7 @@ def flows(
         with of_the_extra():
             from headwater.apps import storing  # noqa: PLC0415 - see the module's docstring
 
-        storing.flows(settings_of(config_file, None).kept(), since, " ".join(files) or flags["filter"] or "", form)
+        storing.flows(settings_of(config_file, None), since, " ".join(files) or flags["filter"] or "", form)
         return
     from headwater import config  # noqa: PLC0415 - see the module's docstring
     from headwater.apps.flows import command  # noqa: PLC0415

@@ -38,6 +38,7 @@ def settings_of(config_file: str | None, path: str | None, **changes: Any) -> "S
 @click.option("--once", is_flag=True, help="End when nothing waits in the spool.")
 @click.option("--user", hidden=True)
 @click.option("--while-asked", is_flag=True, hidden=True, help="End when standard input does.")
+@click.option("--remove-nothing", is_flag=True, hidden=True, help="Let stay what is old.")
 @click.option("--settings", "told", hidden=True, help="All of [store], as JSON, of who starts it.")
 @click.option("--begun", is_flag=True, hidden=True, help="Be it, and not what begins it.")
 def store(
@@ -48,6 +49,7 @@ def store(
     once: bool,
     user: str | None,
     while_asked: bool,
+    remove_nothing: bool,
     told: str | None,
     begun: bool,
 ) -> None:
@@ -65,8 +67,7 @@ def store(
         given = json.loads(told) if told else {}
         given |= {key: value for key, value in (("path", path), ("listen", listen)) if value is not None}
         settings = settings_of(config_file, given.pop("path", None), **given)
-        removing = bool(told) or not while_asked  # else whoever asks has started it, and need not know what is to be kept
-        storing.serve(settings.kept(), user or settings.user, once=once, while_asked=while_asked, removing=removing)
+        storing.serve(settings.kept(), user or settings.user, once=once, while_asked=while_asked, removing=not remove_nothing)
 
 
 @example(
@@ -83,7 +84,7 @@ def query(sql: str | None, config_file: str | None, path: str | None, form: str 
     with of_the_extra():
         from headwater.apps import storing  # noqa: PLC0415 - likewise
 
-    storing.query(settings_of(config_file, path).kept(), sql or "", form)
+    storing.query(settings_of(config_file, path), sql or "", form)
 
 
 @example("Example:\n  headwater store status")
@@ -95,7 +96,7 @@ def store_status(config_file: str | None, path: str | None) -> None:
     with of_the_extra():
         from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
-    for what, much in exporting.status(settings_of(config_file, path).kept()):
+    for what, much in exporting.status(settings_of(config_file, path)):
         click.echo(f"{what:<22} {much}")
 
 
@@ -151,7 +152,7 @@ def export(config_file: str | None, path: str | None, output: str, since: float 
     with of_the_extra():
         from headwater.apps import exporting  # noqa: PLC0415 - likewise
 
-    exporting.export(settings_of(config_file, path).kept(), since, Path(output), form, only)
+    exporting.export(settings_of(config_file, path), since, Path(output), form, only)
 
 
 @example(

@@ -8,6 +8,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.filters.sql import literal, plain, since
 from headwater.outputs.files import explain
@@ -26,12 +27,12 @@ FORMATS = ("parquet", "csv", "jsonl", *LOGS)
 _SETTINGS = "SETTINGS date_time_output_format = 'iso'"
 
 
-def export(settings: StoreSettings, since_s: float | None, directory: Path, form: str, only: tuple[str, ...]) -> None:
+def export(settings: Settings, since_s: float | None, directory: Path, form: str, only: tuple[str, ...]) -> None:
     """Write the rows of the last `since_s` seconds (None: all) into `directory`, of the tables `only`, or of all but sums of others.
 
     Raises ConfigError for a table that there is not, SinkError, StoreError.
     """
-    with Client.of(settings) as client:
+    with Client.of(settings.kept(), settings.user) as client:
         there = client.tables()
         for name in only:
             if name not in there:
@@ -67,7 +68,7 @@ def _write(client: Client, table: str, where: str, path: Path, form: str, log: p
         with new.open("wb") as file:
             if form == "csv":
                 file.write((",".join(kinds) + "\n").encode())
-            for piece in client.ask(sql, {"csv": "CSV", "jsonl": "JSONEachRow"}[form]):
+            for piece in client.ask(sql, {"csv": "CSV", "jsonl": "JSONEachRow"}[form], however_long=True):
                 file.write(piece)
                 count += piece.count(b"\n")
             os.fsync(file.fileno())
@@ -106,11 +107,12 @@ def _parquet(client: Client, sql: str, path: Path) -> int:
     return count
 
 
-def status(settings: StoreSettings) -> list[tuple[str, str]]:
+def status(settings: Settings) -> list[tuple[str, str]]:
     """What a store has, as lines of what and how much. Raises StoreError."""
-    place = settings.place()
-    parts = f"cluster({literal(settings.cluster)}, system.parts)" if settings.cluster else "system.parts"
-    with Client.of(settings) as client:
+    kept = settings.kept()
+    place = kept.place()
+    parts = f"cluster({literal(kept.cluster)}, system.parts)" if kept.cluster else "system.parts"
+    with Client.of(kept, settings.user) as client:
         [[rows, octets, days]] = client.rows(
             f"SELECT sum(rows), sum(bytes_on_disk), uniqExact(partition) FROM {parts} WHERE active AND startsWith(database, '{DATABASE}')",
             3,
@@ -122,7 +124,7 @@ def status(settings: StoreSettings) -> list[tuple[str, str]]:
     disk = os.statvfs(next(folder for folder in (place.folder, *place.folder.parents) if folder.is_dir()))  # others may send to a server
     told: list[tuple[str, Any]] = [
         ("folder", place.folder),
-        ("engine", f"ClickHouse {version} at {client.name}" if settings.url else f"chDB, ClickHouse {version}"),
+        ("engine", f"ClickHouse {version} at {client.name}" if kept.url else f"chDB, ClickHouse {version}"),
         (
             "rows",
             f"{int(rows):,} in {_size(int(octets))}, {days} days" + (f" ({int(octets) / int(rows):.1f} octets each)" if int(rows) else ""),
@@ -130,7 +132,7 @@ def status(settings: StoreSettings) -> list[tuple[str, str]]:
         ("waiting in the spool", f"{sum(left):,} rows in {len(left)} files"),
         ("put aside", f"{sum(refused):,} rows in {len(refused)} files"),
         ("free on the disk", _size(disk.f_bavail * disk.f_frsize)),
-        ("kept", _kept(settings)),
+        ("kept", _kept(kept)),
     ]
     return [(what, str(much)) for what, much in told]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headwater.apps.beside import Beside
+from headwater.apps.beside import Beside, must_be_kept
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import naming, spool
 from headwater.config import Settings
@@ -39,7 +39,7 @@ ROWS = 1 << 16  # that are made safe together, at least where there are so many
 def read_in(paths: Sequence[str], settings: Settings, *, follow: bool, again: bool) -> None:
     """Take the logs at `paths`, files or directories, into the store; with `follow`, until a signal comes.
 
-    Raises SourceError at the end for what could not be read.
+    Raises SourceError at the end for what could not be read, and StoreError for what could not be kept.
     """
     logs, streams, wrong = _sorted([Path(path) for path in paths], follow=follow)
     with ExitStack() as open_:
@@ -75,6 +75,7 @@ def read_in(paths: Sequence[str], settings: Settings, *, follow: bool, again: bo
         tell(more)
     if wrong:
         raise SourceError(wrong[0])
+    must_be_kept(taking.ledger)
 
 
 def _sorted(paths: Sequence[Path], *, follow: bool) -> tuple[list[Path], list[Path], list[str]]:

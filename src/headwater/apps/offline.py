@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from headwater.analysis.protocols import MESSAGES
 from headwater.apps.analyses import analyses, keeps_flows, reads_captures
-from headwater.apps.beside import Beside
+from headwater.apps.beside import Beside, must_be_kept
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import TABLES, Table
@@ -237,6 +237,7 @@ def read(
     with told(ledger), until_signal(pipeline.stop), beside:
         beside.begin(tell)
         pipeline.run()
+        must_be_kept(ledger)
 
 
 def in_turn(

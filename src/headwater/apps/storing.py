@@ -12,6 +12,7 @@ import click
 
 from headwater.apps.beside import made
 from headwater.apps.console import tell
+from headwater.config import Settings
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed
 from headwater.filters.sql import condition, plain, since
 from headwater.kernel.confine import account, confine, confine_engine
@@ -76,12 +77,12 @@ def _until_eof(store: Store) -> None:
     store.stop()
 
 
-def query(settings: StoreSettings, sql: str, form: str | None) -> None:
+def query(settings: Settings, sql: str, form: str | None) -> None:
     """Print the answer; without a question, what there is to ask, and on a terminal answer until there is no more."""
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not sql and not sys.stdin.isatty():
         sql = sys.stdin.read().strip()
-    with Client.of(settings) as client:
+    with Client.of(settings.kept(), settings.user) as client:
         if sql:
             _print(client, sql, form)
             return
@@ -108,9 +109,9 @@ _SHOWN = "conn_state history orig_bytes resp_bytes orig_pkts resp_pkts uid".spli
 _MOST = 1000
 
 
-def flows(settings: StoreSettings, since_s: float, text: str, form: str | None) -> None:
+def flows(settings: Settings, since_s: float, text: str, form: str | None) -> None:
     """Print the connections of the last `since_s` seconds for which a filter holds, the newest first, 1,000 at most."""
-    with Client.of(settings) as client:
+    with Client.of(settings.kept(), settings.user) as client:
         _print(client, conns_of(text, client.columns("conn"), since(since_s), _MOST), form)
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
+import msgspec
 
 from headwater.errors import StoreError
 from headwater.filters.sql import literal
@@ -42,10 +43,11 @@ class Client:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def of(cls, settings: StoreSettings) -> "Client":
-        """Of the store that these name. Raises StoreError."""
+    def of(cls, settings: StoreSettings, user: str | None) -> "Client":
+        """Of the store that these name; one that is started for us is of that `user`, and nobody else can ask it. Raises StoreError."""
         if settings.url is None:
-            return cls(settings.place())
+            told = msgspec.json.encode(msgspec.structs.replace(settings, listen="")).decode()
+            return cls(settings.place(), begin_with=("--settings", told, *(("--user", user) if user else ())))
         return cls(None, Url.of(settings.url), settings.password(os.environ), ca_file=settings.ca_file)
 
     def open(self) -> None:
@@ -71,11 +73,18 @@ class Client:
                 trust_env=False,
             )
 
-    def ask(self, sql: str, form: str = "ArrowStream", parameters: Mapping[str, str] | None = None) -> Iterator[bytes]:
-        """The answer in pieces, in a format of ClickHouse's. Raises StoreError."""
+    def ask(
+        self, sql: str, form: str = "ArrowStream", parameters: Mapping[str, str] | None = None, *, however_long: bool = False
+    ) -> Iterator[bytes]:
+        """The answer in pieces, in a format of ClickHouse's; `however_long` it takes, unless a server limits it.
+
+        Raises StoreError.
+        """
         given = {f"param_{name}": value.translate(_ESCAPED) for name, value in (parameters or {}).items()} | {"default_format": form}
         if self._url:
             given |= _AS_HERE
+        elif however_long:
+            given["max_execution_time"] = "0"
         try:
             with self._http.stream("POST", "/", params=given, content=sql.encode()) as answer:
                 if answer.status_code != 200:
@@ -95,10 +104,10 @@ class Client:
         return pa.ipc.open_stream(octets).read_all() if octets else pa.table({})
 
     def batches(self, sql: str) -> Iterator[Any]:
-        """The answer as pyarrow.RecordBatches, as they come. Raises StoreError."""
+        """The answer as pyarrow.RecordBatches, as they come, however long it takes. Raises StoreError."""
         import pyarrow as pa  # noqa: PLC0415 - as above
 
-        pieces = self.ask(sql, "ArrowStream")
+        pieces = self.ask(sql, "ArrowStream", however_long=True)
         first = next(pieces, b"")
         if first:  # nothing at all has no columns either
             yield from pa.ipc.open_stream(_File(itertools.chain([first], pieces)))

@@ -154,7 +154,8 @@ class Door:
             if scope["path"] not in ("/", "/query") or scope["method"] not in ("GET", "POST", "HEAD"):
                 raise _Asked(_ACCESS_DENIED, "there is nothing here but /, for questions, and /ping", 404)
             await self._let_in(headers, given)
-            await self._ask(await _text(headers, given, receive), headers, given, send)
+            unlimited = scope["client"] is None and given.get("max_execution_time") == "0"  # likewise: an export takes what it takes
+            await self._ask(await _text(headers, given, receive), headers, given, send, None if unlimited else self._time_s)
         except _Asked as wrong:
             await _answer(
                 send,
@@ -175,7 +176,7 @@ class Door:
             await asyncio.sleep(_WRONG_TOKEN_S)
             raise _Asked(_AUTHENTICATION_FAILED, "the store's token is needed, as password: it is in the file `token` of its folder")
 
-    async def _ask(self, text: str, headers: Mapping[str, str], given: Mapping[str, str], send: Send) -> None:
+    async def _ask(self, text: str, headers: Mapping[str, str], given: Mapping[str, str], send: Send, time_s: float | None) -> None:
         loop = asyncio.get_running_loop()
         try:
             question = await loop.run_in_executor(self._pool, checked, text)  # of a long text it takes seconds, in which others are served
@@ -192,12 +193,12 @@ class Door:
         except queue.Empty:
             raise _Asked(_TOO_MANY, f"{READERS} questions are being answered: ask again", 503) from None
         in_pieces = question.kind == "select" and form.lower() in IN_PIECES
-        pieces = connection.stream(self._runs(question, in_pieces), form, parameters, in_pieces=in_pieces)
+        pieces = connection.stream(self._runs(question, in_pieces, time_s), form, parameters, in_pieces=in_pieces)
         asked = given.get("client_protocol_version", "")
         revision = int(asked) if form.lower() == "native" and re.fullmatch("[0-9]{1,6}", asked) else 0
         begun = False
         try:
-            piece = await self._next(pieces)
+            piece = await self._next(pieces, time_s)
             packed = (
                 zlib.compressobj(1, wbits=31)
                 if "gzip" in headers.get("accept-encoding", "") and given.get("enable_http_compression") == "1"
@@ -215,8 +216,8 @@ class Door:
                 if revision:
                     piece = await loop.run_in_executor(self._pool, in_revision, revision, piece)
                 sent = send({"type": "http.response.body", "body": packed.compress(piece) if packed else piece, "more_body": True})
-                await asyncio.wait_for(sent, self._time_s)  # who does not read keeps a reader from others
-                piece = await self._next(pieces)
+                await asyncio.wait_for(sent, time_s)  # who does not read keeps a reader from others
+                piece = await self._next(pieces, time_s)
             await send({"type": "http.response.body", "body": packed.flush() if packed else b"", "more_body": False})
         except _OverrunError:
             if not begun:
@@ -232,10 +233,10 @@ class Door:
             await loop.run_in_executor(self._pool, pieces.close)
             await loop.run_in_executor(self._pool, self._give_back, connection)
 
-    async def _next(self, pieces: Iterator[bytes]) -> bytes | None:
-        """Raises _OverrunError when it takes longer than the engine has."""
+    async def _next(self, pieces: Iterator[bytes], time_s: float | None) -> bytes | None:
+        """Raises _OverrunError when it takes longer than the engine has, if it has a limit."""
         soon = asyncio.get_running_loop().run_in_executor(self._pool, next, pieces, None)
-        done, _ = await asyncio.wait([soon], timeout=self._time_s + max(_OVERRUN_S, self._time_s * _OVERRUN_PART))
+        done, _ = await asyncio.wait([soon], timeout=time_s and time_s + max(_OVERRUN_S, time_s * _OVERRUN_PART))
         if not done:
             raise _OverrunError
         return soon.result()
@@ -263,11 +264,13 @@ class Door:
             if connection:
                 connection.close()
 
-    def _runs(self, question: Statement, in_pieces: bool) -> str:
+    def _runs(self, question: Statement, in_pieces: bool, time_s: float | None) -> str:
         """What the engine is given: the question, with the settings that it may have. What nobody has whole may be of any size."""
         given = dict(question.settings)
-        if "max_execution_time" in given:
-            given["max_execution_time"] = str(min(float(given["max_execution_time"]), self._time_s))
+        if time_s is None:
+            given["max_execution_time"] = "0"
+        elif "max_execution_time" in given:
+            given["max_execution_time"] = str(min(float(given["max_execution_time"]), time_s))
         said = ", ".join(f"{name} = {value if value.isdigit() else repr(value)}" for name, value in given.items())
         runs = f"{question.text} SETTINGS {said}" if said else question.text
         return runs + (_OF_ANY_SIZE.replace(" SETTINGS", ",") if said else _OF_ANY_SIZE) if in_pieces else runs

@@ -52,7 +52,7 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_mib: octets of disk for rows on their way to the store; the oldest make room, and are counted as lost.
     memory_part: part of the machine's memory that the store's process may use.
     query_memory_part: part of that for one question.
-    query_time_s: after which a question is refused further work.
+    query_time_s: after which a question is refused further work; exports and backups take what they take.
     url: of a ClickHouse server, which then has the tables and is asked; `path` has rows on their way alone, and what is above of sizes,
         memory and time is the server's own affair. See docs/server.md.
     cluster: of that server's, over all of whose hosts the tables are spread.

@@ -52,8 +52,10 @@ def held(place: "Place") -> bool:
 
 
 def begin(place: "Place", *more: str) -> "subprocess.Popen[bytes]":
-    """A process for that store, once it answers; it ends when its standard input does. Raises StoreError with what it said."""
-    process = start(place, *more)
+    """A process for that store, once it answers, which removes nothing that is old: who asks need not know what is to be kept. It ends when
+    its standard input does. Raises StoreError with what it said.
+    """
+    process = start(place, "--remove-nothing", *more)
     deadline = time.monotonic() + BEGIN_S
     while not answers(place):
         if process.poll() is not None or time.monotonic() > deadline:
