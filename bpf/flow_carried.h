@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What of a flow's payload comes to user space (native/flow_carried.c reads it), and how much of it is wanted (docs/adr/0016). */
+/* What of a flow's payload comes to user space (native/flow_carried.c reads it), and how much of it is wanted (docs/adr/0017). */
 #ifndef HW_FLOW_CARRIED_H
 #define HW_FLOW_CARRIED_H
 

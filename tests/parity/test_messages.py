@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from conversations import ACK, SYN
 from headwater._native import ffi
-from headwater.records.numbered import SERVICES
 from kernel_flows import Table
 from places import CORPORA
 
@@ -17,6 +16,7 @@ from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.protocols import MESSAGES
 from headwater.kernel import libbpf
 from headwater.records import CARRIED, CONN, Batch
+from headwater.records.numbered import SERVICES
 from headwater.sources.capture import Capture
 from headwater.sources.carried import ALL
 from headwater.telemetry import Ledger

@@ -59,7 +59,6 @@ EDGES: dict[str, list[Any]] = {
     "set[string]": [[], [""], ["", "a,b", "\\x2c"], ["-"]],
     "vector[addr]": [[], [MAPPED, None, SIX]],
     "vector[string]": [[], ["", None, "-"]],
-    "vector[addr]": [[], [SIX, MAPPED]],
     "vector[double]": [[], [math.nan, 0.1, None], [1.0] * 3],
     "vector[interval]": [[], [0.1 + 0.2]],
     "vector[time]": [[], [0, LAST]],

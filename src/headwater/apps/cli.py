@@ -196,9 +196,6 @@ def read(
     no_services: bool,
     packets: str | None,
     cut: str | None,
-    extract: str | None,
-    types: tuple[str, ...],
-    no_hashes: bool,
     uids: tuple[str, ...],
     keep: bool,
     **flags: Any,
@@ -215,8 +212,7 @@ def read(
     as_table = format_ == "table"
     changes = {"directory": output, "format": None if as_table else format_}
     given = {key: value for key, value in changes.items() if value is not None}
-    of_files = {"directory": extract, "types": list(types) or None, "hashes": [] if no_hashes else None}
-    files_given = {key: value for key, value in of_files.items() if value is not None}
+    files_given = _of_files(flags)
     settings = config.override(
         settings,
         "the command line",
@@ -228,7 +224,7 @@ def read(
     )
     if extra and not (settings.output.format or "").startswith("zeek"):
         raise ConfigError("--extra", "goes with --format zeek or zeek-json: other formats have all columns")
-    if types and not settings.files.directory:
+    if "types" in files_given and not settings.files.directory:
         raise ConfigError("--extract-type", "says which files --extract DIR writes: name a directory too")
     to = _where_to(packets, cut)
     if not uids:
@@ -469,6 +465,12 @@ def _from_environment(interfaces: tuple[str, ...]) -> Iterator[None]:
         if interfaces or not os.environ.get("INTERFACE_NAME"):
             raise
         raise ConfigError("INTERFACE_NAME", str(error)) from error
+
+
+def _of_files(flags: dict[str, Any]) -> dict[str, Any]:
+    """What --extract, --extract-type and --no-hashes change of [files], taken out of `flags`."""
+    found = {"directory": flags.pop("extract"), "types": list(flags.pop("types")) or None, "hashes": [] if flags.pop("no_hashes") else None}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _where_to(packets: str | None, cut: str | None) -> "WhereTo | None":
