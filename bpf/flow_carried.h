@@ -27,20 +27,21 @@ struct hw_wants {
 /* The payload of a packet, or that a side has ended. Behind it lie `given` octets. */
 struct hw_carried {
 	hw_ktime ts;
-	hw_ktime first;	    /* when its flow began, */
-	__u32 again;	    /* and which it is of those that did so at that time */
-	__u32 entry;	    /* where that lies */
-	__s64 place;	    /* of the first octet that is given */
-	__s64 delivered[2]; /* up to there the streams were with this packet: of the originator, and of the responder */
+	hw_ktime first;	 /* when its flow began, */
+	__u32 again;	 /* and which it is of those that did so at that time */
+	__u32 entry;	 /* where that lies */
+	__s64 place;	 /* of the first octet that is given */
+	__s64 delivered; /* up to there the sender's stream is with this packet; of the other one, other packets tell */
 	struct hw_flow_key key;
 	__u32 given;
-	__u32 each;    /* octets of each datagram that it stands for, but the last; 0: it is one */
-	__u8 ended[2]; /* as of struct hw_side */
-	__u8 unfollowed[2];
+	__u32 each; /* octets of each datagram that it stands for, but the last; 0: it is one */
+	__u8 ended; /* as of struct hw_side */
+	__u8 unfollowed;
 	__u8 second; /* the sender is the key's second endpoint */
 	__u8 orig;   /* which of them is the originator */
 	__u8 partial;
 	__u8 tcp_flags;
+	__u8 unused[2];
 };
 
 _Static_assert(sizeof(struct hw_carried) % 8 == 0, "nothing of the kernel's memory is between it and the octets");

@@ -90,7 +90,7 @@ HW_INLINE void hw_wants_begin(struct hw_wants *wants, const struct hw_flow_way *
  */
 HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, struct hw_carried *head)
 {
-	__u32 which, length, from, to, all, skip = 0, given = 0, place, entry, more;
+	__u32 length, from, to, all, skip = 0, given = 0, place, entry, more;
 	const struct hw_packet *row;
 	struct hw_wants *wants;
 	struct hw_want *want;
@@ -105,12 +105,11 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 	if (wants->first != at->first)
 		hw_wants_begin(wants, at);
 	length = row->payload_length;
-	which = (at->second ^ at->orig) & 1;
 	if (row->proto == HW_PROTO_TCP)
-		head->place = at->moment.delivered[which] + (__s32)(row->seq + !!(row->tcp_flags & HW_SYN) - at->moment.firsts[which] -
-								    (__u32)at->moment.delivered[which]);
+		head->place = at->moment.delivered +
+			      (__s32)(row->seq + !!(row->tcp_flags & HW_SYN) - at->moment.first - (__u32)at->moment.delivered);
 	else
-		head->place = at->moment.bytes[which] - length + 1;
+		head->place = at->moment.bytes - length + 1;
 	want = &wants->sides[at->second & 1];
 	from = want->from;
 	to = want->to;
@@ -145,14 +144,11 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 	head->again = at->again;
 	head->entry = entry;
 	head->place += skip;
-	head->delivered[0] = at->moment.delivered[0];
-	head->delivered[1] = at->moment.delivered[1];
+	head->delivered = at->moment.delivered;
 	head->key = at->key;
 	head->given = given;
-	head->ended[0] = at->moment.ended[0];
-	head->ended[1] = at->moment.ended[1];
-	head->unfollowed[0] = at->moment.unfollowed[0];
-	head->unfollowed[1] = at->moment.unfollowed[1];
+	head->ended = at->moment.ended;
+	head->unfollowed = at->moment.unfollowed;
 	head->second = at->second;
 	head->orig = at->orig;
 	head->partial = at->moment.partial;

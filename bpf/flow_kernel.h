@@ -27,15 +27,15 @@ struct hw_flow_refusal {
 	__u32 by;    /* carriers before it */
 };
 
-/* What a flow was like with a packet of it, for who reads what that carries. By sides: the originator's first. */
+/* How far a packet's side is with it, for who reads what that carries. */
 struct hw_flow_moment {
-	__s64 delivered[2];
-	__u64 bytes[2];
-	__u32 firsts[2];
-	__u8 ended[2];
-	__u8 unfollowed[2];
+	__s64 delivered;
+	__u64 bytes;
+	__u32 first;
+	__u8 ended;
+	__u8 unfollowed;
 	__u8 partial;
-	__u8 unused[3];
+	__u8 unused;
 };
 
 /* A packet on its way to its flow: too large for a program's stack. */
@@ -464,22 +464,6 @@ HW_STEP int hw_flow_precede(const struct hw_packet *row, struct hw_flow_way *at)
 	return 0;
 }
 
-/* Under the entry's lock. */
-HW_INLINE void hw_flow_note_moment(struct hw_flow_moment *moment, const struct hw_flow *flow)
-{
-	int i;
-
-	HW_UNROLL
-	for (i = 0; i < 2; i++) {
-		moment->delivered[i] = flow->more[i].delivered;
-		moment->bytes[i] = flow->sides[i].bytes;
-		moment->firsts[i] = flow->sides[i].first;
-		moment->ended[i] = flow->sides[i].ended;
-		moment->unfollowed[i] = flow->sides[i].unfollowed;
-	}
-	moment->partial = hw_flow_is_partial(flow);
-}
-
 /* Give the packet to its flow, if that is there and goes on. */
 HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
@@ -518,8 +502,6 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 		at->again = entry->again;
 		at->orig = entry->orig;
 		at->is_given = 1;
-		if (hw_control.flows.carries)
-			hw_flow_note_moment(&at->moment, &entry->flow);
 		at->totals.packets++;
 		taken = HW_FLOW_TAKEN;
 	}
@@ -589,6 +571,30 @@ HW_STEP int hw_flow_count_second(const struct hw_packet *row, struct hw_flow_way
 	return 0;
 }
 
+/* How far its side is with a packet that its flow was given, for who reads what it carries; apart, likewise. */
+HW_STEP int hw_flow_note_moment(struct hw_flow_way *at)
+{
+	struct hw_flow_entry *entry;
+	__u32 which;
+
+	if (!at)
+		return 0;
+	entry = hw_flow_entry_of(at);
+	if (!entry || !hw_lock(&entry->lock))
+		return 0;
+	which = (at->second ^ entry->orig) & 1;
+	HW_OPAQUE(which);
+	which &= 1;
+	at->moment.delivered = entry->flow.more[which].delivered;
+	at->moment.bytes = entry->flow.sides[which].bytes;
+	at->moment.first = entry->flow.sides[which].first;
+	at->moment.ended = entry->flow.sides[which].ended;
+	at->moment.unfollowed = entry->flow.sides[which].unfollowed;
+	at->moment.partial = hw_flow_is_partial(&entry->flow);
+	hw_unlock(&entry->lock);
+	return 0;
+}
+
 HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	int taken = HW_FLOW_TAKEN;
@@ -603,6 +609,8 @@ HW_INLINE int hw_flow_judge_and_give(const struct hw_packet *row, struct hw_flow
 		taken = hw_flow_give(row, at);
 	if (taken == HW_FLOW_TAKEN && hw_control.flows.servers)
 		hw_flow_count_second(row, at);
+	if (taken == HW_FLOW_TAKEN && hw_control.flows.carries)
+		hw_flow_note_moment(at);
 	return taken;
 }
 

@@ -134,16 +134,17 @@ int hw_flows_hear_of(struct hw_flows *flows, void *wants, uint32_t count)
 /* As much of the flow as streams look at. */
 static void make_carried_entry(const struct hw_flows *flows, const struct hw_carried *head, struct hw_entry *entry)
 {
+	int which = (head->second ^ head->orig) & 1;
+
 	memset(entry, 0, sizeof(*entry));
 	entry->key = head->key;
 	entry->orig = head->orig;
 	entry->flow.first = head->first;
 	entry->flow.marks = head->partial ? HW_FLOW_partial : 0;
-	for (int side = 0; side < 2; side++) {
-		entry->flow.sides[side].ended = head->ended[side];
-		entry->flow.sides[side].unfollowed = head->unfollowed[side];
-		entry->flow.more[side].delivered = head->delivered[side];
-	}
+	entry->flow.sides[which].ended = head->ended;
+	entry->flow.sides[which].unfollowed = head->unfollowed;
+	entry->flow.more[which].delivered = head->delivered;
+	entry->flow.more[!which].delivered = INT64_MIN; /* what is missing there may be on its way from another CPU */
 	hw_uid_of(&head->key, head->first, head->again, flows->settings.secret, entry->uid);
 }
 
