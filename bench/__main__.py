@@ -21,6 +21,7 @@ FIGURES = (
     "flows",
     "flow_table",
     "flows_long",
+    "messages",
     "kernel_table",
     "kernel_scale",
     "live_flows",

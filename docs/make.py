@@ -17,6 +17,7 @@ import msgspec
 from headwater.analysis.flows import TUNNEL_SERVICES
 from headwater.analysis.known import KNOWN
 from headwater.analysis.protocols import MESSAGES, PROTOCOLS
+from headwater.analysis.requests import REQUEST
 from headwater.apps.cli import cli
 from headwater.config import EXAMPLES, Settings, table_of, words
 from headwater.filters.fields import FIELDS, FLOW_FIELDS, Field
@@ -24,6 +25,7 @@ from headwater.outputs.lines import MEASUREMENTS
 from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
+from headwater.records.messages import FLOW
 from headwater.records.schema import Kind, column_name
 from headwater.records.zeek_types import ALWAYS
 from headwater.sources.suricata import EVENTS, field_of
@@ -276,8 +278,8 @@ def figures() -> str:
 
 def messages(name: str) -> str:
     """The columns of a record of messages."""
-    made = MESSAGES[name]
-    rows = ((f"`{one.name}`", one.zeek or ALWAYS[name][one.name], str(arrow_type(made, one))) for one in made.columns)
+    made = REQUEST if name == REQUEST.name else MESSAGES[name]
+    rows = ((f"`{one.name}`", one.zeek or ALWAYS.get(name, FLOW)[one.name], str(arrow_type(made, one))) for one in made.columns)
     return table("column | type in Zeek's log | in files", rows)
 
 
@@ -300,7 +302,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "weirds": lambda: record(WEIRD, "hw_weird_row"),
     "ledger": lambda: record(LEDGER),
     "cost": lambda: record(COST),
-    **{name: partial(messages, name) for name in MESSAGES},
+    **{name: partial(messages, name) for name in (*MESSAGES, REQUEST.name)},
     "has": lambda: enumeration("hw_has", title="bit"),
     "hook": lambda: enumeration("hw_hook", leave_out=("none",)),
     "direction": lambda: enumeration("hw_direction", leave_out=("unknown",)),

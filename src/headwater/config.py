@@ -21,6 +21,7 @@ import msgspec
 
 from headwater.analysis.flows import LOCAL_NETS, OF_FLOWS
 from headwater.analysis.protocols import MESSAGES
+from headwater.analysis.requests import OF_MESSAGES
 from headwater.analysis.weirds import IGNORED
 from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter, FlowFilter
@@ -39,6 +40,7 @@ RecordName = Literal[
     "rate",
     "weird",
     "cost",
+    "request",
     "dhcp",
     "dns",
     "files",
@@ -254,6 +256,17 @@ class NamesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return list(dict.fromkeys(folder for file in files for folder in (file.parent.resolve(), file.resolve().parent)))
 
 
+class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What live runs and the store keep of what messages say of people. Captures are read as Zeek reads them.
+
+    queries: query strings of URIs and referrers, which have sessions and tokens in them; else `?...` stands there.
+    credentials: user names of HTTP, and passwords.
+    """
+
+    queries: bool = False
+    credentials: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
@@ -308,6 +321,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     messages: MessagesSettings = MessagesSettings()
     names: NamesSettings = NamesSettings()
     files: FilesSettings = FilesSettings()
+    privacy: PrivacySettings = PrivacySettings()
     output: OutputSettings = OutputSettings()
     grafana: GrafanaSettings | None = None
     store: StoreSettings | None = None
@@ -322,10 +336,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError('xdp_metadata needs hook = "xdp", and its native mode')
         if self.xdp_metadata and self.detail in ("flows", "messages"):
             raise ValueError('xdp_metadata needs detail = "packets" or "rates": programs that ask the card keep no flows')
-        of_flows = (OF_FLOWS | MESSAGES.keys()) & set(self.records)
+        of_flows = (OF_FLOWS | OF_MESSAGES) & set(self.records)
         if of_flows and self.detail == "rates":
             raise ValueError('detail = "rates" leaves no packet to make flows of: records cannot have conn, tunnel or server then')
-        if self.detail == "flows" and (told := sorted(MESSAGES.keys() & set(self.records))):
+        if self.detail == "flows" and (told := sorted(OF_MESSAGES & set(self.records))):
             raise ValueError(f'detail = "flows" tells nothing of what flows carry: for {told[0]} among records it is "messages"')
         if of_flows and "packet" in self.records and self.sample > 1:
             raise ValueError("sample takes packets one by one, and flows whole: records cannot have both packet and conn or tunnel then")
@@ -357,7 +371,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             of_each = "packet" in wanted or self.packet_filter or ("weird" in wanted and self.sample > 1)
             if whole_packets or self.xdp_metadata or self.grafana or of_each:
                 detail = "packets"
-            elif wanted & MESSAGES.keys():
+            elif wanted & OF_MESSAGES:
                 detail = "messages"
             else:
                 detail = "flows" if not wanted or {"weird", *OF_FLOWS} & wanted else "rates"

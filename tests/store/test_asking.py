@@ -13,6 +13,7 @@ from storing import made, running
 
 from headwater.apps.prompt import EXAMPLES, describe
 from headwater.errors import FilterError
+from headwater.filters.rows import holds
 from headwater.filters.sql import condition
 from headwater.store.client import Client
 from headwater.store.retention import STEADY_S, Clock
@@ -81,6 +82,62 @@ def test_columns_are_fields_too(client: Client) -> None:
     for wrong in ("id.resp_q == 1", "id.resp_p == x", "id.orig_h > 10.0.0.1", "id.orig_h == x", "duration > 3d", "tcp.flags & 2 == 2"):
         with pytest.raises(FilterError):
             condition(wrong, columns)
+
+
+MESSAGES = [
+    "rcode_name == NXDOMAIN",
+    'query contains "edu" && !AA',
+    "answers && rtt > 3ms",
+    'answers contains "edu"',
+    "answers != 208.80.154.224",
+    "answers in {208.80.154.224, 128.91.234.142}",
+    "TTLs > 1000",
+    "!(TTLs > 1000)",
+    "rtt",
+    "RA == true || rejected",
+    "id.resp_h == 128.175.0.0/16 && qclass in {0..1}",
+    "ip.addr != 128.175.13.16",
+    "udp.port == 5353 || ipv6",
+    "ts > 2020-01-01 && trans_id >= 0x100",
+]
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with what was asked in others' captures."""
+    folder = tmp_path_factory.mktemp("messages")
+    names = "dnssec__rrsig dns-edns-cookie dns__mdns dns__sshfp-trunc dns53 nmap-vsn".split()
+    config = folder / "headwater.toml"
+    config.write_text(f'user = "root"\n[store]\npath = "{folder}/store"\nlisten = ""\n')
+    headwater("read", "-c", str(config), "--record", "dns", "--store", *(str(CORPORA / "zeek" / name / "trace.pcap") for name in names))
+    return folder / "store"
+
+
+@pytest.mark.corpora
+def test_a_filter_of_messages_means_the_same_with_and_without_a_store(messages: Path) -> None:
+    with running(messages) as client:
+        columns = client.columns("dns")
+        for text in MESSAGES:
+            rows = client.table("SELECT * FROM dns").combine_chunks()
+            [batch] = rows.to_batches()
+            held = holds(text, batch.schema)(batch)
+            read = list(zip(*(rows.filter(held)[name].to_pylist() for name in ("uid", "query")), strict=True))
+            stored = client.rows(f"SELECT uid, query FROM dns WHERE {condition(text, columns)}", 2)
+            assert sorted(read, key=repr) == sorted(map(tuple, stored), key=repr), text
+            assert read, text
+        for wrong in (
+            "rttt > 1",
+            "rtt > x",
+            "id.orig_h > 10.0.0.1",
+            "rtt contains x",
+            "TTLs contains 1",
+            "AA == maybe",
+            "trans_id & 2 == 2",
+        ):
+            with pytest.raises(FilterError):
+                condition(wrong, columns)
+            with pytest.raises(FilterError):
+                holds(wrong, batch.schema)
 
 
 @pytest.mark.corpora

@@ -11,7 +11,7 @@ import numpy as np
 
 from headwater.analysis.files import FileSettings
 from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Elsewhere, Flows, FlowSettings
-from headwater.analysis.protocols import MESSAGES
+from headwater.analysis.requests import OF_MESSAGES, REQUEST, Requests
 from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
@@ -29,7 +29,7 @@ def keeps_flows(settings: Settings) -> bool:
 
 def reads_messages(settings: Settings) -> bool:
     """Whether what flows carry is read."""
-    return bool(set(settings.records) & MESSAGES.keys()) or settings.files.directory is not None
+    return bool(set(settings.records) & OF_MESSAGES) or settings.files.directory is not None
 
 
 def reads_captures(settings: Settings) -> bool:
@@ -51,7 +51,8 @@ def analyses(
         if "weird" in records:
             found.append(Weirds(ignored=settings.weirds.ignore, again_s=settings.weirds.again_s))
         if flows:
-            found.append(Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages, files=files))
+            kept = Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages, files=files)
+            found.append(Requests(kept) if REQUEST.name in records else kept)
         return found
 
     return make

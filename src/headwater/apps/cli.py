@@ -13,6 +13,7 @@ import click
 
 from headwater import __version__
 from headwater.apps import console
+from headwater.apps.cli_messages import COMMANDS
 from headwater.apps.cli_store import export, import_logs, query, settings_of, store
 from headwater.apps.options import (
     Commands,
@@ -96,7 +97,7 @@ def cli() -> None:
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", *MESSAGES]),
+    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "request", *MESSAGES]),
     help="What to write (default: conn and weird; packet with --detail packets).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -171,7 +172,7 @@ def run(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "server", "weird", *MESSAGES]),
+    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "server", "weird", "request", *MESSAGES]),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
@@ -328,6 +329,8 @@ cli.add_command(query)
 cli.add_command(store)
 cli.add_command(export)
 cli.add_command(import_logs)
+for _messages in COMMANDS:
+    cli.add_command(_messages)
 
 
 @cli.group("config")

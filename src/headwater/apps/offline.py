@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headwater.analysis.protocols import MESSAGES
+from headwater.apps import messages
 from headwater.apps.analyses import analyses, keeps_flows, reads_captures
 from headwater.apps.beside import Beside, must_be_kept
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import TABLES, Table
+from headwater.apps.through import Through
 from headwater.config import Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError
 from headwater.outputs.outlet import NEVER
@@ -184,10 +186,11 @@ def read(
     extra: bool = False,
     checksums: bool = False,
     only: Frames | None = None,
+    where: str = "",
 ) -> None:
     """Read `files` in turn; of the settings, filter, sample, flows and output apply. Without `records`, flows are asked for, and in a
-    directory or the store what else there is. With `only`, those frames alone are read. Raises ConfigError, and SourceError or SinkError
-    after everything before it is written.
+    directory or the store what else there is. With `only`, those frames alone are read. Of one record that is of messages, `where` is a
+    filter of its rows. Raises ConfigError, and SourceError or SinkError after everything before it is written.
     """
     ledger = Ledger()
     output = settings.output
@@ -224,6 +227,9 @@ def read(
         later = () if records else LOGS[1:]
         to_stdout = not shown and output.directory is None and (settings.store is None or output.format is not None)
         made += outlets(settings, ledger, tell, live=False, to_stdout=to_stdout, extra=extra, later=later, patience_s=beside.patience_s)
+    if where:
+        change = messages.where(where, MESSAGES[one])
+        made = [Through(output, change) for output in made]
     watcher = _Bar(source) if sys.stderr.isatty() and (output.directory or file or not sys.stdout.isatty()) else None
     pipeline = Pipeline(
         [source],

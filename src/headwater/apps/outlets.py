@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 import headwater
 from headwater.analysis.protocols import MESSAGES
+from headwater.analysis.requests import REQUEST
+from headwater.apps.through import Through
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.kernel.confine import account
 from headwater.outputs.files import Files, Format
 from headwater.outputs.outlet import Outlet
 from headwater.outputs.pcapng import PacketFile
+from headwater.outputs.private import private
 from headwater.outputs.rotated import Rotated
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
+from headwater.pipeline import Output
 from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
 from headwater.store.starting import of_the_extra
 from headwater.telemetry import Ledger
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from headwater.outputs.spool import Spool
 
 LOOK_S = 5.0  # after which files of names are looked at again
-RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST, *MESSAGES.values())}
+RECORDS = {record.name: record for record in (PACKET, CONN, CONN_LONG, TUNNEL, SERVER, RATE, WEIRD, COST, REQUEST, *MESSAGES.values())}
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,14 @@ def outlets(
     extra: bool = False,
     later: Sequence[str] = (),
     patience_s: Callable[[], float] = lambda: 0.0,
-) -> list[Outlet]:
-    """Files or standard output, and Grafana. Live, a slow one loses its own rows; a capture waits for it, and ends where it fails.
+) -> list[Output]:
+    """Files or standard output, the store, and Grafana. Live, a slow one loses its own rows; a capture waits for it, and ends where it
+    fails. What is kept, and all that is live, is without what the settings keep private.
 
     Raises ConfigError where the format has no place for a record that is asked for. `extra` is the format's; files of `later` records are
     made with their first row.
     """
-    made = []
+    made: list[Outlet] = []
     directory = settings.output.directory
     records = [RECORDS[name] for name in settings.records]
     if directory or to_stdout:
@@ -103,11 +108,14 @@ def outlets(
             at_once = [record for record in wanted if record.name not in later]
             files = Files(form, Path(directory) if directory else None, names, at_once=at_once, extra=extra)
             made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
+    without = private(queries=settings.privacy.queries, credentials=settings.privacy.credentials)
+    found: list[Output] = [Through(outlet, without) if live else outlet for outlet in made]
     if settings.store:
-        made.append(Outlet(spool(settings, report, patience_s, waits=not live), ledger, report, on_full="drop_oldest" if live else "wait"))
+        kept = Outlet(spool(settings, report, patience_s, waits=not live), ledger, report, on_full="drop_oldest" if live else "wait")
+        found.append(Through(kept, without))
     if live and settings.grafana:
-        made.append(Outlet(Grafana(settings.grafana), ledger, report))
-    return made
+        found.append(Outlet(Grafana(settings.grafana), ledger, report))
+    return found
 
 
 def spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float], *, waits: bool) -> "Spool":

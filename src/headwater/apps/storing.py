@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from headwater.apps import messages
 from headwater.apps.beside import made
 from headwater.apps.console import tell
 from headwater.config import Settings
@@ -103,6 +104,12 @@ def _print(client: Client, sql: str, form: str | None) -> None:
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise OutputClosed from None
+
+
+def latest(settings: Settings, record: str, since_s: float, text: str, form: str | None) -> None:
+    """Print the latest messages of a record for which a filter holds, the newest first."""
+    with Client.of(settings.kept(), settings.user) as client:
+        _print(client, messages.latest(record, client.columns(record), since_s, text), form)
 
 
 _SHOWN = "conn_state history orig_bytes resp_bytes orig_pkts resp_pkts uid".split()

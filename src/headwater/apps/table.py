@@ -8,13 +8,13 @@ from typing import TextIO
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from headwater.apps import conns, packets
+from headwater.apps import conns, messages, packets
 from headwater.errors import OutputClosed, SinkError
 from headwater.records import Batch
 
 _MICROSECONDS = 15  # HH:MM:SS.ffffff
 _WHOLE = packets.Columns(_MICROSECONDS, 15, 3, 39, 9, 10, 1 << 20)
-TABLES = ("conn", "packet")
+TABLES = ("conn", "packet", *messages.SHOWN)
 """The records that there is a table of."""
 
 
@@ -76,11 +76,16 @@ class Table:
         longest = max((len(name) for name in batch.interfaces.values()), default=0) if several else 0
         precise = self._width is None or self._width >= 96
         self._at = _WHOLE if self._width is None else packets.columns(self._width, longest, _MICROSECONDS if precise else 12)
-        self._write([conns.heading(self._width) if self._record == "conn" else packets.heading(self._at)])
+        if self._record in messages.SHOWN:
+            self._write([messages.heading(self._record)])
+        else:
+            self._write([conns.heading(self._width) if self._record == "conn" else packets.heading(self._at)])
 
     def _lines(self, batch: Batch) -> Iterable[str]:
         if self._record == "conn":
             return conns.lines(batch, self._width)
+        if self._record in messages.SHOWN:
+            return messages.lines(batch)
         assert self._at is not None  # noqa: S101 - the heading comes first
         at = self._at
         return (" ".join(text for text, _ in packets.cells(packet, at)).rstrip() for packet in packets.words(batch))

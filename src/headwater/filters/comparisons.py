@@ -104,6 +104,8 @@ class _Reader:
             raise self._fail(f"`{test.field}` is a protocol and has no value: write it alone", test.at)
         if test.bits and field.kind != "number":
             raise self._fail(f"`{test.field}` is no number, so it has no bits to pick", test.bits.at)
+        if test.operator == "contains":
+            raise self._fail(f"`{test.field}` is no text, so that it contains nothing: compare it with == or `in`", test.at)
         if test.operator == "!=":
             return Both((self._there(), Neither(self._compare("==", *test.ranges[0]))))
         if test.operator == "in":

@@ -19,7 +19,7 @@ from headwater.errors import FilterError
 MOST_OCTETS = 4096
 MOST_DEPTH = 50
 OPERATORS = {"==": "==", "eq": "==", "!=": "!=", "ne": "!=", ">": ">", "gt": ">", "<": "<", "lt": "<"}
-OPERATORS |= {">=": ">=", "ge": ">=", "<=": "<=", "le": "<="}
+OPERATORS |= {">=": ">=", "ge": ">=", "<=": "<=", "le": "<=", "contains": "contains"}
 _WORDS = {"and": "&&", "or": "||", "not": "!"}
 _TOKEN = re.compile(r'\s*(?:(&&|\|\||[!=<>]=|\.\.|[!<>&(){},])|("[^"]*")|(::[\w:./]*|\w[\w.:/-]*%?)|(\S))')
 

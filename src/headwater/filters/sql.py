@@ -2,12 +2,12 @@
 fields that a filter of flows has. A value of a stranger's is never part of the text but as a literal that is escaped here.
 """
 
-import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from headwater.errors import FilterError
+from headwater.filters import values
 from headwater.filters.grammar import And, Node, Not, Or, Test, Value, parse
 
 _ENDS = {"src": ("id.orig_h",), "dst": ("id.resp_h",), "addr": ("id.orig_h", "id.resp_h")}
@@ -35,7 +35,6 @@ FAILED = (
 """A RST, or a SYN that nothing answered: what `conn.failed` is of a row."""
 _VERSIONS = {"ip": "startsWith(toString(`id.orig_h`), '::ffff:')", "ipv6": "NOT startsWith(toString(`id.orig_h`), '::ffff:')"}
 _PROTOCOLS = {"tcp": "tcp", "udp": "udp", "sctp": "sctp"}
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "%": 1.0}
 _OPERATORS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 
@@ -93,12 +92,29 @@ class _Condition:
             return self._holds(MADE[name], test, self._measure)
         found = [column for column in COLUMNS.get(name, (name,)) if column in self._columns]
         if not found:
-            near = difflib.get_close_matches(name, [*self._columns, *COLUMNS, *MADE], 1)
-            raise self._fail(f"there is no column `{name[:40]}`" + (f"; did you mean {near[0]}?" if near else ""), test.at)
-        parts = [self._holds(f"`{column}`", test, self._reader(self._columns[column])) for column in found]
+            raise values.unknown(self._text, test, [*self._columns, *COLUMNS, *MADE])
+        parts = [self._column(column, test) for column in found]
         if name.partition(".")[0] in _PROTOCOLS and name in COLUMNS:
             return f"(ifNull(proto = '{name.partition('.')[0]}', 0) AND {_any(test, parts)})"
         return _any(test, parts)
+
+    def _column(self, name: str, test: Test) -> str:
+        kind, column = self._columns[name], f"`{name}`"
+        if not kind.startswith("Array("):
+            self._must_fit(kind, test)
+            return self._holds(column, test, self._reader(kind))
+        if not test.operator:
+            return f"notEmpty({column})"
+        each = kind.removeprefix("Array(")[:-1]
+        self._must_fit(each, test)
+        if test.operator == "!=":  # none of them
+            equal = self._one("x", replace(test, operator="=="), self._reader(each))
+            return f"(notEmpty({column}) AND NOT arrayExists(x -> ifNull({equal}, 0), {column}))"
+        return f"arrayExists(x -> ifNull({self._one('x', test, self._reader(each))}, 0), {column})"
+
+    def _must_fit(self, kind: str, test: Test) -> None:
+        if test.operator == "contains" and "String" not in kind:
+            raise values.no_text(self._text, test)
 
     def _holds(self, column: str, test: Test, read: Callable[[Value], "str | tuple[str, str]"]) -> str:
         if not test.operator:
@@ -114,11 +130,13 @@ class _Condition:
             low, high = read(first), read(last)
             if isinstance(low, tuple) or isinstance(high, tuple):  # a network
                 if test.operator not in ("==", "!=", "in"):
-                    raise self._fail(f"`{test.field}` is no number: it can be compared by == and !=, or with `in`", test.at)
+                    raise values.no_number(self._text, test)
                 begin, end = (low if isinstance(low, tuple) else (low, low))[0], (high if isinstance(high, tuple) else (high, high))[1]
                 parts.append(f"{'NOT ' if test.operator == '!=' else ''}({column} BETWEEN {begin} AND {end})")
             elif test.operator == "in":
                 parts.append(f"{column} = {low}" if first is last else f"{column} BETWEEN {low} AND {high}")
+            elif test.operator == "contains":
+                parts.append(f"position({column}, {low}) > 0")
             else:
                 parts.append(f"{column} {_OPERATORS[test.operator]} {low}")
         return "(" + " OR ".join(parts) + ")" if len(parts) > 1 else parts[0]
@@ -136,25 +154,14 @@ class _Condition:
         return lambda value: literal(value.text)
 
     def _flag(self, value: Value) -> str:
-        if value.text not in ("true", "false", "1", "0"):
-            raise self._fail("a flag is true or false", value.at)
-        return "true" if value.text in ("true", "1") else "false"
+        return "true" if values.flag(self._text, value) else "false"
 
     def _measure(self, value: Value) -> str:
-        found = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,12})?|0[xX][0-9a-fA-F]{1,16})([a-z%]{1,2})?", value.text)
-        if not found or value.quoted or (found[2] and found[2] not in _UNITS):
-            raise self._fail(f"here must be a number, or one with a unit ({', '.join(_UNITS)})", value.at)
-        if found[1][:2].lower() == "0x":
-            return str(int(found[1], 16))
-        return found[1] if not found[2] else repr(float(found[1]) * _UNITS[found[2]])
+        return repr(values.number(self._text, value))
 
     def _network(self, value: Value) -> tuple[str, str]:
-        try:
-            network = ipaddress.ip_network(value.text, strict=False)
-        except ValueError:
-            raise self._fail("here must be an address or a prefix, for instance 10.0.0.1 or 2001:db8::/32", value.at) from None
-        mapped = "::ffff:" if network.version == 4 else ""
-        return f"toIPv6('{mapped}{network[0]}')", f"toIPv6('{mapped}{network[-1]}')"
+        first, last = values.network(self._text, value)
+        return f"toIPv6('{first}')", f"toIPv6('{last}')"
 
 
 def _any(test: Test, parts: list[str]) -> str:

@@ -30,16 +30,17 @@ _OF_FLOWS: Mapping[str, tuple[str, Kind, str]] = {
     "id.resp_p": ("u2", Kind.NUMBER, "hw_port"),
 }
 
-_FLOW = {"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port"}
+FLOW = {"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port"}
+"""What names the flow of a message, and Zeek's types of it."""
 
 
-def message(path: str, ours: Mapping[str, str] | None = None) -> Record:
+def message(path: str, ours: Mapping[str, str] | None = None, *, of_flow: bool = True) -> Record:
     """The record of Zeek's log `path`: the fields that it always has, and `ours` behind them, by their names and Zeek's types. Of what Zeek
-    has no log of, those of a flow come first.
+    has no log of, those of a flow come first, or the time alone.
 
     Times are integers (nanoseconds of UTC), intervals seconds, addresses 16 octets, text is str, and lists are lists of such.
     """
-    fields = {**ALWAYS.get(path, _FLOW), **(ours or {})}
+    fields = {**ALWAYS.get(path, FLOW if of_flow else {"ts": "time"}), **(ours or {})}
     columns = tuple(_column(name, of) for name, of in fields.items())
     return Record(path, columns, np.dtype([(column.name, _OF_FLOWS.get(column.name, ("O",))[0]) for column in columns]))
 

@@ -1,0 +1,50 @@
+"""What messages say that nobody needs to keep: query strings, user names and passwords are left out of rows on their way to who keeps
+them, unless the settings say otherwise. Cookies, authorization and bodies are no columns of any record.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from headwater.records import Batch
+
+_SECRET: Final[Mapping[str, tuple[str, ...]]] = {"http": ("username", "password"), "ftp": ("password",)}
+_URIS: Final[Mapping[str, tuple[str, ...]]] = {"http": ("uri", "referrer")}
+HIDDEN: Final = "?..."
+"""Stands where a query string was."""
+
+
+def private(*, queries: bool, credentials: bool) -> Callable[[Batch], Batch]:
+    """What makes of a batch one without query strings, unless `queries` are kept, and without names and passwords, unless `credentials`."""
+    uris = {} if queries else _URIS
+    secret = {} if credentials else _SECRET
+
+    def without(batch: Batch) -> Batch:
+        name = batch.record.name
+        there = batch.rows.dtype.names or ()
+        changed: list[tuple[str, Callable[[str], str | None]]] = [(column, _cut) for column in uris.get(name, ()) if column in there]
+        changed += [(column, _nothing) for column in secret.get(name, ()) if column in there]
+        if not changed or not len(batch):
+            return batch
+        rows = batch.rows.copy()  # other outputs have the same
+        for column, change in changed:
+            rows[column] = _each(rows[column], change)
+        return Batch(batch.record, rows, batch.interfaces)
+
+    return without
+
+
+def _each(values: np.ndarray[Any, Any], change: Callable[[str], str | None]) -> np.ndarray[Any, Any]:
+    made = np.empty(len(values), object)
+    made[:] = [None if value is None else change(value) for value in values.tolist()]
+    return made
+
+
+def _cut(uri: str) -> str:
+    before, mark, _ = uri.partition("?")
+    return before + HIDDEN if mark else uri
+
+
+def _nothing(_: str) -> None:
+    return None
