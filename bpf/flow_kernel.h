@@ -59,6 +59,8 @@ struct hw_flow_way {
 	__u32 segments;	    /* of the frame */
 	__u32 is_late;	    /* user space had it: what came after it may have been counted */
 	__u32 may_wait;	    /* the frame, where another CPU is in the way: nothing of it was counted yet */
+	__u32 weirds_before; /* of its flow, */
+	hw_ktime last;	    /* and the time of the packet before it */
 	__u32 is_given;	    /* the innermost packet is counted in its flow, */
 	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
@@ -469,8 +471,7 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 {
 	struct hw_flow_bucket *bucket;
 	struct hw_flow_entry *entry;
-	__u32 way, weirds;
-	hw_ktime last;
+	__u32 way;
 	__u64 stage;
 	int taken = HW_FLOW_CLOSED;
 
@@ -487,17 +488,17 @@ HW_STEP int hw_flow_give(const struct hw_packet *row, struct hw_flow_way *at)
 		return HW_FLOW_CONTENDED;
 	if (bucket->tags[way] == at->tag && hw_flow_is_there(entry, at) && row->ts < entry->due) {
 		stage = hw_flow_stage(&entry->flow);
-		weirds = entry->flow.weirds;
-		last = entry->flow.last;
+		at->weirds_before = entry->flow.weirds; /* not on the stack, of which Linux 6.1 has no more */
+		at->last = entry->flow.last;
 		hw_flow_add(&entry->flow, (at->second ^ entry->orig) & 1, row);
-		if (at->is_late && last > entry->flow.last)
-			entry->flow.last = last;
+		if (at->is_late && at->last > entry->flow.last)
+			entry->flow.last = at->last;
 		entry->orig ^= !!((stage ^ entry->flow.marks) & HW_FLOW_flipped);
 		if (entry->flow.sides[0].packets && entry->flow.sides[1].packets)
 			bucket->stays[way] = 1;
 		if (stage != hw_flow_stage(&entry->flow)) /* it may end sooner: the next packet, or the clock, makes hw_flow_open() look */
 			hw_flow_due(entry, bucket, way, row->ts + 1, row->ts);
-		at->weirds |= entry->flow.weirds & ~weirds;
+		at->weirds |= entry->flow.weirds & ~at->weirds_before;
 		at->first = entry->flow.first;
 		at->again = entry->again;
 		at->orig = entry->orig;
