@@ -459,6 +459,7 @@ void hw_streams_come_to(struct hw_streams *streams, uint32_t number, const struc
 	for (int side = 0; stream && side < 2; side++) {
 		struct half *half = &stream->halves[side];
 
+		hand_out(streams, stream, side, flow->more[side].delivered, ts);
 		if (flow->sides[side].ended && !half->ended) {
 			half->ended = 1;
 			put(streams, stream, &(struct item){.ts = ts, .kind = HW_RUN_end, .side = side});

@@ -131,7 +131,8 @@ def test_the_example_configuration_loads_and_has_every_key() -> None:
 def test_each_environment_variable_is_one() -> None:
     told = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/configuration.md").read_text(), re.M))
     code = "".join(path.read_text() for path in (ROOT / "src/headwater").rglob("*.py"))
-    assert told == {name for name in re.findall(r'"([A-Z]+_[A-Z]+)"', code) if re.search(rf'environ[^\n]*"{name}"|"{name}"\)', code)}
+    names = set(re.findall(r'"([A-Z]+_[A-Z]+)"', code)) - {"DCE_RPC"}  # which is an analyzer of Zeek's
+    assert told == {name for name in names if re.search(rf'environ[^\n]*"{name}"|"{name}"\)', code)}
 
 
 # -- what the pages refer to --------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def test_commands_run(page: str, line: str, folder: Path) -> None:
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, env=environ, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout or {"-o", "-w"} & set(first)
+    assert done.stdout or {"-o", "-w"} & set(first) or first[1] in {"dns", "http", "tls"}  # the filter need not hold for any
 
 
 def _parses(words: list[str]) -> None:
