@@ -46,23 +46,23 @@ struct hw_flow_way {
 	__u32 bucket;
 	__u32 wanted;
 	__u32 way;
-	__u32 second;	    /* the packet's sender is the key's second endpoint */
-	__u32 flip;	    /* who answers was seen first */
-	__u32 again;	    /* of its flow, */
-	hw_ktime first;	    /* of its flow, */
-	__u32 orig;	    /* as of its flow, */
-	__u32 tunnel;	    /* and as of its flow */
-	__u32 only_carries; /* it is to be between addresses alone */
-	__u32 weirds;	    /* bits that it has added */
-	__u32 reuse;	    /* enum hw_weird: it ends the flow before, and that is odd */
-	__u8 uid[12];	    /* of its flow, by hw_flow_name() */
-	__u32 segments;	    /* of the frame */
-	__u32 is_late;	    /* user space had it: what came after it may have been counted */
-	__u32 may_wait;	    /* the frame, where another CPU is in the way: nothing of it was counted yet */
+	__u32 second;	     /* the packet's sender is the key's second endpoint */
+	__u32 flip;	     /* who answers was seen first */
+	__u32 again;	     /* of its flow, */
+	hw_ktime first;	     /* of its flow, */
+	__u32 orig;	     /* as of its flow, */
+	__u32 tunnel;	     /* and as of its flow */
+	__u32 only_carries;  /* it is to be between addresses alone */
+	__u32 weirds;	     /* bits that it has added */
+	__u32 reuse;	     /* enum hw_weird: it ends the flow before, and that is odd */
+	__u8 uid[12];	     /* of its flow, by hw_flow_name() */
+	__u32 segments;	     /* of the frame */
+	__u32 is_late;	     /* user space had it: what came after it may have been counted */
+	__u32 may_wait;	     /* the frame, where another CPU is in the way: nothing of it was counted yet */
 	__u32 weirds_before; /* of its flow, */
-	hw_ktime last;	    /* and the time of the packet before it */
-	__u32 is_given;	    /* the innermost packet is counted in its flow, */
-	__u32 unblamed;	    /* it is an ICMP error, and what it is about is not there */
+	hw_ktime last;	     /* and the time of the packet before it */
+	__u32 is_given;	     /* the innermost packet is counted in its flow, */
+	__u32 unblamed;	     /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];
 	__u32 inner; /* the place of the innermost packet of the frame that is of a flow */
