@@ -22,8 +22,6 @@ SIP = b"\r\nVia: SIP/2.0/UDP 10.0.0.1:5060\r\nCall-ID: a\r\n\r\n"
 
 SAID = [
     ("http2", "tcp", 50051, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5), b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"),
-    ("smtp", "tcp", 25, b"EHLO a.example\r\n", b"220 mx.example ESMTP\r\n"),
-    ("ftp", "tcp", 21, b"USER anonymous\r\n", b"220 ready\r\n"),
     ("irc", "tcp", 6667, b"NICK me\r\nUSER me 0 * :me\r\n", b":irc.example NOTICE AUTH :*** Looking up\r\n"),
     ("rfb", "tcp", 5900, b"RFB 003.008\n", b"RFB 003.008\n"),
     ("postgresql", "tcp", 5432, b"\0\0\0\x21\0\3\0\0user\0me\0database\0me\0\0", b"R\0\0\0\x08\0\0\0\0"),

@@ -20,7 +20,7 @@ from headwater.records import CONN, PACKET, Batch
 from headwater.records.numbered import SERVICES
 
 READ = {protocol.service for protocol in PROTOCOLS}
-FIRST = frozenset("smtp ftp rfb".split())  # where the server begins
+FIRST = frozenset({"rfb"})  # where the server begins
 Said = Sequence[tuple[int, bytes]]
 
 

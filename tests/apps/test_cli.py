@@ -98,10 +98,10 @@ def test_zeeks_logs_are_files_of_their_own(tmp_path: Path):
         assert [path.name for path in (tmp_path / form).iterdir()] == ["weird.log"], "Zeek has no ledger"
     extra = headwater("read", capture, "--format", "zeek-json", "--record", "weird", "--extra").stdout
     (row,), (more,) = ([json.loads(line) for line in text.splitlines()] for text in ((tmp_path / "zeek-json/weird.log").read_text(), extra))
-    assert row == {"ts": 1_700_000_000.0, "name": "truncated_IP", "notice": False, "peer": "headwater"}
+    assert row == {"ts": 1_700_000_000.0, "name": "truncated_IP", "notice": False, "peer": "headwater", "source": "IP"}
     assert more.items() > row.items() and more["l2_src"] == "02:00:00:00:00:02"
     lines = (tmp_path / "zeek/weird.log").read_text().splitlines()
-    assert len(lines) == 10 and lines[8] == "1700000000.000000" + "\t-" * 5 + "\ttruncated_IP\t-\tF\theadwater\t-"
+    assert len(lines) == 10 and lines[8] == "1700000000.000000" + "\t-" * 5 + "\ttruncated_IP\t-\tF\theadwater\tIP"
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"])

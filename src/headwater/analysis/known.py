@@ -39,7 +39,6 @@ class Known(NamedTuple):
     alone: bool = False
 
 
-_MAIL: Final = rb"(?i:USER|AUTH|FEAT|SYST|QUIT|HOST|OPTS|CLNT|PASS)\b"
 _SIP: Final = rb"(?:[A-Z]{3,12} sips?:\S+ SIP/2\.0\r?\n|SIP/2\.0 [1-6]\d\d )"
 _IRC: Final = rb":\S+ (?:\d{3}|NOTICE|CAP|PONG|MODE|JOIN|NICK) "
 _CACHE: Final = rb"(?:gets?|set|add|replace|append|prepend|cas|incr|decr|delete|touch|stats|version|flush_all|verbosity)(?: [^\r\n]+)?\r\n"
@@ -50,8 +49,6 @@ _TORRENT: Final = rb"d1:[aqr]d2:id20:|\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x
 
 KNOWN: Final = (
     Known("http2", TCP, rb"PRI \* HTTP/2\.0\r\n\r\nSM\r\n\r\n", rb"\x00..\x04\x00\x00\x00\x00\x00"),
-    Known("smtp", TCP, rb"(?i:EHLO|HELO|LHLO) ?[^\r\n]*\r?\n", rb"220[ -]"),
-    Known("ftp", TCP, _MAIL, rb"220[ -]"),
     Known("irc", TCP, rb"(?i:NICK|USER|PASS|CAP) [^\r\n]+\r?\n", _IRC + rb"|NOTICE |PING |ERROR "),
     Known("irc", TCP, rb"(?:PRIVMSG|JOIN|NICK|NOTICE) [^\r\n]+\r?\n", _IRC, alone=True),
     Known("rfb", TCP, rb"RFB \d{3}\.\d{3}\n", rb"RFB \d{3}\.\d{3}\n"),
