@@ -66,20 +66,23 @@ class Files:
     known: dict[Any, Any] = field(default_factory=dict)  # what readers remember of files; they bound how much it is
     lasting: dict[bytes, "File"] = field(default_factory=dict)
     """Files of which more may come on any connection, by their handles."""
+    due: int = 0  # until two minutes after it (nanoseconds) none of them is over
 
     def keep(self, file: "File") -> None:
         """More of it may come, for two minutes after the last."""
         while len(self.lasting) >= _LASTING:
             next(iter(self.lasting.values())).end(timed_out=True)
+        self.due = min(self.due, file.active) if self.lasting else file.active
         self.lasting[file.handle] = file
 
     def expire(self, now: int | None = None) -> None:
         """Those of which nothing came for long are over at that time (nanoseconds), or all."""
-        if not self.lasting:
+        if not self.lasting or (now is not None and self.due + _SILENCE >= now):
             return
         for file in tuple(self.lasting.values()):
             if now is None or file.active + _SILENCE < now:
                 file.end(timed_out=True)
+        self.due = min((file.active for file in self.lasting.values()), default=0)
 
     def __post_init__(self) -> None:
         nets = [ipaddress.ip_network(net) for net in self.settings.local_nets]
