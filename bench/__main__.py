@@ -22,6 +22,7 @@ FIGURES = (
     "flow_table",
     "flows_long",
     "messages",
+    "message_cost",
     "kernel_table",
     "kernel_scale",
     "live_flows",

@@ -35,7 +35,9 @@ class Tool:
 
 
 TOOLS = {
-    "headwater read, all logs": Tool(LARGE, lambda at: [*ONE, HEADWATER, "read", "-o", at.folder, "--format", "zeek", at.capture]),
+    "headwater read, all logs": Tool(
+        LARGE, lambda at: [*ONE, HEADWATER, "read", "--no-hashes", "-o", at.folder, "--format", "zeek", at.capture]
+    ),
     "headwater read --record conn": Tool(
         LARGE, lambda at: [*ONE, HEADWATER, "read", "-o", at.folder, "--record", "conn", "--format", "zeek", at.capture]
     ),

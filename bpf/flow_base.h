@@ -256,6 +256,14 @@ HW_INLINE __u64 hw_flow_handshake(const struct hw_flow *flow)
 	return hw_between(flow->syn, flow->syn_ack) + hw_between(flow->syn_ack, flow->handshaken);
 }
 
+/* From here to the responder and back, in nanoseconds, as far as they fit; 0 where it could not be measured. */
+HW_INLINE __u32 hw_flow_network(const struct hw_flow *flow)
+{
+	__u64 rtt = flow->sides[HW_RESP].marks & HW_SIDE_rtt ? flow->more[HW_RESP].rtt : 0;
+
+	return rtt < 0xffffffff ? rtt : 0xffffffff;
+}
+
 /* -- history ---------------------------------------------------------------------------------------------------------------- */
 
 HW_INLINE void hw_history(struct hw_flow *flow, int side, char letter)

@@ -42,6 +42,8 @@ struct hw_carried {
 	__u8 partial;
 	__u8 tcp_flags;
 	__u8 unused[2];
+	__u32 network; /* see hw_flow_network() */
+	__u32 unused_4;
 };
 
 _Static_assert(sizeof(struct hw_carried) % 8 == 0, "nothing of the kernel's memory is between it and the octets");

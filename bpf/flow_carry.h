@@ -45,11 +45,15 @@ HW_INLINE int hw_is_of_messages(__u32 port)
 /*
  * So many octets are wanted from the begin of this packet on, whatever was wanted before: it begins as the head of a request or answer of HTTP
  * does, or the handshake of TLS, which may go on for some packets. By when user space would have asked they are past. 0: nothing is known.
+ * Apart, so that where it looks stays in a register: kernels before 6.8 forget what was checked of a number that lies on the stack.
  */
-HW_INLINE __u32 hw_begins_message(const struct hw_parser *p)
+HW_STEP __u32 hw_begins_message(const struct hw_parser *p)
 {
-	const __u8 *octets = p->headers ? hw_look(p, p->headers, 8) : 0;
+	const __u8 *octets;
 
+	if (!p || !p->headers)
+		return 0;
+	octets = hw_look(p, p->headers, 8);
 	if (!octets)
 		return 0;
 	switch (hw_be32(octets)) {
@@ -152,6 +156,7 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 	head->second = at->second;
 	head->orig = at->orig;
 	head->partial = at->moment.partial;
+	head->network = at->moment.network;
 	head->tcp_flags = row->tcp_flags;
 	return skip;
 }
@@ -182,9 +187,9 @@ HW_INLINE void hw_carry(void *ctx, __u32 each, int is_xdp)
 	}
 	if (given) {
 		offset = p->headers + skip;
+		given = (given - 1) & (HW_CARRIED_MOST - 1); /* to kernels before 6.8, `if (given)` says nothing of a range */
 		HW_OPAQUE(given);
-		given = ((given - 1) & (HW_CARRIED_MOST - 1)) +
-			1; /* likewise: to kernels before 6.8, `if (given)` says nothing of a range */
+		given++;
 		failed = !p->headers || (is_xdp ? bpf_xdp_load_bytes(ctx, offset, frame->octets, given)
 						: bpf_skb_load_bytes(ctx, offset, frame->octets, given));
 		if (failed) {

@@ -36,6 +36,7 @@ struct hw_flow_moment {
 	__u8 unfollowed;
 	__u8 partial;
 	__u8 unused;
+	__u32 network; /* see hw_flow_network() */
 };
 
 /* A packet on its way to its flow: too large for a program's stack. */
@@ -592,6 +593,7 @@ HW_STEP int hw_flow_note_moment(struct hw_flow_way *at)
 	at->moment.ended = entry->flow.sides[which].ended;
 	at->moment.unfollowed = entry->flow.sides[which].unfollowed;
 	at->moment.partial = hw_flow_is_partial(&entry->flow);
+	at->moment.network = hw_flow_network(&entry->flow);
 	hw_unlock(&entry->lock);
 	return 0;
 }

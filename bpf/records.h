@@ -243,6 +243,12 @@ enum hw_weird {
 	HW_WEIRD_excessive_data_without_further_acks, /* more than 10 MiB since the last acknowledgement: likewise */
 	HW_WEIRD_active_connection_reuse,	      /* a SYN begins another flow between the same ports, and the one before is not over */
 	HW_WEIRD_premature_connection_reuse, /* likewise, and the one before is over for less than 5 s (linger_timeout_s), not by a RST */
+
+	HW_WEIRD_excessively_small_fragment,  /* an IP packet shorter than 64 octets that is a fragment, and not the last one */
+	HW_WEIRD_excessively_large_fragment,  /* a fragment that ends behind the datagram's first 64,000 octets */
+	HW_WEIRD_fragment_size_inconsistency, /* fragments do not agree on where their datagram ends */
+	HW_WEIRD_fragment_overlap,	      /* a fragment has octets again that came before; of a datagram's first 16 fragments */
+	HW_WEIRD_fragment_inconsistency,      /* likewise, and they are others; those that came first count */
 } HW_PACKED;
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */

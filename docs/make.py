@@ -25,9 +25,8 @@ from headwater.outputs.lines import MEASUREMENTS
 from headwater.records import CONN, COST, ENUMS, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Column, Record
 from headwater.records.columns import arrow_type
 from headwater.records.layouts import place_reason
-from headwater.records.messages import FLOW
 from headwater.records.schema import Kind, column_name
-from headwater.records.zeek_types import ALWAYS
+from headwater.records.zeek_types import ALWAYS, ANY
 from headwater.sources.suricata import EVENTS, field_of
 from headwater.telemetry import Entry, lines
 
@@ -279,7 +278,7 @@ def figures() -> str:
 def messages(name: str) -> str:
     """The columns of a record of messages."""
     made = REQUEST if name == REQUEST.name else MESSAGES[name]
-    rows = ((f"`{one.name}`", one.zeek or ALWAYS.get(name, FLOW)[one.name], str(arrow_type(made, one))) for one in made.columns)
+    rows = ((f"`{one.name}`", one.zeek or ALWAYS.get(name, ANY)[one.name], str(arrow_type(made, one))) for one in made.columns)
     return table("column | type in Zeek's log | in files", rows)
 
 

@@ -141,6 +141,8 @@ static void make_carried_entry(const struct hw_flows *flows, const struct hw_car
 	entry->orig = head->orig;
 	entry->flow.first = head->first;
 	entry->flow.marks = head->partial ? HW_FLOW_partial : 0;
+	entry->flow.sides[HW_RESP].marks = head->network ? HW_SIDE_rtt : 0;
+	entry->flow.more[HW_RESP].rtt = head->network;
 	entry->flow.sides[which].ended = head->ended;
 	entry->flow.sides[which].unfollowed = head->unfollowed;
 	entry->flow.more[which].delivered = head->delivered;

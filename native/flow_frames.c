@@ -43,7 +43,7 @@ size_t hw_frames_octets(void)
 /* The row as it is to come back: a piece as nothing, unless its datagram is whole with it. Returns whether there is something. */
 static int put(struct hw_frames *frames, const struct hw_packet *row, struct hw_packet *into)
 {
-	uint32_t tunnel = row->tunnel, segments = row->segments;
+	uint32_t tunnel = row->tunnel, segments = row->segments, odd; /* which nobody here tells */
 	struct hw_flow_key key = {.proto = 0};
 
 	*into = *row;
@@ -54,7 +54,7 @@ static int put(struct hw_frames *frames, const struct hw_packet *row, struct hw_
 		return into->has != 0;
 	}
 	hw_flow_key_apart(row, frames->apart, row->interface, &key);
-	if (!hw_fragments_add(frames->fragments, row, key.apart, into, NULL)) {
+	if (!hw_fragments_add(frames->fragments, row, key.apart, into, NULL, &odd)) {
 		into->has = 0;
 		return 0;
 	}

@@ -234,16 +234,29 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 	return flow;
 }
 
+static void put_odd_fragment(struct hw_flows *flows, const struct hw_packet *row, uint32_t odd)
+{
+	for (int i = 0; odd >> i; i++)
+		if (odd >> i & 1)
+			hw_weird_rows_put(&flows->weirds, row, HW_WEIRD_excessively_small_fragment + i);
+}
+
 /* A packet, or a datagram that is whole by now. Returns its flow. */
 static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
 {
 	struct hw_packet whole;
 	struct hw_sought anew;
+	uint32_t odd = 0;
+	int waits;
 
 	flows->is_duplicate = flows->in_pieces = 0;
 	if (hw_is_fragment(row)) {
-		if (row->captured >= row->length ? !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole, &flows->payload)
-						 : row->fragment_offset) {
+		waits = row->fragment_offset > 0;
+		if (row->captured >= row->length)
+			waits = !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole, &flows->payload, &odd);
+		if (odd && flows->weirds.a_second)
+			put_odd_fragment(flows, row, odd);
+		if (waits) {
 			flows->counts.fragments++;
 			return HW_NOBODY;
 		}

@@ -8,6 +8,14 @@
 #define UNIT 8 /* octets: fragments begin at multiples of it */
 #define UNITS (65536 / UNIT)
 #define PLACES 8
+#define COMPARED 16 /* fragments of a datagram whose octets are compared with those that come again */
+#define SMALL 64    /* octets of a packet, and */
+#define LARGE 64000 /* of a datagram: Zeek's Frag.cc */
+#define ODD(name) (1u << (HW_WEIRD_##name - HW_WEIRD_excessively_small_fragment)) /* as hw_fragments_add() tells it */
+
+struct piece {
+	uint32_t begin, end;
+};
 
 struct datagram {
 	hw_addr src, dst;
@@ -21,7 +29,10 @@ struct datagram {
 	uint32_t covered; /* units that have come */
 	uint32_t header;  /* octets of the IP header of later fragments */
 	uint64_t touched; /* when, in fragments */
-	uint32_t ack;	  /* the second eight octets of TCP's header, where they are the begin of a piece */
+	uint32_t size;	  /* as the last fragment says, or more came; 0: it has not come */
+	uint32_t kept_count;
+	struct piece kept[COMPARED];
+	uint32_t ack; /* the second eight octets of TCP's header, where they are the begin of a piece */
 	uint16_t offset_flags, window;
 	struct hw_packet first;
 	uint32_t *frames; /* of its pieces, where they are asked for */
@@ -192,6 +203,43 @@ static void keep(struct datagram *datagram, uint32_t at, const struct hw_payload
 	}
 }
 
+/* What is odd in a fragment that ends there. */
+static uint32_t judge_size(struct datagram *datagram, const struct hw_packet *row, uint32_t end)
+{
+	uint32_t odd = 0;
+
+	if (row->mf && row->ip_length < SMALL)
+		odd |= ODD(excessively_small_fragment);
+	if (end > LARGE)
+		odd |= ODD(excessively_large_fragment);
+	if (datagram->size && (row->mf ? end > datagram->size : end != datagram->size))
+		odd |= ODD(fragment_size_inconsistency);
+	if ((!row->mf || datagram->size) && end > datagram->size)
+		datagram->size = end;
+	return odd;
+}
+
+/* Likewise, of octets that are about to be kept. */
+static uint32_t judge_octets(struct datagram *datagram, uint32_t at, const struct hw_payload *payload, size_t room)
+{
+	uint32_t end = at + payload->length < room ? at + payload->length : room, overlaps = 0, differs = 0;
+
+	for (uint32_t i = 0; i < datagram->kept_count; i++) {
+		uint32_t first = at > datagram->kept[i].begin ? at : datagram->kept[i].begin;
+		uint32_t behind = end < datagram->kept[i].end ? end : datagram->kept[i].end;
+
+		if (first >= behind)
+			continue;
+		overlaps = 1;
+		differs |= memcmp(datagram->octets + first, payload->octets + (first - at), behind - first) != 0;
+	}
+	if (at < end && datagram->kept_count < COMPARED)
+		datagram->kept[datagram->kept_count++] = (struct piece){at, end};
+	if (differs)
+		return ODD(fragment_inconsistency);
+	return overlaps ? ODD(fragment_overlap) : 0;
+}
+
 /* What came in pieces of TCP's header, which is `size` octets of `length` then. */
 static void join_tcp(const struct datagram *datagram, struct hw_packet *whole)
 {
@@ -233,10 +281,12 @@ static void number(struct datagram *datagram, uint32_t frame)
 }
 
 int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
-		     struct hw_payload *payload)
+		     struct hw_payload *payload, uint32_t *odd)
 {
 	struct datagram *datagram = find(fragments, row, apart);
 	uint32_t header, before;
+
+	*odd = 0;
 
 	if (!datagram) {
 		fragments->given_up++;
@@ -258,13 +308,22 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 			datagram->offset_flags = row->seq;
 			datagram->window = row->window;
 		}
-		if (fragments->room)
+		*odd = judge_size(datagram, row, row->fragment_offset + length);
+		if (fragments->room) {
+			*odd |= judge_octets(datagram, row->fragment_offset, payload, fragments->room);
 			keep(datagram, row->fragment_offset, payload, fragments->room);
+		}
 		cover(datagram, row->fragment_offset, row->fragment_offset + length);
 	} else {
 		header = header_of(datagram, row);
-		if (fragments->room && header && header < row->ip_length && row->has & HW_HAS_payload)
-			keep(datagram, row->ip_length - header - row->payload_length, payload, fragments->room);
+		if (header && header < row->ip_length) {
+			*odd = judge_size(datagram, row, row->ip_length - header);
+			if (fragments->room && row->has & HW_HAS_payload) {
+				before = row->ip_length - header - row->payload_length;
+				*odd |= judge_octets(datagram, before, payload, fragments->room);
+				keep(datagram, before, payload, fragments->room);
+			}
+		}
 		cover_first(datagram, row);
 		if (!datagram->begun)
 			datagram->first = *row;

@@ -11,9 +11,12 @@ struct hw_fragments;
 /* Remembers about so many datagrams. `salt` is a secret. NULL without memory. */
 struct hw_fragments *hw_fragments_new(uint32_t most, uint64_t salt);
 void hw_fragments_free(struct hw_fragments *);
-/* Takes the row of a fragment. Returns 1 if its datagram is whole with it, and fills in the row that it would have had in one piece. */
+/*
+ * Takes the row of a fragment. Returns 1 if its datagram is whole with it, and fills in the row that it would have had in one piece. `odd` is
+ * what is so in it, a bit for each of enum hw_weird from excessively_small_fragment on.
+ */
 int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
-		     struct hw_payload *payload);
+		     struct hw_payload *payload, uint32_t *odd);
 /* From now on keep what they carry: hw_fragments_add() is given it, and gives that of the whole, good until it is called again. */
 void hw_fragments_keep(struct hw_fragments *);
 /* From now on remember in which frames they came, as hw_fragments_add() is told with what they carry. */

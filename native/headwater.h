@@ -177,9 +177,8 @@ struct hw_run {
 	uint8_t side; /* 0: the originator's */
 };
 struct hw_mark { /* a segment in a run */
+	uint64_t at;
 	uint64_t ts;
-	uint32_t at;
-	uint32_t unused;
 };
 struct hw_stream_begin {
 	uint64_t ts; /* of the flow's first packet */
@@ -188,9 +187,9 @@ struct hw_stream_begin {
 	uint8_t resp[16];
 	uint16_t orig_port;
 	uint16_t resp_port;
-	uint8_t proto;
-	uint8_t partial; /* TCP: neither a SYN nor its answer was seen */
-	uint8_t unused[6];
+	uint16_t proto;
+	uint16_t partial; /* TCP: neither a SYN nor its answer was seen */
+	uint32_t network; /* from here to the responder and back, nanoseconds; 0: that could not be measured */
 };
 struct hw_runs { /* good until packets are added */
 	struct hw_run *runs;

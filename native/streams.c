@@ -193,6 +193,7 @@ static struct stream *make(struct hw_streams *streams, uint32_t flow, const stru
 	begin->resp_port = entry->key.port[!entry->orig];
 	begin->proto = entry->key.proto;
 	begin->partial = hw_flow_is_partial(&entry->flow);
+	begin->network = hw_flow_network(&entry->flow);
 	put(streams, stream, &(struct item){.ts = entry->flow.first, .length = begun, .kind = HW_RUN_begin});
 	streams->out.begun_count++;
 	return stream;

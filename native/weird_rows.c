@@ -7,7 +7,7 @@
 #define SECOND 1000000000ull
 #define BACKWARDS 5 /* seconds: a time that lies further back is of another capture, not of another CPU */
 
-_Static_assert((int)HW_WEIRD_premature_connection_reuse < (int)HW_WEIRD_NAMES, "a budget, a bit and room for each");
+_Static_assert((int)HW_WEIRD_fragment_inconsistency < (int)HW_WEIRD_NAMES, "a budget, a bit and room for each");
 _Static_assert((int)HW_WEIRD_NAMES <= 128, "bits of `ignored`");
 
 void hw_weird_rows_make(struct hw_weird_rows *rows, uint32_t a_second, const void *ignored)

@@ -27,34 +27,11 @@ from headwater.errors import ConfigError, FilterError
 from headwater.filters import Filter, FlowFilter
 from headwater.interfaces import Detail
 from headwater.outputs.sinks.grafana import GrafanaSettings
+from headwater.record_names import RecordName
 from headwater.records import ENUMS
 from headwater.store.settings import StoreSettings
 
 Hook = Literal["auto", "tcx", "clsact", "xdp", "af_packet"]
-RecordName = Literal[
-    "packet",
-    "conn",
-    "conn_long",
-    "tunnel",
-    "server",
-    "rate",
-    "weird",
-    "cost",
-    "request",
-    "dhcp",
-    "dns",
-    "files",
-    "ftp",
-    "http",
-    "ntp",
-    "ocsp",
-    "quic",
-    "smtp",
-    "ssh",
-    "ssl",
-    "websocket",
-    "x509",
-]
 Format = Literal["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 EXAMPLES = {
@@ -76,6 +53,7 @@ EXAMPLES = {
     "password_file": "/etc/headwater/clickhouse.password",
     "ca_file": "/etc/headwater/ca.pem",
     "token": "glsa_...",
+    "headers": ["server", "x-tenant"],
 }
 """A value for each key whose default would be no example; of two with one name, one has its table's before it."""
 
@@ -89,6 +67,7 @@ _VARIABLES = {"INTERFACE_NAME": "interfaces", "GRAFANA_URL": "grafana.url", "GRA
 _LIMITS = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
 _TIMES = ("%Y", "%m", "%d", "%H", "%M", "%S")  # what a directory's name may have of the time
 HOUR_S = 3600.0
+_FIELD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # a token of RFC 9110, 5.6.2
 _TOLD = 10  # mistakes at once
 
 
@@ -261,10 +240,19 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     queries: query strings of URIs and referrers, which have sessions and tokens in them; else `?...` stands there.
     credentials: user names of HTTP, and passwords.
+    headers: fields of HTTP's requests and answers that are kept besides those that have a column, as ["server", "x-tenant"]; cookies only
+        if they are named here. Captures have them, too.
     """
 
     queries: bool = False
     credentials: bool = False
+    headers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """As in Settings."""
+        for name in self.headers:
+            if not _FIELD.fullmatch(name):
+                raise ValueError(f"headers: {name!r} is no name of a field of HTTP: letters, digits and - make one")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -243,8 +243,11 @@ class Pipeline:
         except BaseException as error:  # noqa: BLE001 - whatever ends a source ends the run, and is raised again in run()
             self._fail(error)
         finally:
-            for analysis in analyses:
-                self._offer(analysis.end())
+            try:
+                for analysis in analyses:
+                    self._offer(analysis.end())
+            except BaseException as error:  # noqa: BLE001 - likewise
+                self._fail(error)
             self._bell.ring()
 
     def _take(self, source: Source, batch: Batch, analyses: Sequence[Analysis]) -> None:

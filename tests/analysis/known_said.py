@@ -3,7 +3,7 @@
 Octets are those of the standards' examples and of captures, addresses and names changed.
 """
 
-from headwater.analysis.protocols.wire import Reader  # noqa: F401 - so that protocols are loaded in their order
+from headwater.analysis.wire import Reader  # noqa: F401 - so that protocols are loaded in their order
 
 
 def ber(tag: int, *parts: bytes) -> bytes:

@@ -22,7 +22,7 @@ class Made:
 
     def __init__(self, settings: FileSettings | None = None) -> None:
         self.rows: list[dict[str, Any]] = []
-        begin = (TS, b"\1" * 12, packed("10.0.0.1"), packed("192.0.2.2"), 40_000, 80, 6, 0)
+        begin = (TS, b"\1" * 12, packed("10.0.0.1"), packed("192.0.2.2"), 40_000, 80, 6, 0, 0)
         self.stream = Stream(0, begin, self._put, lambda *_: None, None, Files(settings or FileSettings()))
         self.stream.now = self.stream.since = TS
 

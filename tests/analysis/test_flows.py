@@ -28,13 +28,16 @@ from conversations import (
     traffic,
 )
 from flow_model import Model
-from flowing import Rows, all_of, conns, flows, found, packets, plainly
+from flowing import SECRET, Rows, all_of, conns, flows, found, packets, plainly
 from forge import timed
 from frames import ethernet, ethertype, ip, tcp, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.records import PACKET, Batch
+from headwater.analysis.flows import Flows, FlowSettings
+from headwater.records import PACKET, WEIRD, Batch
+from headwater.sources.capture import Capture
+from headwater.telemetry import Ledger
 
 A, B = "10.0.0.1", "10.0.0.2"
 A6, B6 = "2001:db8::1", "2001:db8::2"
@@ -232,6 +235,7 @@ def pieces(packet: bytes, *ends: int, identification: int = 7) -> list[bytes]:
     return made
 
 
+LARGE4 = udp(A, B, 4000, 5000, bytes(64_900))
 UDP4, UDP6 = udp(A, B, 4000, 5000, bytes(4000)), udp(A6, B6, 4000, 5000, bytes(4000))
 ECHO = ip(struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(2992), 1, A, B)
 
@@ -288,6 +292,37 @@ def test_a_datagram_in_pieces_is_one_packet(packet: bytes, frames: list[bytes], 
     assert conn.ts == given_rows["ts"][-1], "it is there when its last piece is"
     counts = into.counts()
     assert (counts.in_flow, counts.fragments, counts.fragments_waiting, fates(counts)) == (1, len(frames) - 1, 0, len(frames))
+
+
+def changed(frame: bytes) -> bytes:
+    """With other octets at its end."""
+    return frame[:-16] + bytes(255 - octet for octet in frame[-16:])
+
+
+@pytest.mark.parametrize(
+    ("frames", "kept", "odd"),
+    [
+        (pieces(UDP4, 1480, 2960), True, set()),
+        (pieces(UDP4, 1480, 2960), False, set()),
+        (pieces(UDP4, 24, 2960), True, {"excessively_small_fragment"}),
+        (pieces(UDP4, 24, 2960), False, {"excessively_small_fragment"}),
+        ([*pieces(UDP4, 1480, 2960)[:2], *pieces(UDP4, 1480, 2960)[1:]], True, {"fragment_overlap"}),
+        ([*pieces(UDP4, 1480, 2960)[:2], changed(pieces(UDP4, 1480, 2960)[1]), pieces(UDP4, 2960)[1]], True, {"fragment_inconsistency"}),
+        ([pieces(UDP4, 1480)[0], pieces(UDP4[:-8], 2960)[1], pieces(UDP4, 2960)[1]], False, {"fragment_size_inconsistency"}),
+        ([pieces(UDP4, 1480)[1], changed(pieces(UDP4, 800, 2960)[1])], True, {"fragment_inconsistency"}),
+        (pieces(LARGE4, 48_000), False, {"excessively_large_fragment"}),
+        (pieces(SYN4, 16), True, {"excessively_small_fragment"}),
+        (pieces(UDP6, 1448, 2896), True, set()),
+    ],
+)
+def test_pieces_that_do_not_fit_are_odd(frames: list[bytes], kept: bool, odd: set[str], tmp_path: Path) -> None:
+    """Zeek's src/Frag.cc says what is. What they carry is compared where it is kept."""
+    into = Flows("made", FlowSettings(SECRET, weirds_a_second=100), messages=kept)
+    with Capture(str(capture(frames, tmp_path)), Ledger(), payloads=kept, carriers=True) as source:
+        made = [batch.copy() for some in source.read() for batch in into.find(some)]
+    names = [WEIRD.column("name").names[row["name"]] for batch in [*made, *into.end()] if batch.record is WEIRD for row in batch.rows]
+    assert set(names) == odd
+    assert len(names) == len(odd)
 
 
 def test_pieces_of_several_datagrams_are_told_apart(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from headwater.analysis import requests
 from headwater.analysis.protocols import MESSAGES
 from headwater.analysis.requests import MOST, OTHERS, REQUEST, Requests, Told
 from headwater.records import Batch, messages
-from headwater.records.messages import message
 
 SECOND = 10**9
-HTTP = message("http", {"latency": "interval", "network": "interval"})
+HTTP = MESSAGES["http"]
 RESP = b"\0" * 10 + b"\xff\xff\x0a\0\0\2"
 
 

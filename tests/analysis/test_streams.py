@@ -12,9 +12,10 @@ from headwater._native import ffi
 from hypothesis import assume, given, settings
 
 from headwater.analysis.flows import Flows, FlowSettings
-from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import SOME, Gap, Lines, Parser, Protocol, Side, Skip, Some, Stream, Until
+from headwater.analysis.wire import Malformed
 from headwater.records import PACKET, Batch
+from headwater.records.address import packed
 from headwater.records.batch import Payloads
 from headwater.telemetry import Ledger, imbalances
 
@@ -74,8 +75,8 @@ def payloads(packets: Sequence[Packet], contents: Sequence[bytes]) -> Payloads:
     return Payloads(each, memory)
 
 
-def read(packets: Sequence[Packet], contents: Sequence[bytes] | None = None, *, at_once: int = 1 << 14) -> list[Recorder]:
-    """What a recorder is given of each stream. The sums of the ledger are looked at, too."""
+def read(packets: Sequence[Packet], contents: Sequence[bytes] | None = None, *, at_once: int = 1 << 14, turned: int = 0) -> list[Recorder]:
+    """What a recorder is given of each stream, and of those that were `turned` a second one. The sums of the ledger are looked at, too."""
     Recorder.seen.clear()
     if contents is None:
         contents = [octets_at(one.seq + bool(one.flags & SYN), one.payload)[: one.payload - one.cut] for one in packets]
@@ -93,7 +94,7 @@ def read(packets: Sequence[Packet], contents: Sequence[bytes] | None = None, *, 
     carried = sum(len(content) for one, content in zip(packets, contents, strict=True) if one.proto in (TCP, UDP))
     assert counts.get("carried", 0) <= carried
     assert counts.get("waiting", 0) == 0
-    assert all(one.is_over for one in Recorder.seen)
+    assert sum(not one.is_over for one in Recorder.seen) == turned
     return Recorder.seen
 
 
@@ -300,6 +301,7 @@ def split(octets: bytes, size: int) -> list[bytes]:
 def test_what_is_handed_over_keeps_its_times_and_what_the_other_side_has_not_read() -> None:
     class Reads:
         joints: ClassVar[dict[type[Any], Any]] = {}
+        headers: ClassVar[frozenset[bytes]] = frozenset()
 
         def __init__(self) -> None:
             self.given: list[Any] = []
@@ -311,7 +313,7 @@ def test_what_is_handed_over_keeps_its_times_and_what_the_other_side_has_not_rea
             self.given.append(given)
 
     reads = Reads()
-    stream = Stream(0, (0, b"", b"", b"", 1, 2, 6, 0), lambda *_: None, lambda *_: None, reads)
+    stream = Stream(0, (0, b"", b"", b"", 1, 2, 6, 0, 0), lambda *_: None, lambda *_: None, reads)
     envelope = Envelope(stream)
     stream.sides[envelope] = sides = [Side(stream, side, envelope.side(side)) for side in (0, 1)]
     sides[1].feed(b"held", 1)
@@ -368,3 +370,15 @@ def test_what_a_packet_acknowledges_came_before_what_it_carries() -> None:
         (0, 20),
         (1, 30),
     ]
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 14])
+def test_who_seemed_to_begin_answers(at_once: int) -> None:
+    """The answer to a SYN comes first, with data in it (RFC 7413): the sides change places, and what came of it is read anew."""
+    syn, answer, asks, more = Tcp(ENDS, (7, 77)).packets([Step(0, "syn"), Step(1, "syn-ack"), Step(0, "data", 20), Step(1, "data", 30)])
+    early = answer._replace(payload=10, ts=syn.ts - 1)
+    late = more._replace(seq=more.seq + 10)
+    answered, turned = read([early, syn, asks, late], at_once=at_once, turned=1)
+    assert [(side, len(piece)) for side, piece in answered.pieces if isinstance(piece, bytes)] == [(0, 10)]
+    assert [(side, len(piece)) for side, piece in turned.pieces if isinstance(piece, bytes)] == [(1, 10), (0, 20), (1, 30)]
+    assert (turned.stream.orig, turned.stream.orig_port) == (packed(ENDS[0][0]), ENDS[0][1])

@@ -7,6 +7,8 @@ What a run found stays in build/fuzz, and the next one goes on from there.
 
 import argparse
 import platform
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -43,7 +45,21 @@ def main() -> None:
         print(
             f"{service}: {fuzz_protocols.fuzz(service, chosen.seconds / len(PROTOCOLS), time.time_ns()):,} inputs, 0 broke it", flush=True
         )
-    sys.exit(any(outcome.broke for outcome in outcomes.values()))
+    broken = any(outcome.broke for outcome in outcomes.values())
+    with ThreadPoolExecutor(2) as pool:
+
+        def guided(service: str) -> tuple[str, bool]:
+            """Under atheris."""
+            command = [sys.executable, Path(__file__).parent / "guided.py", FOUND / service, str(chosen.seconds), service]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            (runs,) = re.findall(r"Done (\d+) runs", done.stderr)[-1:] or ["?"]
+            said = f"{runs} inputs that atheris chose, {'0 broke it' if not done.returncode else done.stderr[-2000:]}"
+            return f"{service}: {said}", done.returncode != 0
+
+        for line, is_broken in pool.map(guided, sorted({protocol.service for protocol in PROTOCOLS})):
+            print(line, flush=True)
+            broken |= is_broken
+    sys.exit(broken)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """The fuzzers for a short while, from what is in the corpora (the long run is of `make soak`), and mistakes that each of them finds."""
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -104,3 +108,25 @@ def test_mistakes_are_found(seeds: Path, tmp_path: Path) -> None:
 def test_no_message_breaks_or_holds_up_a_protocol(name: str) -> None:
     """A second each; the long run is of `make soak`."""
     assert fuzz_protocols.fuzz(name, 1.0, seed=1) > 10
+
+
+def _guided(folder: Path, seconds: int, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tests/fuzz/guided.py"), str(folder), str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=seconds + 120)
+
+
+def test_no_branch_breaks_a_protocol(tmp_path: Path) -> None:
+    """Under atheris, all of them at once; the long run is of `make soak`. A reader that goes beyond its octets is found."""
+    pytest.importorskip("atheris", reason="there is none for this Python or machine")
+    done = _guided(tmp_path / "found", 15)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert int(re.findall(r"Done (\d+) runs", done.stderr)[0]) > 1000
+    shutil.copytree(ROOT / "src", tmp_path / "tree/src")
+    wrong = tmp_path / "tree/src/headwater/analysis/wire.py"
+    text = wrong.read_text()
+    assert text.count('raise Malformed("truncated")') > 1, "write this mistake anew"
+    wrong.write_text(text.replace('raise Malformed("truncated")', 'raise IndexError("truncated")'))
+    done = _guided(tmp_path / "broken", 60, tmp_path / "tree")
+    assert done.returncode != 0
+    assert "AssertionError: " in done.stdout

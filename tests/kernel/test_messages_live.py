@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -78,6 +79,32 @@ def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: P
     assert [(row["trans_depth"], row["status_code"]) for row in rows] == [(number, 200) for number in range(1, 5)]
     told = octets(rows.said, "kernel")
     assert told["handed_on"] < told["carried"] / 10
+
+
+def test_the_command_shows_those_for_which_a_filter_holds(veth: Veth) -> None:
+    """Lines, as they come, until a signal ends it; what the filter does not hold for is not among them."""
+    command = (sys.executable, "-um", "headwater", "dns", "-i", veth.near.interface, "--format", "table", 'query contains "two"')
+    with dns_server(veth.far):
+        showing = veth.near.space.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        asking = threading.Event()
+
+        def ask() -> None:
+            while not asking.wait(0.2):
+                for name in ("one.example", "two.example"):
+                    veth.near.space.run("dig", f"@{veth.far.ip4}", name, "A", "+tries=1", "+time=2")
+
+        asks = threading.Thread(target=ask)
+        asks.start()
+        try:
+            first = showing.stdout.readline()
+        finally:
+            asking.set()
+            asks.join()
+            showing.send_signal(signal.SIGINT)
+            rest, said = showing.communicate(timeout=30)
+    assert showing.returncode == 0
+    assert all(line.split()[-2:] == ["two.example", "192.0.2.1"] for line in [first, *rest.splitlines()]), first + rest
+    assert "adds up exactly" in said
 
 
 def octets(said: str, subject: str) -> dict[str, int]:

@@ -6,42 +6,70 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from netns import FrameSender, Veth, unique
+from netns import FrameSender, Namespace, Veth, unique
 from test_tap import ethernet, ipv4, udp
-from watched import watching
+from watched import Rows, watching
 
 pytestmark = pytest.mark.kernel
 
+Places = Callable[[Veth], tuple[list[str], str]]
+
+
+def bridge(veth: Veth) -> tuple[list[str], str]:
+    """The near end is a port of a bridge that has its address: (both, the address)."""
+    near, name = veth.near, unique("hwbr")
+    near.space.ip(f"link add {name} type bridge")
+    near.space.ip(f"addr flush dev {near.interface}")
+    near.space.ip(f"link set {near.interface} master {name}")
+    near.space.ip(f"addr add {near.ip4}/24 dev {name}")
+    near.space.ip(f"link set {name} up")
+    return [near.interface, name], near.ip4
+
+
+def bridge_and_pair(veth: Veth) -> tuple[list[str], str]:
+    """The near end is a port of a bridge, and so is one end of a veth pair, whose other end has the address: a container's, but here."""
+    near, (name, outer, inner), mac = veth.near, (unique("hwbr"), unique("hwo"), unique("hwi")), "02:00:00:09:00:11"
+    near.space.ip(f"link add {name} type bridge")
+    near.space.ip(f"link add {outer} type veth peer name {inner} address {mac}")
+    near.space.ip(f"addr flush dev {near.interface}")
+    for port in (near.interface, outer):
+        near.space.ip(f"link set {port} master {name}")
+    near.space.ip(f"addr add {near.ip4}/24 dev {inner}")
+    veth.far.space.ip(f"neigh replace {near.ip4} lladdr {mac} dev {veth.far.interface}")  # or any of the host's would answer for it
+    for one in (name, outer, inner):
+        near.space.ip(f"link set {one} up")
+    return [near.interface, outer, inner], near.ip4
+
+
+def vlan(veth: Veth) -> tuple[list[str], str]:
+    """A VLAN's device, and the one that it is on."""
+    names = []
+    for number, end in enumerate((veth.near, veth.far), 1):
+        names.append(name := unique("hwv"))
+        made = end.space.run("ip", "link", "add", "link", end.interface, "name", name, "type", "vlan", "id", "5", check=False)
+        if "Unknown device type" in made.stderr:
+            pytest.skip("this kernel has no VLANs; those of the kernel matrix have")
+        end.space.ip(f"addr add 10.9.5.{number}/24 dev {name}")
+        end.space.ip(f"link set {name} up")
+    return [veth.near.interface, names[0]], "10.9.5.1"
+
 
 @pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
-def test_a_bridge_and_its_port_count_once(veth: Veth, hook: str, tmp_path: Path) -> None:
-    """A conversation through both, with segments that the card would cut."""
-    near, bridge = veth.near, unique("hwbr")
-    near.space.ip(f"link add {bridge} type bridge")
-    near.space.ip(f"addr flush dev {near.interface}")
-    near.space.ip(f"link set {near.interface} master {bridge}")
-    near.space.ip(f"addr add {near.ip4}/24 dev {bridge}")
-    near.space.ip(f"link set {bridge} up")
-    with watching(near, tmp_path, "conn", "-i", bridge, "--hook", hook) as rows:
-        with near.space.inside():
-            listener = socket.create_server((near.ip4, 8080))
-        asking = threading.Thread(target=ask, args=(veth, 8080))
-        asking.start()
-        connection, _ = listener.accept()
-        with connection, listener:
-            connection.sendall(b"x" * 500_000)
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(1000):
-                pass
-        asking.join(10)
-    (row,) = (row for row in rows if row["id.resp_p"] == 8080)
-    assert {row["interface"], row["interface_2"]} == {near.interface, bridge}
-    assert "interface_3" not in row
-    assert (row["conn_state"], row["orig_bytes"], row["resp_bytes"], row["missed_bytes"]) == ("SF", 12, 500_000, 0)
-    assert row["orig_retransmits"] == row["resp_retransmits"] == 0
+@pytest.mark.parametrize("places", [bridge, bridge_and_pair, vlan])
+def test_what_passes_several_places_counts_once(veth: Veth, places: Places, hook: str, tmp_path: Path) -> None:
+    """A conversation through all of them, with segments that the card would cut."""
+    names, address = places(veth)
+    more = [word for name in names if name != veth.near.interface for word in ("-i", name)]
+    with watching(veth.near, tmp_path, "conn", *more, "--hook", hook) as rows:
+        converse(veth.near.space, veth.far.space, address)
+    row = whole(rows)
+    assert sorted(row[name] for name in ("interface", "interface_2", "interface_3") if name in row) == sorted(names)
     assert "duplicate_hook" in rows.said
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     counted = Counter[str]()
@@ -50,6 +78,42 @@ def test_a_bridge_and_its_port_count_once(veth: Veth, hook: str, tmp_path: Path)
             counted[one["term"]] += one["count"]
     assert counted["in_flow"] == sum(row["orig_pkts"] + row["resp_pkts"] for row in rows)
     assert counted["duplicate_hook"] >= row["orig_pkts"] / 2  # frames there, of several segments each
+
+
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "af_packet"])
+def test_what_goes_out_of_lo_and_comes_in_counts_once(veth: Veth, hook: str, tmp_path: Path) -> None:
+    space = veth.near.space
+    space.ip("link set lo up")
+    with watching(replace(veth.near, interface="lo"), tmp_path, "conn", "--hook", hook) as rows:
+        converse(space, space, "127.0.0.1")
+    row = whole(rows)
+    assert row["interface"] == "lo"
+    assert "interface_2" not in row
+
+
+def converse(serves: Namespace, asks: Namespace, address: str) -> None:
+    """12 octets there, and 500,000 back."""
+    with serves.inside():
+        listener = socket.create_server((address, 8080))
+    asking = threading.Thread(target=ask, args=(asks, address))
+    asking.start()
+    connection, _ = listener.accept()
+    with connection, listener:
+        connection.sendall(b"x" * 500_000)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1000):
+            pass
+    asking.join(10)
+
+
+def whole(rows: Rows) -> dict[str, Any]:
+    """That conversation, each octet of it once."""
+    found = [row for row in rows if row["id.resp_p"] == 8080]
+    assert len(found) == 1, "\n".join(map(str, found))
+    (row,) = found
+    assert (row["conn_state"], row["orig_bytes"], row["resp_bytes"], row["missed_bytes"]) == ("SF", 12, 500_000, 0)
+    assert row["orig_retransmits"] == row["resp_retransmits"] == 0
+    return row
 
 
 SEND = """
@@ -61,8 +125,8 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packets:
 """
 
 
-def ask(veth: Veth, port: int) -> None:
-    with veth.far.space.inside(), socket.create_connection((veth.near.ip4, port), timeout=10) as connection:
+def ask(space: Namespace, address: str) -> None:
+    with space.inside(), socket.create_connection((address, 8080), timeout=10) as connection:
         connection.sendall(b"GET / please")
         while connection.recv(65536):
             pass

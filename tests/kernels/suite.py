@@ -1,4 +1,4 @@
-"""Tests of tests/kernel that ask what this kernel is: filters of clsact that must not stay, what a confined run can still do, and netem."""
+"""Tests of tests/kernel that ask what this kernel is: filters of clsact that must not stay, what a confined run can do, netem, VLANs."""
 
 import re
 import subprocess
@@ -12,6 +12,7 @@ TESTS = {
     "test_confine.py": "forbidden",
     "test_clsact.py": "",
     "test_conversations.py": "netem",
+    "test_places.py": "vlan",
 }  # file: which of it
 TIMEOUT_S = 1500
 

@@ -36,6 +36,8 @@ FINISHED = next(value for value, name in ENUMS["hw_conn_state"].items() if name 
 EVICTED, OVERDUE, ATTEMPT = (next(v for v, n in ENUMS["hw_conn_end"].items() if n == name) for name in ("evicted", "timeout", "attempt"))
 APART = {CONN.name: ("interface",), TUNNEL.name: ("ts",), WEIRD.name: ("interface", "direction", "addl", "source")}
 """Columns that are not to be equal: a capture's interface is none of the kernel's, and a tunnel is over when the clock is looked at."""
+OF_FRAGMENTS = [number for number, name in ENUMS["hw_weird"].items() if name.startswith(("excessively_", "fragment_")) and "DF" not in name]
+"""What is odd in pieces of datagrams."""
 
 
 def build(headers: Path, into: Path) -> Path:
@@ -197,10 +199,13 @@ def rows_through_native(given: Rows, settings: FlowSettings) -> dict[str, Rows]:
 
 
 def _rows(found: list[Batch]) -> dict[str, Rows]:
-    return {
+    """By record, but for what is odd in fragments: the kernel's are put together apart from flows, by who does not tell that."""
+    made = {
         record.name: np.concatenate([np.empty(0, record.dtype), *(b.rows for b in found if b.record is record)], dtype=record.dtype)
         for record in (CONN, TUNNEL, WEIRD, SERVER)
     }
+    made[WEIRD.name] = made[WEIRD.name][~np.isin(made[WEIRD.name]["name"], OF_FRAGMENTS)]
+    return made
 
 
 def sums_of_servers(rows: Rows) -> dict[tuple[bytes, ...], dict[str, int]]:

@@ -16,9 +16,9 @@ from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.protocols import MESSAGES
 from headwater.kernel import libbpf
 from headwater.records import CARRIED, CONN, Batch
+from headwater.records.layouts import WANT_ALL
 from headwater.records.numbered import SERVICES
 from headwater.sources.capture import Capture
-from headwater.sources.carried import ALL
 from headwater.telemetry import Ledger
 
 pytestmark = pytest.mark.kernel
@@ -92,7 +92,7 @@ def suiting() -> list[tuple[Path, list[captured.Frame]]]:
 
 
 @pytest.mark.corpora
-@pytest.mark.parametrize("budget", [ALL, 4096], ids=["full", "budget"])
+@pytest.mark.parametrize("budget", [WANT_ALL, 4096], ids=["full", "budget"])
 def test_messages_of_captures(budget: int, objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With all that flows carry, and with little: a protocol that is read asks for more."""
     monkeypatch.setattr(libbpf, "OBJECTS", objects)
@@ -101,7 +101,7 @@ def test_messages_of_captures(budget: int, objects: Path, monkeypatch: pytest.Mo
     with Table(SETTINGS, budget=budget) as table:
         for path, taken in suiting():
             expected, found = native(path), kernel(table, taken)
-            for name in expected.keys() - (set() if budget == ALL else OF_BODIES):
+            for name in expected.keys() - (set() if budget == WANT_ALL else OF_BODIES):
                 if found[name] != expected[name] and path.parent.name not in UNLIKE:
                     unlike[f"{path.parent.name} {name}"] = [
                         pair for pair in zip(found[name], expected[name], strict=False) if len({*pair}) > 1
@@ -112,7 +112,7 @@ def test_messages_of_captures(budget: int, objects: Path, monkeypatch: pytest.Mo
     assert not unlike
     assert all(compared[name] >= least for name, least in LEAST.items())
     assert totals["carried"] == sum(totals[name] for name in ("handed", "unwanted", "beyond", "carried_unreadable"))
-    assert bool(totals["beyond"]) == (budget != ALL)
+    assert bool(totals["beyond"]) == (budget != WANT_ALL)
 
 
 def test_heads_leave_the_kernel_wherever_they_begin(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -361,15 +361,6 @@ def test_compacting_merges_all_and_loses_nothing(full: Client) -> None:
         list(far.compact())
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.kernel
 def test_a_disk_that_is_too_small_is_told_and_a_full_one_too(full: Client, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = StoreSettings(path=str(full.place and full.place.folder))

@@ -2,8 +2,7 @@
 
 import errno
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -225,15 +224,6 @@ def test_a_folder_that_the_store_removes_before_it_is_locked_is_made_again(tmp_p
 def test_what_is_larger_than_the_spool_is_not_waited_for_where_nothing_waits(tmp_path: Path) -> None:
     with Spool(made(tmp_path).spool, 1, taken_within_s=lambda: float("inf"), waits=True) as spool:
         assert spool.send([numbered(0)]).spooled == 10
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.kernel

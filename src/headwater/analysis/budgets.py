@@ -3,12 +3,11 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from headwater._native import lib
+from headwater.records.layouts import WANT_ALL
 
 if TYPE_CHECKING:
     from headwater.analysis.stream import Stream
 
-ALL: Final = 0xFFFFFFFF
-"""HW_WANT_ALL: all octets of a side."""
 _NEVER: Final = 1 << 31  # octets ahead: the kernel tells places by 32 bits
 
 
@@ -21,13 +20,13 @@ class Budgets:
 
     def renew(self, stream: "Stream") -> None:
         """Something came of it."""
-        if self._most == ALL:
+        if self._most == WANT_ALL:
             return
         whole = any(stream.proto == "udp" or reader.whole for reader in stream.readers)
         if stream.proto == "udp" and not whole:
             return  # it is as it was when the flow began, or nobody reads it any more
         for side in (0, 1):
-            ahead, octets = (0, ALL) if whole else self._wanted(stream, side)
+            ahead, octets = (0, WANT_ALL) if whole else self._wanted(stream, side)
             if ahead >= _NEVER:
                 lib.hw_flows_budget(self._flows, stream.number, side, 0, 0)
             else:

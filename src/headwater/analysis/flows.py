@@ -64,7 +64,7 @@ class FlowSettings:
     `progress_s` those that go on are rows of `conn_long`; 0 is never. What flows do in each second is told as rows of `server`, for so many
     `servers` of their own; 0 is none. Of weirds, `weirds_a_second` of one name and second have a row each, as in Weirds, but for those
     called as in `ignored_weirds`; 0 is none; `weirds_again_s` is that of odd.Repeats. `asked` says which flows
-    become rows of `conn` and `conn_long`; None is all.
+    become rows of `conn` and `conn_long`; None is all. `headers` are names of HTTP's fields, in small letters, that are told with messages.
     """
 
     secret: bytes
@@ -80,6 +80,7 @@ class FlowSettings:
     ignored_weirds: Sequence[str] = ()
     weirds_again_s: float = 0.0
     asked: FlowFilter | None = None
+    headers: Sequence[str] = ()
 
     def row(self) -> np.ndarray[Any, np.dtype[Any]]:
         """A struct hw_flow_settings."""
@@ -165,10 +166,11 @@ class Flows:
             raise MemoryError(f"no memory for {settings.servers} servers")
         if known is not None and len(known) and lib.hw_flows_know(flows, ffi.from_buffer(known), len(known)):
             raise MemoryError(f"no memory for {len(known)} connections")
-        self._streams = Streams(flows, replace(files or FileSettings(), local_nets=settings.local_nets)) if messages else None
+        self._streams = None
+        if messages:
+            self._streams = Streams(flows, replace(files or FileSettings(), local_nets=settings.local_nets), settings.headers)
         self._tells_weirds = settings.weirds_a_second > 0
         self._ignored = frozenset(settings.ignored_weirds)
-        self._tunnels_of: dict[bytes, str] = {}  # by uid, those flows that carry others
         self._carrying: dict[bytes, str] = {}  # by uid, what flows are as tunnels
         self._repeats = Repeats(settings.weirds_again_s)
         self._elsewhere = elsewhere
@@ -323,8 +325,8 @@ class Flows:
     def _batches(self) -> Iterator[Batch]:
         if self._streams:
             yield from self._streams.read()
-            odd = [one for one in self._streams.odd() if self._tells_weirds and one[6] not in self._ignored]
-            yield from self._odd(rows_of_streams(odd))
+            if odd := [one for one in self._streams.odd() if self._tells_weirds and one[6] not in self._ignored]:
+                yield from self._odd(rows_of_streams(odd))
             self._tell_services(self._streams)
         if self._elsewhere and self._found.left_count:
             self._elsewhere.forget(self._left[: self._found.left_count])

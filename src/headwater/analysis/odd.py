@@ -7,6 +7,7 @@ import numpy as np
 
 from headwater.records import WEIRD
 from headwater.records.layouts import HAS, WEIRDS
+from headwater.records.zeek_types import BEFORE_IP
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Odd: TypeAlias = tuple[int, bytes, bytes, int, bytes, int, str, str, str]
@@ -91,9 +92,9 @@ _A_DAY_NS: Final = 86_400 * 10**9
 
 
 class Repeats:
-    """What was told of late. Of the same ends a name is told again after `again_s`; some are told once a day, of the same ends or of
-    whoever began. What is left out is counted, and has a row a name each time. `most` are remembered, and those that were told first go
-    first. With 0 seconds all is told.
+    """What was told of late. Of the same ends a name is told again after `again_s`, and of any ends where it is of IP's header or of what
+    is before that; some are told once a day, of the same ends or of whoever began. What is left out is counted, and has a row a name each
+    time. `most` are remembered, and those that were told first go first. With 0 seconds all is told.
     """
 
     def __init__(self, again_s: float, most: int = 65_536) -> None:
@@ -104,6 +105,7 @@ class Repeats:
         self._a_flow = frozenset(WEIRDS[name] for name in _ONCE_A_FLOW)
         self._a_host = frozenset(WEIRDS[name] for name in _ONCE_A_HOST)
         self._always = frozenset(WEIRDS[name] for name in _EACH_TIME)
+        self._anywhere = frozenset(np.flatnonzero(np.isin(_SOURCE_OF, BEFORE_IP)).tolist()) - {_TRUNCATED}
 
     def new_of(self, rows: Rows) -> Rows:
         """Those rows of WEIRD that are told; behind them, what was left out before."""
@@ -130,6 +132,8 @@ class Repeats:
     def _is_news(self, name: int, ts: int, has: int, is_orig: int, src: bytes, sport: int, dst: bytes, dport: int) -> bool:
         if not has or name in self._always:  # C has counted; or no log of Zeek's has it
             return True
+        if name in self._anywhere:
+            src = dst = b""
         if not has & _FLOW:
             sport = dport = 0
             is_orig = True

@@ -2,8 +2,8 @@
 
 A row is of one second, responder, endpoint and outcome, so that a burst of NXDOMAIN or of 503 is a number that grows by itself. Latency is
 what the originator waited between its request and the first octet of the answer, as seen here; of it, `network` is the round trip to the
-responder, as the flow's handshake showed it, and the rest is the application's. Endpoints are what a stranger sends: numbers and ids in
-them are made `*`, query strings are left out, and of more than MOST in a second the rest are OTHERS.
+responder, as it was when the flow began, and the rest is the application's; of UDP nobody knows. Endpoints are what a stranger
+sends: numbers and ids in them are made `*`, query strings are left out, and of more than MOST in a second the rest are OTHERS.
 """
 
 import re
@@ -36,7 +36,7 @@ REQUEST = message(
     },
     of_flow=False,
 )
-"""Latencies are absent of what was not answered, `network` and `application` where no handshake was seen; those are middle ones."""
+"""Latencies are absent of what was not answered; `network` and `application`, middle ones, where no round trip was seen."""
 OF_MESSAGES: Final = frozenset({*MESSAGES, REQUEST.name})
 """Records that are made of what flows carry."""
 MOST: Final = 500

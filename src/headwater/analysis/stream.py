@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar, cast
 from typing import Protocol as Shape
 
 from headwater.analysis.files import Files
-from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.wire import Malformed
 from headwater.records import Record
 
 ORIG: Final = 0
@@ -45,9 +45,11 @@ class Lines(Until):
         """As above."""
         if octets.startswith((b"\n", b"\r\n"), at):
             return octets.find(b"\n", at) + 1
-        found = super().found(octets, at, first)
+        found = octets.find(self.end, first)
         bare = octets.find(b"\n\n", first, found if found >= 0 else len(octets))
-        return bare + 2 if bare >= 0 else found
+        if bare >= 0:
+            return bare + 2
+        return found + 3 if found >= 0 else -1
 
 
 class Some:
@@ -267,6 +269,7 @@ class Reads(Shape):
     """What recognises the content of streams, and gives it to the protocols that read it."""
 
     joints: dict[type[Joint], Joint]
+    headers: frozenset[bytes]
 
     def expect(self, protocol: "type[Protocol]", expected: "Expected") -> None:
         """A flow that is to come."""
@@ -293,9 +296,9 @@ class Stream:
     """A flow whose octets are read. Protocols put their rows with it."""
 
     __slots__ = (
-        "_begin", "_put", "_reads", "_weird", "begun", "expected", "file_count", "files", "head", "inner", "joints", "known_before", "left",
-        "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp", "resp_port", "services", "sides", "since",
-        "tries", "uid",
+        "_begin", "_put", "_reads", "_weird", "begun", "expected", "file_count", "files", "head", "headers", "inner", "joints",
+        "known_before", "left", "network", "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp",
+        "resp_port", "services", "sides", "since", "tries", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -312,7 +315,8 @@ class Stream:
         self.file_count = 0
         self.since = 0  # when the first octet of what a parser was given last came
         self.now = 0  # when the last octet of what a parser was given last came, or of the datagram
-        self.begun, self.uid, self.orig, self.resp, self.orig_port, self.resp_port, proto, self.partial = begin
+        self.begun, self.uid, self.orig, self.resp, self.orig_port, self.resp_port, proto, self.partial, network = begin
+        self.network = network / 1e9 if network else None  # seconds from here to the responder and back, when the stream began
         self.proto = "tcp" if proto == 6 else "udp"
         self.services: list[str] = []
         self.readers: list[Protocol] = []
@@ -329,6 +333,7 @@ class Stream:
         self._weird = weird
         self._reads = reads
         self.joints: dict[type[Joint], Joint] = reads.joints if reads else {}
+        self.headers = reads.headers if reads else frozenset()  # fields that are to be told, besides those that always are
 
     def put(self, record: Record, ts: int, values: tuple[Any, ...]) -> None:
         """A row of this flow: its time, and what follows the flow's own columns."""
@@ -380,6 +385,18 @@ class Stream:
         if self._reads:
             self._reads.expect(protocol, Expected(proto or self.proto, resp, port, orig, told, self.now))
 
+    def turn(self) -> list[bytes] | None:
+        """Its ends have changed places: it is as if nothing of it had been read. Returns what had come of each side, if that is kept."""
+        begun, uid, orig, resp, orig_port, resp_port, *rest = self._begin
+        self._begin = begun, uid, resp, orig, resp_port, orig_port, *rest
+        self.orig, self.resp, self.orig_port, self.resp_port = resp, orig, resp_port, orig_port
+        self.services.clear()
+        self.readers.clear()
+        self.sides.clear()
+        self.inner, head = None, self.head
+        self.head, self.tries = [b"", b""], 0
+        return head
+
     # -- one in another -----------------------------------------------------------------------------------------------------------------
 
     def begin_inner(self) -> "Stream":
@@ -421,6 +438,8 @@ class Protocol:
     service: ClassVar[str]
     transports: ClassVar[frozenset[str]]
     records: ClassVar[tuple[Record, ...]]
+    decides: ClassVar[int] = 64
+    """Of so many octets of a side is_begun() says the same as of more: it is not asked again then. Of TCP; each datagram is new."""
     whole: ClassVar[bool] = False
     """Whether there is nothing but messages in it: live, all of a TCP stream is wanted then, and else what its budget has room for."""
 

@@ -1,6 +1,6 @@
 """Streams to messages: what came of flows since the last packets (native/streams.c) goes to the protocols that read them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from headwater.analysis.files import Files, FileSettings
 from headwater.analysis.known import KNOWN, Recognition
 from headwater.analysis.odd import Odd
 from headwater.analysis.protocols import PROTOCOLS
-from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import ORIG, RESP, Expected, Gap, Joint, Protocol, Side, Stream, Times
+from headwater.analysis.wire import Malformed
 from headwater.records import Batch, Drop, Record, messages
 from headwater.records.layouts import place_reason
 from headwater.telemetry import OCTET_TERMS, Entry
@@ -51,13 +51,14 @@ _RUN, _MARK, _STREAM = _dtype("hw_run"), _dtype("hw_mark"), _dtype("hw_stream_be
 
 
 class Streams:
-    """Reads what the flows of `flows` (a struct hw_flows) carry."""
+    """Reads what the flows of `flows` (a struct hw_flows) carry. `headers` are fields of HTTP that are told, too."""
 
-    def __init__(self, flows: Any, files: FileSettings) -> None:
+    def __init__(self, flows: Any, files: FileSettings, headers: Collection[str] = ()) -> None:
         if lib.hw_flows_follow(flows, MOST, WAITING):
             raise MemoryError("no memory for streams")
         self._flows = flows
         self._files = Files(files)
+        self.headers = frozenset(name.encode() for name in headers)
         self._budgets: Budgets | None = None
         self._runs = ffi.new("struct hw_runs *")
         self._streams: dict[int, Stream] = {}
@@ -72,7 +73,7 @@ class Streams:
         self._names = Recognition([one for one in KNOWN if one.service not in read])
 
     def limit(self, budget: int) -> None:
-        """Live, from now on: so many octets of a side are wanted at a time (budgets.ALL: all)."""
+        """Live, from now on: so many octets of a side are wanted at a time (WANT_ALL: all)."""
         self._budgets = Budgets(self._flows, budget)
 
     def read(self) -> Iterator[Batch]:
@@ -84,24 +85,25 @@ class Streams:
         self._services.clear()
         if not runs.run_count:
             return
-        told = _rows(runs.runs, runs.run_count, _RUN)
+        told = _column_lists(runs.runs, runs.run_count, _RUN)
         self._take(told, runs)
         if self._budgets:
-            for number in {run[3] for run in told}:
+            for number in set(told[3]):
                 if here := self._streams.get(number):
                     self._budgets.renew(here)
         if self.joints:
-            yield from self.tick(max(row[0] for row in told))
+            yield from self.tick(max(told[0]))
         yield from self._batches()
 
-    def _take(self, told: Sequence[tuple[Any, ...]], runs: Any) -> None:
-        """Give runs (struct hw_run) to those that read their streams."""
+    def _take(self, told: Sequence[list[Any]], runs: Any) -> None:
+        """Give runs (the columns of struct hw_run) to those that read their streams."""
         octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
-        begun = _rows(runs.begun, runs.begun_count, _STREAM)
-        marks = np.frombuffer(ffi.buffer(runs.marks, runs.mark_count * _MARK.itemsize), _MARK) if runs.mark_count else None
-        for ts, count, at, number, mark, mark_count, kind, side in told:
+        begun = list(zip(*_column_lists(runs.begun, runs.begun_count, _STREAM), strict=True))
+        marks = list(zip(*_column_lists(runs.marks, runs.mark_count, _MARK), strict=True))
+        lasting = self._files.lasting
+        for ts, count, at, number, mark, mark_count, kind, side in zip(*told, strict=True):
             if kind == _BEGIN:
-                self._streams[number] = stream = Stream(number, begun[count][:8], self._put, self._weird, self, self._files)
+                self._streams[number] = stream = Stream(number, begun[count], self._put, self._weird, self, self._files)
                 if self._expected:
                     self._meet(stream)
                 continue
@@ -109,7 +111,7 @@ class Streams:
             if kind == _DATAGRAM:
                 self._datagram(stream, side, octets[at : at + count], ts)
             elif kind == _DATA:
-                times = marks[mark : mark + mark_count][["at", "ts"]].tolist() if mark_count > 1 and marks is not None else ()
+                times = marks[mark : mark + mark_count] if mark_count > 1 else ()
                 self.data(stream, side, octets[at : at + count], ts, times)
             elif kind == _GAP:
                 self.gap(stream, side, count, ts)
@@ -118,7 +120,10 @@ class Streams:
                 stream.end(side)
             elif kind == _OVER:
                 self._over(stream, ts)
-            self._files.expire(ts)
+            elif kind == _FLIP:
+                self._turn(stream, ts)
+            if lasting:
+                self._files.expire(ts)
 
     def tick(self, now: int) -> Iterator[Batch]:
         """What is over by that time of messages of several flows."""
@@ -197,9 +202,11 @@ class Streams:
 
     # -- one run ----------------------------------------------------------------------------------------------------------------------
 
-    def _recognise(self, stream: Stream, side: int, octets: bytes) -> None:
+    def _recognise(self, stream: Stream, side: int, octets: bytes, before: int = 0) -> None:
+        """By how that side begins, of which so many octets were there before."""
         for protocol in self._protocols[stream.proto]:
-            if protocol.is_begun(stream, side, octets) and not any(isinstance(reader, protocol) for reader in stream.readers):
+            may_be = before < protocol.decides and protocol.is_begun(stream, side, octets)
+            if may_be and not any(isinstance(reader, protocol) for reader in stream.readers):
                 self._add(stream, protocol(stream))
 
     @staticmethod
@@ -212,10 +219,14 @@ class Streams:
         """Whether how both sides begin shows what it is, for those that nothing here reads."""
         assert stream.head is not None  # noqa: S101 - who asks has looked
         stream.tries += 1
-        if stream.tries > _TRIES or not self._names.may_be(stream.proto, side, stream.head[side]):
+        if stream.tries > _TRIES:
+            return
+        if not self._names.may_be(stream.proto, side, stream.head[side]):
+            if len(stream.head[side]) >= _BEGINS and stream.proto == "tcp":
+                stream.tries = _TRIES
             return
         if name := self._names.name(stream.proto, *stream.head):
-            stream.services.append(name)
+            stream.speaks(name)
         elif min(map(len, stream.head)) >= _BEGINS:
             stream.tries = _TRIES
 
@@ -246,8 +257,9 @@ class Streams:
         """Octets of a side of TCP, or of a stream in another."""
         if stream.head is not None:
             known = len(stream.readers)
+            before = len(stream.head[side])
             stream.head[side] += octets
-            self._recognise(stream, side, stream.head[side])
+            self._recognise(stream, side, stream.head[side], before)
             for reader in stream.readers[known:]:
                 for which in (1 - side, side):
                     self._feed(
@@ -256,7 +268,7 @@ class Streams:
                         which,
                         stream.head[which],
                         ts,
-                        times if which == side and len(octets) == len(stream.head[side]) else (),
+                        times if which == side and not before else (),
                     )
             readers = stream.readers[:known]
             if not stream.is_known:
@@ -296,6 +308,18 @@ class Streams:
         if stream.head is not None and not stream.readers:
             self._forget(stream)
 
+    def _turn(self, stream: Stream, ts: int) -> None:
+        """What came of it is read anew, from the other side; of what was read by its messages already, no more is."""
+        head = stream.turn()
+        if head is None:
+            self._forget(stream)
+            return
+        for side, octets in enumerate(reversed(head)):
+            if octets and stream.proto == "udp":
+                self._datagram(stream, side, octets, ts)
+            elif octets:
+                self.data(stream, side, octets, ts, ())
+
     def _over(self, stream: Stream, ts: int) -> None:
         stream.now = ts
         for reader in stream.readers:
@@ -320,8 +344,7 @@ class Streams:
 
     def _refuse(self, stream: Stream, reader: Protocol) -> None:
         """It looked as if it spoke that, and Zeek, too, then takes that back."""
-        if reader.service in stream.services:
-            stream.services.remove(reader.service)
+        stream.refute(reader)
         self._drop(stream, reader)
 
     def _drop(self, stream: Stream, reader: Protocol) -> None:
@@ -339,5 +362,7 @@ class Streams:
         lib.hw_flows_want(self._flows, stream.number, 0)
 
 
-def _rows(first: Any, count: int, dtype: np.dtype[Any]) -> list[tuple[Any, ...]]:
-    return np.frombuffer(ffi.buffer(first, count * dtype.itemsize), dtype).tolist() if count else []
+def _column_lists(first: Any, count: int, dtype: np.dtype[Any]) -> list[list[Any]]:
+    """Column by column: all at once, as rows, takes five times as long."""
+    rows = np.frombuffer(ffi.buffer(first, count * dtype.itemsize), dtype) if count else np.empty(0, dtype)
+    return [rows[name].tolist() for name in dtype.names or ()]

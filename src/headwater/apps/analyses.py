@@ -76,6 +76,7 @@ def flow_settings(settings: Settings) -> FlowSettings:
         ignored_weirds=settings.weirds.ignore,
         weirds_again_s=settings.weirds.again_s,
         asked=settings.flow_rows(),
+        headers=[name.lower() for name in settings.privacy.headers],
     )
 
 

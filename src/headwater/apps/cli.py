@@ -1,5 +1,6 @@
 """The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
 
+import gc
 import json
 import os
 import socket
@@ -37,6 +38,7 @@ from headwater.apps.options import (
     store_option,
 )
 from headwater.errors import ConfigError, HeadwaterError, OutputClosed, SinkError
+from headwater.record_names import OF_CAPTURES, RECORDS
 from headwater.store.starting import of_the_extra
 
 if TYPE_CHECKING:
@@ -45,21 +47,6 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for matrices, of which we have none
 DETAILS = ["flows", "messages", "packets", "rates"]
-MESSAGES = [
-    "dhcp",
-    "dns",
-    "files",
-    "ftp",
-    "http",
-    "ntp",
-    "ocsp",
-    "quic",
-    "smtp",
-    "ssh",
-    "ssl",
-    "websocket",
-    "x509",
-]  # as in analysis.protocols, which takes a while to load
 FORMATS = ["jsonl", "csv", "parquet", "arrow", "zeek", "zeek-json"]
 
 
@@ -97,7 +84,7 @@ def cli() -> None:
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["packet", "conn", "conn_long", "tunnel", "server", "rate", "weird", "cost", "request", *MESSAGES]),
+    type=click.Choice(RECORDS),
     help="What to write (default: conn and weird; packet with --detail packets).",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="How to write it (default: jsonl).")
@@ -172,7 +159,7 @@ def run(
     "--record",
     "records",
     multiple=True,
-    type=click.Choice(["conn", "conn_long", "packet", "tunnel", "server", "weird", "request", *MESSAGES]),
+    type=click.Choice(OF_CAPTURES),
     help="What to write (default: conn; with -o also tunnel and weird, if there are any).",
 )
 @click.option("--format", "format_", type=click.Choice(["table", *FORMATS]), help="table on a terminal, else jsonl.")
@@ -514,6 +501,7 @@ def _mistake(error: click.ClickException) -> str:
 def main() -> None:
     """Run the command; each failure is one line (a wrong configuration: one a mistake) and an exit code, never a traceback."""
     console.open_stderr()
+    gc.set_threshold(50_000, 20, 50)  # of what lives with flows next to nothing is garbage: to look for it often took a fifth of the time
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

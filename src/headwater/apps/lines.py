@@ -1,5 +1,6 @@
-"""A line a flow or a packet, for pipes and files: `headwater run | grep ...`. What the live view is on a terminal."""
+"""A line a flow, a packet or a message, for pipes and files: `headwater run | grep ...`. What the live view is on a terminal."""
 
+import shutil
 import threading
 import time
 from collections import deque
@@ -9,14 +10,17 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
-from headwater.apps import conns
+from headwater.apps import conns, messages
 from headwater.apps.console import typed
 from headwater.apps.packets import EVERYDAY, Words, safe, words
+from headwater.apps.table import cut
 from headwater.records import PACKET, Batch, Record
 from headwater.telemetry import Entry
 
 PATIENCE_S = 5.0  # without a packet before it says what to try
 LINES_PER_DRAW = 1000  # of twenty draws a second: more than a person or grep follows, and a fifth of a core
+
+_CALLED = {"packet": "packets", "conn": "flows"}
 
 
 def tries() -> list[tuple[str, str]]:
@@ -58,7 +62,8 @@ def line(packet: Words) -> str:
 
 
 class Lines:
-    """Writes rows `of` packets, or of flows (conn), as lines to `stream`, and what it has to say itself to `notes`.
+    """Writes rows `of` packets, of flows (conn), or of messages, as lines to `stream`, and what it has to say itself to `notes`. What it
+    is given goes through `change`.
 
     update() only copies rows, up to what one draw() prints; what is more is counted and told each second, so that neither memory nor
     time is lost on lines that nobody can read. draw() formats, writes and flushes. `describe` tells what is listened on.
@@ -73,9 +78,11 @@ class Lines:
         clock: Callable[[], float] = time.monotonic,
         *,
         of: Record = PACKET,
+        change: Callable[[Batch], Batch] = lambda batch: batch,
     ) -> None:
         self.watches = frozenset({of.name})
         self._of = of
+        self._change = change
         self._stream = stream
         self._notes = notes
         self._describe = describe
@@ -90,7 +97,7 @@ class Lines:
         """Start to be patient."""
         self._quiet_since = self._clock()
         if self._of is not PACKET:
-            self._write(self._notes, f"{conns.heading(None)}\n")
+            self._write(self._notes, f"{messages.heading(self._of.name) if self._of.name in messages.SHOWN else conns.heading(None)}\n")
             self._notes.flush()
 
     def close(self) -> None:
@@ -111,13 +118,13 @@ class Lines:
         if not len(batch):
             return
         self._quiet_since = None
+        batch = self._change(batch)
         with self._lock:
             taken = min(len(batch), self._room)
             self._room -= taken
             self._unprinted += len(batch) - taken
             if taken:
-                rows = np.array(batch.rows[:taken], dtype=batch.record.dtype)
-                self._waiting.append(Batch(batch.record, rows, dict(batch.interfaces)))
+                self._waiting.append(Batch(batch.record, np.array(batch.rows[:taken]), dict(batch.interfaces)))
 
     def tick(self, rates: Batch, talkers: np.ndarray[Any, np.dtype[Any]], totals: Mapping[Entry, int]) -> None:  # noqa: ARG002 - a watcher
         """A second has gone by."""
@@ -144,6 +151,9 @@ class Lines:
         return -1
 
     def _lines(self, batch: Batch) -> Iterable[str]:
+        if self._of.name in messages.SHOWN:
+            width = shutil.get_terminal_size().columns if self._stream.isatty() else 0
+            return (cut(one, width) if width else one for one in messages.lines(batch))
         return map(line, words(batch)) if self._of is PACKET else conns.lines(batch, None)
 
     def _tell_unprinted(self) -> None:
@@ -152,7 +162,7 @@ class Lines:
         if count:
             self._write(
                 self._notes,
-                f"headwater: {count:,} {'packets' if self._of is PACKET else 'flows'} not printed, too many to read; -o DIR keeps all\n",
+                f"headwater: {count:,} {_CALLED.get(self._of.name, 'messages')} not printed, too many to read; -o DIR keeps all\n",
             )
             self._notes.flush()
 

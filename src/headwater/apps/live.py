@@ -10,7 +10,8 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from headwater.apps import control, view
+from headwater.analysis.protocols import MESSAGES
+from headwater.apps import control, messages, view
 from headwater.apps.analyses import analyses, flow_settings, keeps_flows, reads_messages
 from headwater.apps.beside import Beside
 from headwater.apps.console import ring_loss, tell, tell_ledger, until_signal
@@ -18,9 +19,10 @@ from headwater.apps.flows.table import FlowTable
 from headwater.apps.flows.view import FlowView
 from headwater.apps.hosts import hosts
 from headwater.apps.lines import Lines
-from headwater.apps.outlets import WhereTo, outlets
+from headwater.apps.outlets import WhereTo, hidden, outlets
 from headwater.apps.privileges import Privileges
 from headwater.apps.screen import OnScreen, console
+from headwater.apps.through import Through
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.filters import FILTERS
@@ -30,9 +32,9 @@ from headwater.kernel.interfaces import choose
 from headwater.kernel.tail import Tail
 from headwater.outputs.pcapng import PacketFile
 from headwater.pipeline import Output, Pipeline, Watcher
-from headwater.records import CONN, CONN_LONG, PACKET
+from headwater.records import CONN, CONN_LONG, PACKET, Batch
+from headwater.records.layouts import WANT_ALL
 from headwater.sources.af_packet import AfPacket
-from headwater.sources.carried import ALL
 from headwater.sources.cost import Cost, Spent
 from headwater.sources.kernel_flows import KernelFlows
 from headwater.sources.tap import Tap
@@ -78,13 +80,15 @@ def run(
     seconds: float | None,
     *said: str,
     packets: WhereTo | None = None,
+    where: str = "",
 ) -> None:
-    """Watch until `seconds` have gone by or a signal comes; `said` is what the user should know before.
+    """Watch until `seconds` have gone by or a signal comes; `said` is what the user should know before. Of one record that is of messages,
+    `where` is a filter of its rows.
 
     Raises HeadwaterError; the ledger is printed in any case.
     """
     settings = settings.begun(datetime.now(UTC)).settled(whole_packets=packets is not None)
-    ledger = Ledger()
+    ledger, chosen = Ledger(), messages.where(where, MESSAGES[settings.records[0]]) if where else None
 
     def describe() -> str:
         listening = ", ".join(f"{name} ({_HOOKS.get(hook, hook)})" for name, hook in source.listening()) or "nothing yet"
@@ -96,12 +100,12 @@ def run(
     to_stdout = settings.output.directory is None and settings.output.format is not None
     if to_stdout and packets:
         packets.must_be_a_file()
-    to_files = bool((settings.output.directory or packets) and not sys.stdout.isatty())
 
     def stop() -> None:
         pipeline.stop()
 
-    watcher = None if to_stdout or to_files else _watcher(settings, ledger, notes.describe, stop, lambda: str(spent))
+    is_seen = not to_stdout and (sys.stdout.isatty() or not (settings.output.directory or packets))
+    watcher = _watcher(settings, ledger, notes.describe, stop, lambda: str(spent), chosen) if is_seen else None
     on_screen = watcher if isinstance(watcher, OnScreen) else None
     notes.on_screen = on_screen is not None
     analysed = _shown(settings) if isinstance(watcher, FlowView) else settings
@@ -124,8 +128,8 @@ def run(
             notes.say(f"listening on {describe()}")
 
     beside = Beside(settings, STORE_S)
-    written = outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout, patience_s=beside.patience_s)
-    outputs: list[Output] = [*([file] if file else []), *written]
+    outputs: list[Output] = outlets(settings, ledger, notes.say, live=True, to_stdout=to_stdout, patience_s=beside.patience_s)
+    outputs = [*([file] if file else []), *(Through(one, chosen) if chosen else one for one in outputs)]
     pipeline = Pipeline(
         [source, *cost],
         outputs,
@@ -157,9 +161,20 @@ def _must_have_arrived(ledger: Ledger, what: str) -> None:
 
 
 def _watcher(
-    settings: Settings, ledger: Ledger, describe: Callable[[], str], stop: Callable[[], None], spent: Callable[[], str]
+    settings: Settings,
+    ledger: Ledger,
+    describe: Callable[[], str],
+    stop: Callable[[], None],
+    spent: Callable[[], str],
+    chosen: Callable[[Batch], Batch] | None,
 ) -> view.View | FlowView | Lines:
-    """The live view where standard output is a terminal that can move its cursor, else plain lines. `stop` ends it, `spent` is its cost."""
+    """The live view where standard output is a terminal that can move its cursor, else plain lines; of messages, where they are all that is
+    asked for, lines of those that are `chosen`. `stop` ends it, `spent` is its cost.
+    """
+    if len(settings.records) == 1 and settings.records[0] in messages.SHOWN:
+        hide = hidden(settings)
+        change = (lambda batch: hide(chosen(batch))) if chosen else hide
+        return Lines(sys.stdout, sys.stderr, describe, of=MESSAGES[settings.records[0]], change=change)
     of_flows = settings.detail in ("flows", "messages")
     if not (on := console()):
         return Lines(sys.stdout, sys.stderr, describe, of=CONN if of_flows else PACKET)
@@ -202,7 +217,7 @@ def _budget(settings: Settings) -> int:
     """Octets that the kernel hands over of each side of a flow, to begin with."""
     if not reads_messages(settings):
         return 0
-    return ALL if settings.messages.payload == "full" else settings.messages.budget_octets
+    return WANT_ALL if settings.messages.payload == "full" else settings.messages.budget_octets
 
 
 def make_source(

@@ -1,4 +1,4 @@
-"""`headwater dns`, `http`, `tls`: the messages of captures or of the store, a line each, those for which a filter holds."""
+"""`headwater dns`, `http`, `tls`: messages a line each, those for which a filter holds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,9 @@ from headwater.analysis import names
 from headwater.apps import amounts
 from headwater.apps.packets import clock, fit_end
 from headwater.filters import rows as filters
-from headwater.filters.sql import condition, plain, since
 from headwater.records import Batch, Record
 from headwater.records.stored import stored_schema, to_stored
 
-MOST = 1000
-"""Rows that are printed of the store: the latest."""
 _TIME, _END = len("HH:MM:SS.ffffff"), 26
 
 Cells = tuple[tuple[str, int, Callable[[Any], str]], ...]
@@ -78,15 +75,6 @@ def where(text: str, record: Record) -> Callable[[Batch], Batch]:
     """What leaves the rows of that record for which the filter `text` holds. Raises FilterError."""
     holds = filters.holds(text, stored_schema(record))
     return lambda batch: batch.where(holds(to_stored(batch))) if batch.record.name == record.name else batch
-
-
-def latest(record: str, columns: Mapping[str, str], since_s: float, text: str) -> str:
-    """What to ask a store, whose table of the record has these columns, for its latest messages, the newest first. Raises FilterError."""
-    held = condition(text, columns) if text.strip() else "1"
-    ends = (f"{plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
-    shown = (f"`{name}`" for name, _, _ in SHOWN[record] if name in columns)
-    asked = ", ".join(["ts", *ends, *shown, "uid"])
-    return f"SELECT {asked} FROM `{record}` WHERE {since(since_s)} AND {held} ORDER BY ts DESC LIMIT {MOST}"
 
 
 def split(words: Sequence[str]) -> tuple[list[str], str]:

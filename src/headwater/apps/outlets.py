@@ -25,7 +25,7 @@ from headwater.outputs.rotated import Rotated
 from headwater.outputs.sinks import form_of
 from headwater.outputs.sinks.grafana import Grafana
 from headwater.pipeline import Output
-from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Record
+from headwater.records import CONN, CONN_LONG, COST, LEDGER, PACKET, RATE, SERVER, TUNNEL, WEIRD, Batch, Record
 from headwater.store.starting import of_the_extra
 from headwater.telemetry import Ledger
 
@@ -108,7 +108,7 @@ def outlets(
             at_once = [record for record in wanted if record.name not in later]
             files = Files(form, Path(directory) if directory else None, names, at_once=at_once, extra=extra)
             made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
-    without = private(queries=settings.privacy.queries, credentials=settings.privacy.credentials)
+    without = hidden(settings)
     found: list[Output] = [Through(outlet, without) if live else outlet for outlet in made]
     if settings.store:
         kept = Outlet(spool(settings, report, patience_s, waits=not live), ledger, report, on_full="drop_oldest" if live else "wait")
@@ -116,6 +116,11 @@ def outlets(
     if live and settings.grafana:
         found.append(Outlet(Grafana(settings.grafana), ledger, report))
     return found
+
+
+def hidden(settings: Settings) -> Callable[[Batch], Batch]:
+    """What makes of a batch one without what the settings keep private."""
+    return private(queries=settings.privacy.queries, credentials=settings.privacy.credentials)
 
 
 def spool(settings: Settings, report: Callable[[str], None], patience_s: Callable[[], float], *, waits: bool) -> "Spool":

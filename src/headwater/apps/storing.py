@@ -5,12 +5,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from headwater.apps import messages
 from headwater.apps.beside import made
 from headwater.apps.console import tell
 from headwater.config import Settings
@@ -106,14 +105,14 @@ def _print(client: Client, sql: str, form: str | None) -> None:
         raise OutputClosed from None
 
 
-def latest(settings: Settings, record: str, since_s: float, text: str, form: str | None) -> None:
-    """Print the latest messages of a record for which a filter holds, the newest first."""
-    with Client.of(settings.kept(), settings.user) as client:
-        _print(client, messages.latest(record, client.columns(record), since_s, text), form)
-
-
-_SHOWN = "conn_state history orig_bytes resp_bytes orig_pkts resp_pkts uid".split()
 _MOST = 1000
+_OF_CONN = ("round(duration, 6) AS duration", *"conn_state history orig_bytes resp_bytes orig_pkts resp_pkts uid".split())
+
+
+def latest(settings: Settings, record: str, shown: Sequence[str], since_s: float, text: str, form: str | None) -> None:
+    """Print the messages of the last `since_s` seconds for which a filter holds, with these columns, the newest first, 1,000 at most."""
+    with Client.of(settings.kept(), settings.user) as client:
+        _print(client, latest_of(record, ("ts",), (*shown, "uid"), text, client.columns(record), since(since_s), _MOST), form)
 
 
 def flows(settings: Settings, since_s: float, text: str, form: str | None) -> None:
@@ -123,11 +122,15 @@ def flows(settings: Settings, since_s: float, text: str, form: str | None) -> No
 
 
 def conns_of(text: str, columns: Mapping[str, str], when: str, most: int) -> str:
-    """The question for the latest rows of a table with these columns and their types for which a filter, and `when`, holds."""
+    """latest_of() connections."""
+    return latest_of("conn", ("ts", "proto"), _OF_CONN, text, columns, when, most)
+
+
+def latest_of(table: str, before: Sequence[str], behind: Sequence[str], text: str, columns: Mapping[str, str], when: str, most: int) -> str:
+    """The question for the latest rows of a table with these columns and their types for which a filter, and `when`, holds: their ends, and
+    what comes before and behind them, if the table has it. Raises FilterError.
+    """
     held = condition(text, columns) if text.strip() else "1"
-    shown = [name for name in _SHOWN if name in columns]
-    ends = ", ".join(f"{plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp"))
-    return (
-        f"SELECT ts, proto, {ends}, round(duration, 6) AS duration, {', '.join(shown)} FROM conn "
-        f"WHERE {when} AND {held} ORDER BY ts DESC LIMIT {most}"
-    )
+    ends = [f"{plain(f'id.{end}_h')} AS {end}, id.{end}_p AS {end}_port" for end in ("orig", "resp")]
+    shown = [name for name in behind if name in columns or " AS " in name]
+    return f"SELECT {', '.join([*before, *ends, *shown])} FROM {table} WHERE {when} AND {held} ORDER BY ts DESC LIMIT {most}"

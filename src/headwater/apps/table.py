@@ -91,12 +91,13 @@ class Table:
         return (" ".join(text for text, _ in packets.cells(packet, at)).rstrip() for packet in packets.words(batch))
 
     def _write(self, lines: Iterable[str]) -> None:
-        text = "\n".join(line if self._width is None else _cut(line, self._width) for line in lines)
+        text = "\n".join(line if self._width is None else cut(line, self._width) for line in lines)
         encoding = self._stream.encoding or "utf-8"
         self._stream.write((text if text.isascii() else text.encode(encoding, "replace").decode(encoding)) + "\n")
 
 
-def _cut(line: str, width: int) -> str:
+def cut(line: str, width: int) -> str:
+    """As much of it as goes into so many cells."""
     return line if cell_len(line) <= width else set_cell_size(line, width)
 
 

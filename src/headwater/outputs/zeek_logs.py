@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from headwater.outputs.text import distinct
 from headwater.records import Record
 from headwater.records.schema import Column, Kind
+from headwater.records.zeek_types import BEFORE_IP
 
 LOGS: dict[str, dict[str, str]] = {
     "conn": {
@@ -74,9 +75,6 @@ _UNDECIDED = "connection_originator_SYN_ack"  # whose sender Zeek takes for the 
 
 FIXED: dict[str, bool | str] = {"notice": False, "peer": "headwater"}
 """What is the same in every row: no notice was raised, and whose log it is."""
-
-_BEFORE_IP = pa.array(["IP", "ARP", "ETHERNET", "VLAN", "LLC", "VNTAG", "PBB", "PPPOE", "LINUXSLL", "IEEE802_11", "NFLOG"])
-"""Sources of weirds that Zeek tells before it knows a packet's addresses."""
 
 _TUNNELS = {"vxlan": "VXLAN", "geneve": "GENEVE", "gtp": "GTPv1", "teredo": "TEREDO", "ayiya": "AYIYA", "l2tp": "L2TP"}
 _TUNNELS |= dict.fromkeys(("gre", "erspan", "pptp"), "GRE")
@@ -152,7 +150,7 @@ def _ends_of_weirds(name: str, values: pa.Array, arrow: pa.RecordBatch) -> pa.Ar
     of_flow = arrow.column("uid").is_valid()
     if name.endswith("_p"):
         values = pc.if_else(of_flow, values, pc.if_else(values.is_valid(), 0, None).cast(values.type))
-    return pc.if_else(pc.or_(of_flow, pc.invert(pc.is_in(arrow.column("source"), _BEFORE_IP))), values, None)
+    return pc.if_else(pc.or_(of_flow, pc.invert(pc.is_in(arrow.column("source"), pa.array(BEFORE_IP)))), values, None)
 
 
 def _micros(nanoseconds: pa.Array) -> pa.Array:

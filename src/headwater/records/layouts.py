@@ -96,6 +96,8 @@ FLOW_EVENT = Record("flow_event", (), np.dtype(f"V{lib.hw_flow_event_octets()}")
 """What the kernel's table of flows tells: a struct hw_flow_event, which native/flow_events.c reads."""
 CARRIED = Record("carried", (), np.dtype(f"V{lib.hw_carried_octets()}"))
 """What the kernel's flows carry: a struct hw_carried each, which native/flow_events.c reads, beside its octets."""
+WANT_ALL = 0xFFFFFFFF
+"""HW_WANT_ALL: all octets that a side of a flow carries are wanted."""
 FLOW_SETTINGS: np.dtype[Any] = dtype(SCHEMA.structs["hw_flow_settings"])
 COUNTERS: np.dtype[Any] = dtype(SCHEMA.structs["hw_counters"])
 CONTROL: np.dtype[Any] = dtype(SCHEMA.structs["hw_control"])

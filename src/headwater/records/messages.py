@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headwater.records.schema import Column, Kind, Record
-from headwater.records.zeek_types import ALWAYS
+from headwater.records.zeek_types import ALWAYS, ANY
 
 _KINDS = {
     "addr": Kind.ADDRESS,
@@ -30,9 +30,6 @@ _OF_FLOWS: Mapping[str, tuple[str, Kind, str]] = {
     "id.resp_p": ("u2", Kind.NUMBER, "hw_port"),
 }
 
-FLOW = {"ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port"}
-"""What names the flow of a message, and Zeek's types of it."""
-
 
 def message(path: str, ours: Mapping[str, str] | None = None, *, of_flow: bool = True) -> Record:
     """The record of Zeek's log `path`: the fields that it always has, and `ours` behind them, by their names and Zeek's types. Of what Zeek
@@ -40,7 +37,7 @@ def message(path: str, ours: Mapping[str, str] | None = None, *, of_flow: bool =
 
     Times are integers (nanoseconds of UTC), intervals seconds, addresses 16 octets, text is str, and lists are lists of such.
     """
-    fields = {**ALWAYS.get(path, FLOW if of_flow else {"ts": "time"}), **(ours or {})}
+    fields = {**ALWAYS.get(path, ANY if of_flow else {"ts": "time"}), **(ours or {})}
     columns = tuple(_column(name, of) for name, of in fields.items())
     return Record(path, columns, np.dtype([(column.name, _OF_FLOWS.get(column.name, ("O",))[0]) for column in columns]))
 

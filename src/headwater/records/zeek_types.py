@@ -105,3 +105,6 @@ ANY = {"ts": "time", "uid": "string", **_ID}
 
 EVERYWHERE = {"_path": "string", "_system_name": "string", "_node_name": "string", "_write_ts": "time"}
 """What streams of JSON put before the fields of any log."""
+
+BEFORE_IP = "IP ARP ETHERNET VLAN LLC VNTAG PBB PPPOE LINUXSLL IEEE802_11 NFLOG".split()
+"""Sources of weirds that Zeek tells before it knows a packet's addresses."""

@@ -11,8 +11,6 @@ from headwater.kernel import libbpf
 from headwater.records import CARRIED, Batch
 from headwater.records.batch import Payloads
 
-ALL = 0xFFFFFFFF
-"""Octets of a side that are wanted, if all are: HW_WANT_ALL."""
 WANTS = np.dtype([("first", "<u8"), ("sides", "<u4", (2, 2))])
 """A struct hw_wants."""
 MOST = 4096  # records that are borrowed at a time
@@ -21,7 +19,7 @@ FIRST = 2  # HW_FURTHER_carry
 
 
 class Carried:
-    """Payload of flows, `budget` octets of each side of one to begin with (ALL: all), through a ring of `ring_bytes` for all CPUs."""
+    """Payload of flows, `budget` octets of each side of one to begin with (WANT_ALL: all), through a ring of `ring_bytes` for all CPUs."""
 
     def __init__(self, budget: int, entries: int, ring_bytes: int) -> None:
         self.budget = budget

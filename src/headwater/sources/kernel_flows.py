@@ -59,7 +59,7 @@ class KernelFlows:
 
     `settings` is a struct hw_flow_settings; the table takes about `octets` of memory, and there are rings of `ring_bytes` for each CPU.
     Of flows that `asked` does not keep, nothing is told; `known` connections were there before (sockets.begun). What so many `servers` do
-    in each second is told. With a `budget`, so many octets of what each side of a flow carries come with it (carried.ALL: all), and more of
+    in each second is told. With a `budget`, so many octets of what each side of a flow carries come with it (WANT_ALL: all), and more of
     those where a protocol asks. With `keep`, flows outlive the process: the next one goes on with them. `report` is told of that.
     """
 

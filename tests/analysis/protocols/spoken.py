@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import Protocol, Side, Stream
+from headwater.analysis.wire import Malformed
 from headwater.records import Record
 from headwater.records.address import packed
 
@@ -17,7 +17,7 @@ class Spoken:
     def __init__(self, protocol: type[Protocol], proto: str = "udp", resp_port: int = 53, orig_port: int = 40_000) -> None:
         self.rows: list[dict[str, Any]] = []
         self.weirds: list[tuple[str, str]] = []
-        begin = (TS, b"\1" * 12, packed("10.0.0.1"), packed("10.0.0.2"), orig_port, resp_port, 6 if proto == "tcp" else 17, 0)
+        begin = (TS, b"\1" * 12, packed("10.0.0.1"), packed("10.0.0.2"), orig_port, resp_port, 6 if proto == "tcp" else 17, 0, 0)
         self.stream = Stream(0, begin, self._put, self._weird)
         self.reader = protocol(self.stream)
         self.sides = [Side(self.stream, side, self.reader.side(side)) for side in (0, 1)] if proto == "tcp" else []
@@ -56,9 +56,19 @@ class Spoken:
         return self.rows
 
 
-def spoken(protocol: type[Protocol], said: Sequence[tuple[int, bytes]], proto: str = "udp", size: int = 0, **ports: int) -> Spoken:
-    """What comes of that, in pieces of `size` octets where that is not 0."""
+def spoken(
+    protocol: type[Protocol],
+    said: Sequence[tuple[int, bytes]],
+    proto: str = "udp",
+    size: int = 0,
+    *,
+    headers: frozenset[bytes] = frozenset(),
+    network_s: float | None = None,
+    **ports: int,
+) -> Spoken:
+    """What comes of that, in pieces of `size` octets where that is not 0, where these fields of HTTP are to be told."""
     made = Spoken(protocol, proto, **ports)
+    made.stream.headers, made.stream.network = headers, network_s
     for side, octets in said:
         for at in range(0, len(octets), size or len(octets) or 1):
             made.say(side, octets[at : at + (size or len(octets))])

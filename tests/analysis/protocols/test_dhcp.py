@@ -41,7 +41,7 @@ class Flows:
     def say(self, orig: str, resp: str, octets: bytes, at_s: float, side: int = 0, ports: tuple[int, int] = (68, 67)) -> None:
         if (orig, resp) not in self.streams:
             uid = bytes([len(self.streams) + 1]) * 12
-            stream = Stream(0, (TS, uid, packed(orig), packed(resp), *ports, 17, 0), self._put, lambda *_: None)
+            stream = Stream(0, (TS, uid, packed(orig), packed(resp), *ports, 17, 0, 0), self._put, lambda *_: None)
             stream.joints[Transactions] = self.all
             self.streams[orig, resp] = stream, Dhcp(stream)
         stream, reader = self.streams[orig, resp]

@@ -136,5 +136,5 @@ def test_netbios_names_are_read() -> None:
     ],
 )
 def test_it_is_known_by_its_content(octets: bytes, side: int, port: int, proto: str, is_one: bool) -> None:
-    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6 if proto == "tcp" else 17, 0)
+    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6 if proto == "tcp" else 17, 0, 0)
     assert Dns.is_begun(Stream(0, begin, lambda *_: None, lambda *_: None), side, octets) is is_one

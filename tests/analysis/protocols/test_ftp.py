@@ -133,6 +133,7 @@ def test_tokens_of_gssapi_are_a_stream_of_their_own(token: bytes, weirds: list[t
 
     class Reads:
         joints: ClassVar[dict[Any, Any]] = {}
+        headers: ClassVar[frozenset[bytes]] = frozenset()
 
         def data(self, _stream: Stream, side: int, octets: bytes, *_: Any) -> None:
             given.append((side, octets))
@@ -162,7 +163,7 @@ def test_tokens_of_gssapi_are_a_stream_of_their_own(token: bytes, weirds: list[t
     ],
 )
 def test_it_is_known_by_its_content(port: int, head: tuple[bytes, bytes], is_one: bool) -> None:
-    stream = Stream(0, (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6, 0), lambda *_: None, lambda *_: None)
+    stream = Stream(0, (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6, 0, 0), lambda *_: None, lambda *_: None)
     stream.head = list(head)
     assert Ftp.is_begun(stream, 1, head[1]) is is_one
 

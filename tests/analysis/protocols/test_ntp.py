@@ -55,5 +55,5 @@ def test_what_is_short_is_malformed_and_control_is_no_row(octets: bytes, malform
     ],
 )
 def test_it_is_known_by_its_content(octets: bytes, side: int, port: int, is_one: bool) -> None:
-    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 17, 0)
+    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 17, 0, 0)
     assert Ntp.is_begun(Stream(0, begin, lambda *_: None, lambda *_: None), side, octets) is is_one

@@ -8,7 +8,7 @@ from spoken import TS, Spoken, spoken
 
 from headwater.analysis.protocols.quic import Hello, Quic
 from headwater.analysis.protocols.quic_initial import VERSION_2, Keys
-from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.wire import Malformed
 
 CLIENT, SERVER = (bytes.fromhex(one) for one in Path(__file__).with_name("rfc9001.txt").read_text().split("\n\n"))
 CONNECTION = bytes.fromhex("8394c8f03e515708")

@@ -187,7 +187,7 @@ def test_answers_to_questions_of_auth_are_no_commands() -> None:
     ],
 )
 def test_it_is_known_by_its_content(port: int, partial: int, head: tuple[bytes, bytes], is_one: bool) -> None:
-    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6, partial)
+    begin = (TS, bytes(12), packed("10.0.0.1"), packed("10.0.0.2"), 40_000, port, 6, partial, 0)
     stream = Stream(0, begin, lambda *_: None, lambda *_: None)
     stream.head = list(head)
     assert Smtp.is_begun(stream, 1, head[1]) is is_one

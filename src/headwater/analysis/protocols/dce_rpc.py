@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import Parser, Protocol, Skip, Stream
+from headwater.analysis.wire import Malformed
 
 REQUEST: Final = re.compile(rb"\x05\x00[\x00\x02\x03\x0b-\x10][\x00-\x83]\x10\x00\x00\x00", re.DOTALL)
 """How a message begins that is in the order of octets that all use."""

@@ -6,8 +6,8 @@ Fields, and what joins messages, are Zeek's: scripts/base/protocols/dhcp/main.ze
 
 from typing import Any, Final, NamedTuple
 
-from headwater.analysis.protocols.wire import Malformed, Reader, address, text
 from headwater.analysis.stream import ORIG, Joint, Protocol, Stream
+from headwater.analysis.wire import Malformed, Reader, address, text
 from headwater.records.address import uid_text
 from headwater.records.messages import message
 

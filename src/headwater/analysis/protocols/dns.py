@@ -9,8 +9,8 @@ from typing import Final
 
 from headwater.analysis.protocols.dns_names import CLASSES, ERRORS, NETBIOS_OPCODES, OPCODES, TYPES, netbios
 from headwater.analysis.protocols.dns_records import ANSWERS, Message
-from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import Parser, Protocol, Stream
+from headwater.analysis.wire import Malformed
 from headwater.records.messages import message
 
 DNS = message("dns")
@@ -49,6 +49,7 @@ class Dns(Protocol):
 
     service = "dns"
     transports = frozenset({"udp", "tcp"})
+    decides = 288
     whole = True
     records = (DNS,)
 

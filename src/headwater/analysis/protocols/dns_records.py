@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from headwater.analysis.protocols.wire import Malformed, Reader, address, text
+from headwater.analysis.wire import Malformed, Reader, address, text
 from headwater.records.address import unpacked
 
 _MOST_POINTERS: Final = 128  # of one name

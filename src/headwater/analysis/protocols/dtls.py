@@ -5,8 +5,8 @@ from typing import Final
 from headwater.analysis.protocols.tls import ALERT, CHANGE_CIPHER, DATA, HANDSHAKE, HEARTBEAT
 from headwater.analysis.protocols.tls_session import SSL, Session
 from headwater.analysis.protocols.tls_x509 import X509
-from headwater.analysis.protocols.wire import Malformed, Reader
 from headwater.analysis.stream import Protocol, Stream
+from headwater.analysis.wire import Malformed, Reader
 
 _VERSIONS: Final = frozenset({0xFEFF, 0xFEFD})  # of records: 1.3 says that it is 1.2
 _PORT: Final = 443

@@ -8,8 +8,8 @@ from headwater.analysis.protocols import ftp_commands as commands
 from headwater.analysis.protocols.ftp_commands import Channel, Command
 from headwater.analysis.protocols.ftp_data import FtpData
 from headwater.analysis.protocols.ftp_tokens import Tokens
-from headwater.analysis.protocols.wire import Malformed, text
 from headwater.analysis.stream import ORIG, Gap, Joint, Parser, Protocol, Stream, Until
+from headwater.analysis.wire import Malformed, text
 from headwater.records import Record
 from headwater.records.address import unpacked
 from headwater.records.messages import message
@@ -52,6 +52,7 @@ class Ftp(Protocol):
 
     service = "ftp"
     transports = frozenset({"tcp"})
+    decides = 2048
     records = (FTP,)
 
     def __init__(self, stream: Stream) -> None:
@@ -77,7 +78,7 @@ class Ftp(Protocol):
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:  # noqa: ARG003 - both sides tell
         """On its own ports anything, but for what it carries itself; elsewhere a greeting, a user, and the question for a password."""
         head = stream.head or (b"", b"")
-        return (stream.resp_port in _PORTS and not stream.outer) or bool(_USER.search(head[0]) and _ASKED.match(head[1]))
+        return (stream.resp_port in _PORTS and not stream.outer) or bool(_ASKED.match(head[1]) and _USER.search(head[0]))
 
     def side(self, side: int) -> Parser:
         """Lines, whatever they end with."""

@@ -4,6 +4,7 @@ Whose secrets are in it (queries, users) is for those who write rows to know.
 """
 
 import binascii
+import re
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Final
@@ -12,11 +13,13 @@ from headwater.analysis.files import FILES, File
 from headwater.analysis.protocols.http_body import FRAMING, Body, Fields
 from headwater.analysis.protocols.http_head import METHODS, Version, request_line, status_line
 from headwater.analysis.protocols.http_websocket import SERVICE, WEBSOCKET, Lists, agreed
-from headwater.analysis.protocols.wire import Malformed, text
 from headwater.analysis.stream import ORIG, RESP, SOME, Gap, Lines, Parser, Protocol, Skip, Some, Stream, Until, Want
+from headwater.analysis.wire import Malformed, text
 from headwater.records.messages import message
 
-HTTP = message("http", {"latency": "interval", "traceparent": "string", "x_request_id": "string"})
+HTTP = message(
+    "http", {"latency": "interval", "network": "interval", "traceparent": "string", "x_request_id": "string", "headers": "vector[string]"}
+)
 _HTTP2: Final = b"PRI * HTTP/2"  # which is told by its name alone
 _PORTS: Final = frozenset({80, 81, 631, 1080, 3128, 8000, 8080, 8888})
 _LINE: Final = Until(b"\n", 1 << 16, "HTTP_line_too_long", partial=True)
@@ -25,16 +28,13 @@ _MOST_WAITING: Final = 100  # requests without an answer: Zeek's max_pending_req
 _MOST_FILES: Final = 15  # that a row tells of, for each side: Zeek's max_files_orig
 _PIECE: Final = Some(1 << 64, apart=True)
 _MOST_SPELLED: Final = 4096
+_MOST_HEADERS: Final = 32  # that are told of a request and its answer because somebody wants them
 _FOREVER: Final = Skip(1 << 62)
-_OURS: Final = frozenset(
-    b"host referer user-agent origin range authorization proxy-authorization traceparent x-request-id forwarded x-forwarded-for "
-    b"x-forwarded-from client-ip via xroxy-connection proxy-connection".split()
-)
-_WANTED: Final = FRAMING | _OURS
-_SPELLED: Final[dict[bytes, bytes]] = {}  # names of fields as they were written, and those of them that are wanted in small letters
+_SAID: Final = frozenset(b"host referer user-agent origin range traceparent x-request-id".split())
 _PROXIES: Final = frozenset(b"forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection".split())
-
-
+_WANTED: Final = FRAMING | _SAID | _PROXIES | {b"authorization", b"proxy-authorization"}
+_BARE: Final = re.compile(rb"\r[^\n]")
+_SPELLED: Final[dict[bytes, bytes]] = {}  # names of fields as they were written, and those of them that are wanted in small letters
 _NO_FILES: Final = (None,) * 6
 
 
@@ -55,6 +55,7 @@ class Transaction:
     websocket: Lists = {}  # noqa: RUF012 - replaced, never changed
     files: tuple[list[File], list[File]] | None = None
     kinds: tuple[list[File], list[File]] = [], []  # those of them whose type is told with it
+    headers: list[str] | None = None
 
     def __init__(self, stream: Stream, depth: int) -> None:
         self.stream, self.ts, self.depth = stream, stream.now, depth
@@ -65,6 +66,13 @@ class Transaction:
     def is_informed(self) -> bool:
         """Whether its answer is still to come behind one that only informs."""
         return self.status_code is not None and 100 <= self.status_code < 200
+
+    def tell(self, name: bytes, value: bytes) -> None:
+        """A field that somebody wants."""
+        if self.headers is None:
+            self.headers = []
+        if len(self.headers) < _MOST_HEADERS:
+            self.headers.append(f"{text(name)}: {text(value)}")
 
     def carries(self, side: int, file: File) -> None:
         """A file is in it."""
@@ -103,7 +111,8 @@ class Transaction:
             self.depth, None if self.method is None else text(self.method), said.get(b"host"), self.uri, said.get(b"referer"), self.version,
             said.get(b"user-agent"), said.get(b"origin"), *self.lengths,
             self.status_code, self.status_msg, self.info_code, self.info_msg, [], self.username, None, self.proxied, *lists,
-            self.latency, said.get(b"traceparent"), said.get(b"x-request-id"),
+            self.latency, self.stream.network, said.get(b"traceparent"), said.get(b"x-request-id"),
+            self.headers,
         ))  # fmt: skip
 
 
@@ -112,6 +121,7 @@ class Http(Protocol):
 
     service = "http"
     transports = frozenset({"tcp"})
+    decides = 2048
     records = (HTTP, FILES, WEBSOCKET)
 
     def __init__(self, stream: Stream) -> None:
@@ -192,8 +202,9 @@ class Http(Protocol):
 
     def _requests(self) -> Parser:
         while True:
-            line = _without_end((yield _LINE))
-            if self._stopped[ORIG]:
+            whole = yield _LINE
+            line = _without_end(whole)
+            if self._stopped[ORIG] or line == whole:  # of the last line there is only a part
                 break
             found = request_line(line, self._weird, self._asks_in) if line else None
             if found is None:
@@ -201,6 +212,8 @@ class Http(Protocol):
                     self._weird("empty_http_request")
                     continue
                 self._speaks_no_more()
+                if _BARE.search(line + (yield SOME)):
+                    self._stream.weird("line_terminated_with_single_CR", "", "CONTENTLINE")
                 break
             method, uri = found
             self._requests_seen += 1
@@ -412,17 +425,23 @@ class Http(Protocol):
     # -- fields -----------------------------------------------------------------------------------------------------------------------
 
     def _take_head(self, side: int, one: Transaction, fields: Fields, head: bytes) -> None:
-        folded = b"\n " in head or b"\n\t" in head
-        for line in self._unfolded(head) if folded else head.split(b"\n"):
+        lines = self._unfolded(head) if b"\n " in head or b"\n\t" in head else head.split(b"\n")
+        if wanted := self._stream.headers:
+            for name, _, value in (line.partition(b":") for line in lines):
+                if (lower := name.lower()) in wanted:
+                    one.tell(lower, value.strip())
+        for line in lines:
             name, _, value = line.partition(b":")
             kind = _SPELLED.get(name)
-            if kind == b"":
-                continue
             if kind is None:
                 kind = _kind(name)
+            if not kind:
+                continue
             if kind in FRAMING:
                 fields.take(kind, value.strip())
-            elif kind and side == ORIG:
+            elif side == ORIG and kind in _SAID:
+                one.said[kind] = text(value.strip())
+            elif side == ORIG:
                 self._take(one, kind, value.strip())
         if side == ORIG:
             fields.closes = False  # it is the answer's
@@ -445,12 +464,10 @@ class Http(Protocol):
                 one.proxied = []
             if said not in one.proxied:
                 one.proxied.append(said)
-        elif name.endswith(b"authorization"):
-            scheme, _, said_64 = value.partition(b" ")
-            if scheme.lower() == b"basic":
-                one.username = self._user(value, said_64.strip())
-        else:
-            one.said[name] = text(value)
+            return
+        scheme, _, said_64 = value.partition(b" ")
+        if scheme.lower() == b"basic":
+            one.username = self._user(value, said_64.strip())
 
     def _user(self, value: bytes, said: bytes) -> str:
         try:

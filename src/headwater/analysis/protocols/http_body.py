@@ -8,7 +8,7 @@ from headwater.analysis.files import File
 from headwater.analysis.protocols.http_head import Version, content_range, filename
 from headwater.analysis.protocols.http_parts import Parts, boundary
 from headwater.analysis.protocols.http_websocket import EXTENSIONS, PROTOCOL, Lists
-from headwater.analysis.protocols.wire import text
+from headwater.analysis.wire import text
 
 if TYPE_CHECKING:
     from headwater.analysis.stream import Stream

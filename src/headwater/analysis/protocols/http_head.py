@@ -5,9 +5,10 @@ Which lines are accepted, and which weirds there are, is Zeek's: src/analyzer/pr
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, TypeAlias
 
-from headwater.analysis.protocols.wire import text
+from headwater.analysis.wire import text
 
 Weird: TypeAlias = Callable[[str, str], None]
 Version: TypeAlias = tuple[int, int]
@@ -22,7 +23,7 @@ _PLAIN: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+([!#-;=?-\[\]_
 _METHOD: Final = re.compile(rb"[^\x00-\x20\x7f-\xff()<>@,;:\\\"/\[\]?={}]+")
 _URI: Final = re.compile(rb"\A[!#-;=?-\[\]_a-z~]*")
 _VERSION: Final = re.compile(rb"[ \t]*(http/)", re.IGNORECASE)
-_STATUS: Final = re.compile(rb"(http/)([^ \t]*)[ \t]+(...)[^ \t]*(?:[ \t]+(.*))?", re.IGNORECASE | re.DOTALL)
+_STATUS: Final = re.compile(rb"http/([^ \t]*)[ \t]+(...)[^ \t]*(?:[ \t]+(.*))?", re.IGNORECASE | re.DOTALL)
 _ESCAPED: Final = re.compile(rb"%(?:([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(%)|(.?)(.?))", re.DOTALL)
 
 
@@ -79,14 +80,18 @@ def version_of(octets: bytes) -> Version:
 
 def status_line(line: bytes, weird: Weird) -> tuple[Version, int, str | None] | None:
     """(version, code, reason) of an answer; a code of 0 if it is none, no reason if there is none. None if it is no answer."""
+    if line[:5].upper() == b"HTTP/" != line[:5]:
+        weird("lowercase_HTTP_keyword", "")
+    return _status(line) if len(line) < 64 else _status.__wrapped__(line)
+
+
+@lru_cache(1024)
+def _status(line: bytes) -> tuple[Version, int, str | None] | None:
+    """Most answers begin with one of few lines."""
     found = _STATUS.fullmatch(line)
     if not found:
-        if line[:5].upper() == b"HTTP/" != line[:5]:
-            weird("lowercase_HTTP_keyword", "")
         return None
-    keyword, version, code, reason = found.groups()
-    if keyword != b"HTTP/":
-        weird("lowercase_HTTP_keyword", "")
+    version, code, reason = found.groups()
     return version_of(version), int(code) if code.isdigit() else 0, None if reason is None else text(reason)
 
 

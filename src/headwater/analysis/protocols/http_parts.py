@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Protocol
 
 _DEEPEST: Final = 100  # entities in one another, as Zeek's mime_max_depth
@@ -82,13 +83,13 @@ class Parts:
     def _leave(self, level: int) -> None:
         """What is above that many levels is over."""
         self._end_part()
-        del self._levels[level:]
-        self._look()
+        if level < len(self._levels):
+            del self._levels[level:]
+            self._look()
 
     def _look(self) -> None:
-        """For these boundaries, from now on: in content lines end with CR and LF, elsewhere with LF alone too."""
-        some = b"|".join(re.escape(one) for one in self._levels if one)
-        self._delimiters = [re.compile(end + rb"--(" + some + rb")") for end in (rb"\r?\n", rb"\r\n")] if some else None
+        """For these boundaries, from now on."""
+        self._delimiters = _delimiters(tuple(filter(None, self._levels)))
         self._keep = max(map(len, self._levels), default=0) + 6
 
     def _end_part(self) -> None:
@@ -144,3 +145,10 @@ class Parts:
             return bool(self._levels)
         self._held, self._given, self._in_head = b"\r\n" + self._held[line_end + 1 :], 2, True
         return True
+
+
+@lru_cache(64)
+def _delimiters(boundaries: tuple[bytes, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]] | None:
+    """What to look for elsewhere and in content, where lines end with CR and LF."""
+    some = b"|".join(map(re.escape, boundaries))
+    return (re.compile(rb"\r?\n--(" + some + rb")"), re.compile(rb"\r\n--(" + some + rb")")) if some else None

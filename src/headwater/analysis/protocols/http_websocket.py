@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from headwater.analysis.protocols.wire import text
+from headwater.analysis.wire import text
 from headwater.records.messages import message
 
 WEBSOCKET = message("websocket")

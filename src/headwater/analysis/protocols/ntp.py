@@ -3,8 +3,8 @@
 import struct
 from typing import Final
 
-from headwater.analysis.protocols.wire import Malformed, address, text
 from headwater.analysis.stream import Protocol, Stream
+from headwater.analysis.wire import Malformed, address, text
 from headwater.records.address import unpacked
 from headwater.records.messages import message
 

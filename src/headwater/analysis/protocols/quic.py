@@ -10,8 +10,8 @@ from headwater.analysis.protocols.quic_initial import SALTS, VERSION_2, Keys
 from headwater.analysis.protocols.tls import Tls
 from headwater.analysis.protocols.tls_session import CLIENT_HELLO, SERVER_HELLO, SSL, Session
 from headwater.analysis.protocols.tls_x509 import X509
-from headwater.analysis.protocols.wire import Malformed, Reader, text
 from headwater.analysis.stream import ORIG, Protocol, Stream
+from headwater.analysis.wire import Malformed, Reader, text
 from headwater.records.messages import message
 
 QUIC = message("quic")

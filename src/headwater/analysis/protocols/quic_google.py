@@ -6,7 +6,7 @@ Its packets and tags are those of "QUIC Crypto" and "QUIC Wire Layout Specificat
 import struct
 from typing import Final
 
-from headwater.analysis.protocols.wire import text
+from headwater.analysis.wire import text
 
 _MOST_TAGS: Final = 128
 _MOST_BEFORE: Final = 64  # octets of a packet before the message: its number, its hash, the frame's head

@@ -4,7 +4,7 @@ import hmac
 from typing import Final
 
 from headwater._native import ffi, lib
-from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.wire import Malformed
 
 VERSION_2: Final = 0x6B3343CF
 _22, _23, _29, _1, _2 = map(

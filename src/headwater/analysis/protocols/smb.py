@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from headwater.analysis.protocols.dce_rpc import REQUEST
-from headwater.analysis.protocols.wire import Malformed
 from headwater.analysis.stream import Parser, Protocol, Skip, Stream
+from headwater.analysis.wire import Malformed
 
 _SESSION: Final = frozenset({0x81, 0x82, 0x83, 0x84, 0x85})  # of NetBIOS
 _MOST_OF_SESSION: Final = 256

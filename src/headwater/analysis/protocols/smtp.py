@@ -9,8 +9,8 @@ from headwater.analysis.files import FILES
 from headwater.analysis.protocols import smtp_headers as headers
 from headwater.analysis.protocols.smtp_mail import Mail
 from headwater.analysis.protocols.smtp_row import SMTP, Row
-from headwater.analysis.protocols.wire import Malformed, text
 from headwater.analysis.stream import ORIG, SEGMENT, Gap, Parser, Protocol, Stream, Until
+from headwater.analysis.wire import Malformed, text
 
 _PORTS: Final = frozenset({25, 587})
 _LINE: Final = 16_384  # octets; of a mail, what is longer comes in pieces
@@ -44,6 +44,7 @@ class Smtp(Protocol):
 
     service = "smtp"
     transports = frozenset({"tcp"})
+    decides = 2048
     records = (SMTP, FILES)
 
     def __init__(self, stream: Stream) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.wire import Malformed
 from headwater.records.address import packed
 
 _ADDRESS = re.compile(rb"(?:^|[<,: \t])[^<,: \t@]+@[^>,; \t]+(?:[>,; \t]|$)")

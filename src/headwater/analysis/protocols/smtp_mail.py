@@ -9,8 +9,8 @@ from typing import Final
 
 from headwater.analysis.files import File
 from headwater.analysis.protocols.smtp_headers import field, filename
-from headwater.analysis.protocols.wire import text
 from headwater.analysis.stream import Stream
+from headwater.analysis.wire import text
 
 _DEPTH: Final = 32  # of parts in parts
 _LINE: Final = 65_536  # octets; what is longer is taken in pieces

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from headwater.analysis.files import File
 from headwater.analysis.protocols import smtp_headers as headers
-from headwater.analysis.protocols.wire import text
 from headwater.analysis.stream import Stream
+from headwater.analysis.wire import text
 from headwater.records.messages import message
 
 SMTP = message("smtp")

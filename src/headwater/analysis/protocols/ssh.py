@@ -8,8 +8,8 @@ from base64 import b64encode
 from hashlib import md5, sha256
 from typing import Final
 
-from headwater.analysis.protocols.wire import Malformed, Reader, text
 from headwater.analysis.stream import ORIG, RESP, SEGMENT, Gap, Parser, Protocol, Stream, Until
+from headwater.analysis.wire import Malformed, Reader, text
 from headwater.records.messages import message
 
 SSH = message("ssh", {"hassh": "string", "hasshServer": "string"})
@@ -35,6 +35,7 @@ class Ssh(Protocol):
 
     service = "ssh"
     transports = frozenset({"tcp"})
+    decides = 2048
     records = (SSH,)
 
     def __init__(self, stream: Stream) -> None:

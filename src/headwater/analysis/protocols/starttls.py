@@ -17,6 +17,7 @@ class StartTls(Protocol):
     """What they have in common: a side's lines, each given to `line()`, which says whether it is to be read on."""
 
     transports = frozenset({"tcp"})
+    decides = 512
     records: ClassVar[tuple[Record, ...]] = ()
     begins: ClassVar[tuple[re.Pattern[bytes] | None, re.Pattern[bytes] | None]]
     """How the sides begin, where that tells what it is."""

@@ -8,8 +8,8 @@ from typing import Final
 from headwater.analysis.protocols.tls_ocsp import OCSP
 from headwater.analysis.protocols.tls_session import SSL, TLS12, Session
 from headwater.analysis.protocols.tls_x509 import X509
-from headwater.analysis.protocols.wire import Malformed, Reader
 from headwater.analysis.stream import ORIG, Gap, Parser, Protocol, Stream
+from headwater.analysis.wire import Malformed, Reader
 
 CHANGE_CIPHER, ALERT, HANDSHAKE, DATA, HEARTBEAT = range(20, 25)
 _PORTS: Final = frozenset({443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223})

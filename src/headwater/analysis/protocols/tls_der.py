@@ -4,7 +4,7 @@ from calendar import timegm
 from datetime import datetime
 from typing import Final
 
-from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.wire import Malformed
 
 BOOLEAN, INTEGER, BITS, OCTETS, NULL, OID, ENUMERATED, SEQUENCE, SET = 1, 2, 3, 4, 5, 6, 10, 0x30, 0x31
 UTC_TIME, GENERAL_TIME = 23, 24

@@ -9,7 +9,7 @@ from hashlib import md5, sha256
 from typing import Final
 
 from headwater.analysis.protocols.tls_names import GREASE
-from headwater.analysis.protocols.wire import Malformed, Reader
+from headwater.analysis.wire import Malformed, Reader
 
 SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, ALPN, TICKET, PRE_SHARED_KEY, VERSIONS, KEY_SHARE, CONNECTION_ID = (
     0, 10, 11, 13, 16, 35, 41, 43, 51, 54,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from headwater.analysis.files import READERS
 from headwater.analysis.protocols import tls_der as der
-from headwater.analysis.protocols.wire import Malformed
+from headwater.analysis.wire import Malformed
 from headwater.records.messages import message
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from headwater.analysis.files import File
 from headwater.analysis.protocols.tls_hello import KEY_SHARE, PRE_SHARED_KEY, TICKET, Hello, ja3, ja3s, ja4
 from headwater.analysis.protocols.tls_names import ALERTS, GROUPS, SUITES, name, version_name
 from headwater.analysis.protocols.tls_x509 import X509, certificate, is_for
-from headwater.analysis.protocols.wire import Malformed, Reader, text
 from headwater.analysis.stream import ORIG, Protocol, Stream
+from headwater.analysis.wire import Malformed, Reader, text
 from headwater.records.messages import message
 
 SSL = message("ssl", {"ja3": "string", "ja3s": "string", "ja4": "string"})

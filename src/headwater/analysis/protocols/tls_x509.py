@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from headwater.analysis.protocols import tls_der as der
-from headwater.analysis.protocols.wire import Malformed, address, text
+from headwater.analysis.wire import Malformed, address, text
 from headwater.records.messages import message
 
 X509 = message("x509")
