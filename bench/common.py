@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -41,7 +41,7 @@ class Figure:
     ours: str
     peers: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     told: str  # Markdown: how it was measured
     others: float = 0.0  # of a CPU, what was not the bench's own
 
@@ -122,7 +122,7 @@ def running(space: Namespace, *command: str, ready: Callable[[int], bool], **how
                 process.kill()
                 process.wait()
             errors.seek(0)
-            process.told = errors.read()  # type: ignore[attr-defined]
+            process.told = errors.read()
 
 
 def attached(links: int) -> Callable[[int], bool]:

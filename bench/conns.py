@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from hashlib import sha1
 
 import numpy as np
-from headwater.records.services import number_of
 from numpy.typing import NDArray
 
 from headwater.records import CONN, Batch
+from headwater.records.numbered import SERVICES
 
 LOCAL, SERVERS, TUNNELS = 2_000, 50_000, 50  # hosts of the site, that they speak with, tunnels that carry some of it
 BEACONS = 40
@@ -20,7 +20,7 @@ HISTORIES = (
 ).split()
 _MTU, BEACON_PORT = 1_448, 8_443
 _PORTS = np.array([443, 53, 80, 123, 22, 25, 993, 3389, 445, 8080, 5223, 389, 88, 1883, 5060], np.uint16)
-_SERVICES = np.array([*map(number_of, "ssl dns http ntp ssh smtp ssl rdp smb http xmpp ldap krb mqtt sip".split())])
+_SERVICES = np.array([SERVICES[name] for name in "ssl dns http ntp ssh smtp ssl rdp smb http xmpp ldap krb mqtt sip".split()])
 _UDP = np.array([53, 123, 5060], np.uint16)
 _SCALE = np.array([7, 8, 2, 0, 9], np.uint8)
 _MSS = np.array([1460, 1400, 1440, 1380, 1360, 536], np.uint16)

@@ -27,7 +27,7 @@ def measure() -> Figure:
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="bench") as folder:
         settings = Path(folder) / "headwater.toml"
         settings.write_text(f"[flows]\ntunnel_timeout_s = {TUNNELS_S}\n")
-        command = [HEADWATER, "read", "-c", settings, "-o", folder, "--record", "conn", "--format", "parquet", "-"]
+        command = [HEADWATER, "read", "-c", str(settings), "-o", folder, "--record", "conn", "--format", "parquet", "-"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdin  # noqa: S101 - it is a pipe
             process.stdin.write(HEADER)

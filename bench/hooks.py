@@ -12,7 +12,8 @@ ROUNDS = 50
 
 
 def _framed(packet: bytes, size: int, tags: tuple[tuple[int, int], ...] = ()) -> bytes:
-    return ethernet(packet, ethertype(packet), tags=tags).ljust(size, b"\0")
+    frame: bytes = ethernet(packet, ethertype(packet), tags=tags)
+    return frame.ljust(size, b"\0")
 
 
 FRAMES = {

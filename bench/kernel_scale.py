@@ -38,11 +38,12 @@ class Calls:
 
     longest: float = 0.0
 
-    def run(self, program: int) -> None:
+    def run(self, program: int) -> int:
         """As libbpf.run()."""
         begin = time.perf_counter()
-        RUN(program)
+        told = RUN(program)
         self.longest = max(self.longest, time.perf_counter() - begin)
+        return told
 
 
 RUN = libbpf.run

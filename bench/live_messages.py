@@ -36,7 +36,7 @@ class Came:
 def _server(veth: Veth) -> Iterator[None]:
     server = veth.near.space.start(str(BUILD / "dns_load"), "serve", veth.near.ip4, stdout=subprocess.PIPE, text=True)
     try:
-        server.stdout.readline()  # type: ignore[union-attr]
+        server.stdout.readline()
         yield
     finally:
         server.kill()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.common import HEADWATER, SCRATCH, Figure, median, millions, need
-from bench.flows import Cost, Where, cost_of, nfstream_path
+from bench.common import HEADWATER, SCRATCH, Figure, median, millions, need, package_path
+from bench.flows import NFSTREAM_IS, Cost, Where, cost_of
 from bench.mix import Mix, captures
 
 ROUNDS = 5
@@ -44,7 +44,7 @@ TOOLS = {
     "tshark -T fields": Tool(
         SMALL, lambda at: [*ONE, "tshark", "-n", "-r", at.capture, "-T", "fields", *(word for name in FIELDS for word in ("-e", name))]
     ),
-    "nfstream, dissected": Tool(SMALL, lambda at: [*ONE, sys.executable, "-c", NFSTREAM, at.capture, nfstream_path()]),
+    "nfstream, dissected": Tool(SMALL, lambda at: [*ONE, sys.executable, "-c", NFSTREAM, at.capture, package_path(*NFSTREAM_IS)]),
 }
 
 
@@ -58,7 +58,7 @@ def rows(folder: Path) -> str:
 
 def measure() -> Figure:
     need({"tshark": "tshark", "taskset": "util-linux"})
-    nfstream_path()
+    package_path(*NFSTREAM_IS)
     mix = Mix(captures())
     costs: dict[str, list[Cost]] = {name: [] for name in TOOLS}
     ours, *peers = TOOLS

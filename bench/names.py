@@ -5,9 +5,11 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import iptocc
 import maxminddb
@@ -72,6 +74,11 @@ def _traffic() -> dict[str, list[Batch]]:
     return {"IPv4, all distinct": _batches(v4), "IPv6, all distinct": _batches(v6), "as in traffic": _batches(often)}
 
 
+def _each(ask: Callable[[Any], object], those: Iterable[object]) -> None:
+    for one in those:
+        ask(one)
+
+
 def _rate(addresses: int, work: Callable[[], object]) -> float:
     """Addresses a second of CPU time, in the best of ROUNDS."""
     taken = []
@@ -101,14 +108,9 @@ def measure() -> Figure:
             loaded = time.process_time() - begin
             for what, batches in _traffic().items():
                 texts = _texts(batches)
-                ours = [
-                    _rate(ADDRESSES, lambda names=names, batches=batches: [names.columns(batch) for batch in batches])  # type: ignore[misc]
-                    for names in makers.values()
-                ]
+                ours = [_rate(ADDRESSES, partial(_each, names.columns, batches)) for names in makers.values()]
                 with maxminddb.open_database(city) as reader:
-                    peers = [
-                        _rate(len(texts), lambda ask=ask, texts=texts: list(map(ask, texts))) for ask in (iptocc.country_code, reader.get)
-                    ]  # type: ignore[misc]
+                    peers = [_rate(len(texts), partial(_each, ask, texts)) for ask in (iptocc.country_code, reader.get)]
                 rows.append((what, *map(millions, (*ours, *peers))))
                 met = met and min(ours) >= TARGET
     finally:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +83,16 @@ def _timed(ask: Callable[[], int]) -> tuple[float, int]:
 def ours(client: Client) -> dict[str, tuple[float, int]]:
     """As `headwater query` and `headwater flows` ask."""
     sql = CLICKHOUSE | {"address": conns_of(f"ip.addr == {ADDRESS}", client.columns("conn"), "1", 100)}
-    return {name: _timed(lambda text=text: client.table(text, given()).num_rows) for name, text in sql.items()}  # type: ignore[misc]
+    return {name: _timed(partial(_rows, client, text)) for name, text in sql.items()}
+
+
+def _rows(client: Client, text: str) -> int:
+    rows: int = client.table(text, given()).num_rows
+    return rows
+
+
+def _duck_rows(asked: Any, text: str) -> int:
+    return len(asked.sql(text, params={what: value for what, value in given().items() if f"${what}" in text}).to_arrow_table())
 
 
 def duck(parquet: Path) -> dict[str, tuple[float, int]]:
@@ -91,14 +102,7 @@ def duck(parquet: Path) -> dict[str, tuple[float, int]]:
     with duckdb.connect() as asked:
         asked.execute("SET threads = 2; SET TimeZone = 'UTC'")
         asked.read_parquet(f"{parquet}/*.parquet").create_view("conn")
-        return {
-            name: _timed(
-                lambda text=text: len(
-                    asked.sql(text, params={what: value for what, value in given().items() if f"${what}" in text}).to_arrow_table()
-                )
-            )  # type: ignore[misc]
-            for name, text in DUCKDB.items()
-        }
+        return {name: _timed(partial(_duck_rows, asked, text)) for name, text in DUCKDB.items()}
 
 
 @contextlib.contextmanager
