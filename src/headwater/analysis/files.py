@@ -25,6 +25,7 @@ _SILENCE: Final = 120 * 10**9  # nanoseconds without more of it, after which suc
 _AHEAD: Final = 1 << 19  # octets that wait for those before them: Zeek's reassembly_buffer_size
 _WHOLE: Final = 1 << 20  # octets of a file that is read whole
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS: Final = [low + high for high in _DIGITS for low in _DIGITS]
 
 READERS: dict[str, tuple[str, "Callable[[File, bytes], None]"]] = {}
 """By MIME type, who reads files of it that came whole: what Zeek calls that analyzer, and a function of the file and its octets."""
@@ -66,23 +67,23 @@ class Files:
     known: dict[Any, Any] = field(default_factory=dict)  # what readers remember of files; they bound how much it is
     lasting: dict[bytes, "File"] = field(default_factory=dict)
     """Files of which more may come on any connection, by their handles."""
-    due: int = 0  # until two minutes after it (nanoseconds) none of them is over
+    due: int = 0  # until then (nanoseconds) none of them is over
 
     def keep(self, file: "File") -> None:
         """More of it may come, for two minutes after the last."""
         while len(self.lasting) >= _LASTING:
             next(iter(self.lasting.values())).end(timed_out=True)
-        self.due = min(self.due, file.active) if self.lasting else file.active
+        self.due = min(self.due, file.active + _SILENCE) if self.lasting else file.active + _SILENCE
         self.lasting[file.handle] = file
 
     def expire(self, now: int | None = None) -> None:
         """Those of which nothing came for long are over at that time (nanoseconds), or all."""
-        if not self.lasting or (now is not None and self.due + _SILENCE >= now):
+        if now is not None and now <= self.due:
             return
         for file in tuple(self.lasting.values()):
             if now is None or file.active + _SILENCE < now:
                 file.end(timed_out=True)
-        self.due = min((file.active for file in self.lasting.values()), default=0)
+        self.due = min((file.active for file in self.lasting.values()), default=0) + _SILENCE
 
     def __post_init__(self) -> None:
         nets = [ipaddress.ip_network(net) for net in self.settings.local_nets]
@@ -284,6 +285,7 @@ def _fuid(handle: bytes) -> str:
     number = int.from_bytes(hashlib.blake2s(handle, digest_size=12).digest(), "little")
     digits = ["F"]
     while number:
-        number, digit = divmod(number, 62)
-        digits.append(_DIGITS[digit])
-    return "".join(digits)
+        number, four = divmod(number, len(_PAIRS) ** 2)
+        high, low = divmod(four, len(_PAIRS))
+        digits += _PAIRS[low], _PAIRS[high]
+    return "".join(digits).rstrip("0")

@@ -370,7 +370,8 @@ def mime_type(head: bytes) -> str | None:
     if b"<" in head:
         signs += [_TAGS.find(head, at) for at in _tags(head)]
     found = [sign for sign in signs if sign]
-    found += [(strength, mime) for strength, mime, literal, sign in _SEARCHED if literal in head and sign(head)]
+    best = max((strength for strength, _ in found), default=-100)
+    found += [(strength, mime) for strength, mime, literal, sign in _SEARCHED if strength >= best and literal in head and sign(head)]
     return min(found, key=lambda kind: (-kind[0], kind[1]))[1] if found else None
 
 

@@ -115,7 +115,7 @@ class Side:
         if before:
             octets = self._held + octets
         at = 0
-        stream = self._stream
+        stream, send = self._stream, self._parser.send
         self._feeding = True
         try:
             while self._into is None and (upto := self._upto(octets, at)) >= 0:
@@ -126,7 +126,7 @@ class Side:
                 if at < before:
                     stream.since = self._held_since
                 given, at = octets[at:upto], upto
-                self._want = self._parser.send(given)
+                self._want = send(given)
         except StopIteration:
             self.open, self._held = False, b""
         finally:
@@ -158,6 +158,8 @@ class Side:
     def _upto(self, octets: bytes, at: int) -> int:
         """Where what is wanted ends of that which begins at `at`; -1 if it has not come yet."""
         want, end = self._want, len(octets)
+        if isinstance(want, int):
+            return at + want if at + want <= end else -1
         if isinstance(want, Until):
             found = want.found(octets, at, at + self._searched)
             if at <= found <= at + want.most + len(want.end):
@@ -169,8 +171,6 @@ class Side:
             self._searched = 0
             self._want = self._parser.throw(Malformed(want.weird))
             return self._upto(octets, at)
-        if isinstance(want, int):
-            return at + want if at + want <= end else -1
         if isinstance(want, Skip):
             return at + want.count if at + want.count <= end else -1
         return min(end, at + want.most) if at < end else -1
@@ -397,6 +397,12 @@ class Stream:
         self.head, self.tries = [b"", b""], 0
         return head
 
+    def forget(self) -> None:
+        """It is over: what knows it, and it knows, is no circle any more, which only the garbage collector would find."""
+        self.readers.clear()
+        self.sides.clear()
+        self.inner = None
+
     # -- one in another -----------------------------------------------------------------------------------------------------------------
 
     def begin_inner(self) -> "Stream":
@@ -438,6 +444,8 @@ class Protocol:
     service: ClassVar[str]
     transports: ClassVar[frozenset[str]]
     records: ClassVar[tuple[Record, ...]]
+    first: ClassVar[bytes | None] = None
+    """The octets one of which a side begins with for which is_begun() may say yes: it is not asked of others. None: any."""
     decides: ClassVar[int] = 64
     """Of so many octets of a side is_begun() says the same as of more: it is not asked again then. Of TCP; each datagram is new."""
     whole: ClassVar[bool] = False

@@ -68,7 +68,7 @@ class Streams:
         self.joints: dict[type[Joint], Joint] = {}
         self._odd: list[Odd] = []
         self._expected: dict[tuple[str, bytes, int], tuple[type[Protocol], Expected]] = {}
-        self._protocols = {proto: [one for one in PROTOCOLS if proto in one.transports] for proto in ("tcp", "udp")}
+        self._protocols = {proto: [_that_may_begin(proto, first) for first in range(256)] for proto in ("tcp", "udp")}
         read = {protocol.service for protocol in PROTOCOLS}
         self._names = Recognition([one for one in KNOWN if one.service not in read])
 
@@ -100,19 +100,20 @@ class Streams:
         octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
         begun = list(zip(*_column_lists(runs.begun, runs.begun_count, _STREAM), strict=True))
         marks = list(zip(*_column_lists(runs.marks, runs.mark_count, _MARK), strict=True))
-        lasting = self._files.lasting
+        streams, files = self._streams, self._files
         for ts, count, at, number, mark, mark_count, kind, side in zip(*told, strict=True):
             if kind == _BEGIN:
-                self._streams[number] = stream = Stream(number, begun[count], self._put, self._weird, self, self._files)
+                streams[number] = stream = Stream(number, begun[count], self._put, self._weird, self, files)
                 if self._expected:
                     self._meet(stream)
                 continue
-            stream = self._streams[number]
-            if kind == _DATAGRAM:
+            stream = streams[number]
+            if kind == _DATA:
+                if stream.readers or stream.head is not None:  # else it came before it was known that nobody wants it
+                    times = marks[mark : mark + mark_count] if mark_count > 1 else ()
+                    self.data(stream, side, octets[at : at + count], ts, times)
+            elif kind == _DATAGRAM:
                 self._datagram(stream, side, octets[at : at + count], ts)
-            elif kind == _DATA:
-                times = marks[mark : mark + mark_count] if mark_count > 1 else ()
-                self.data(stream, side, octets[at : at + count], ts, times)
             elif kind == _GAP:
                 self.gap(stream, side, count, ts)
             elif kind == _END:
@@ -122,8 +123,8 @@ class Streams:
                 self._over(stream, ts)
             elif kind == _FLIP:
                 self._turn(stream, ts)
-            if lasting:
-                self._files.expire(ts)
+            if files.lasting and ts > files.due:
+                files.expire(ts)
 
     def tick(self, now: int) -> Iterator[Batch]:
         """What is over by that time of messages of several flows."""
@@ -204,7 +205,7 @@ class Streams:
 
     def _recognise(self, stream: Stream, side: int, octets: bytes, before: int = 0) -> None:
         """By how that side begins, of which so many octets were there before."""
-        for protocol in self._protocols[stream.proto]:
+        for protocol in self._protocols[stream.proto][octets[0]]:
             may_be = before < protocol.decides and protocol.is_begun(stream, side, octets)
             if may_be and not any(isinstance(reader, protocol) for reader in stream.readers):
                 self._add(stream, protocol(stream))
@@ -283,17 +284,19 @@ class Streams:
             self._feed(stream, reader, side, octets, ts, times)
 
     def _feed(self, stream: Stream, reader: Protocol, side: int, octets: bytes, ts: int, times: Times) -> None:
-        if not octets or reader not in stream.sides:
+        sides = stream.sides.get(reader)
+        if not octets or sides is None:
             return
-        fed = stream.sides[reader][side]
+        fed = sides[side]
         try:
             fed.feed(octets, ts, times)
         except Malformed:
             self._refuse(stream, reader)
         if stream.left:
             self._leave(stream)
-        readers = stream.sides.values()
-        if stream.head is None and stream.inner is None and not fed.open and not any(one.open for sides in readers for one in sides):
+        if fed.open or stream.head is not None or stream.inner is not None:
+            return
+        if not any(one.open for sides in stream.sides.values() for one in sides):
             self._forget(stream)
 
     def gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
@@ -328,6 +331,7 @@ class Streams:
             reader.over()
         if stream.inner:
             self._over(stream.inner, ts)
+        stream.forget()
         if stream.outer:
             return
         if stream.services:
@@ -360,6 +364,10 @@ class Streams:
         if stream.outer and len(stream.outer.readers) > 1:
             return
         lib.hw_flows_want(self._flows, stream.number, 0)
+
+
+def _that_may_begin(proto: str, first: int) -> list[type[Protocol]]:
+    return [one for one in PROTOCOLS if proto in one.transports and (one.first is None or first in one.first)]
 
 
 def _column_lists(first: Any, count: int, dtype: np.dtype[Any]) -> list[list[Any]]:

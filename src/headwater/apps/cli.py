@@ -1,6 +1,5 @@
 """The command `headwater`. Start-up matters here: what a command needs is imported when it runs."""
 
-import gc
 import json
 import os
 import socket
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater import __version__
-from headwater.apps import console
+from headwater.apps import console, starting
 from headwater.apps.cli_messages import COMMANDS
 from headwater.apps.cli_store import export, import_logs, query, settings_of, store
 from headwater.apps.options import (
@@ -501,7 +500,7 @@ def _mistake(error: click.ClickException) -> str:
 def main() -> None:
     """Run the command; each failure is one line (a wrong configuration: one a mistake) and an exit code, never a traceback."""
     console.open_stderr()
-    gc.set_threshold(50_000, 20, 50)  # of what lives with flows next to nothing is garbage: to look for it often took a fifth of the time
+    starting.prepare()
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -23,7 +23,7 @@ from headwater.telemetry import Entry, Ledger
 
 READ = 1 << 18
 CHUNK = 4 << 20
-_PAYLOADS = 4 << 20  # octets of a batch: they stay in a cache from the reader to who reads them
+_PAYLOADS = 16 << 20  # octets of a batch: with more of a flow at a time, what reads it is asked less often
 
 
 class _Room:

@@ -1,6 +1,7 @@
 """Every protocol, whatever comes: nothing escapes it but Malformed, and what it tells can be written in each format."""
 
 import json
+from itertools import product
 from pathlib import Path
 from ssl import TLSVersion
 from typing import Any, get_args
@@ -53,6 +54,20 @@ SEEDS = {
     "ftp-data": [ASK],
     "smtp": [octets for _, octets in GREETED + MAIL],
 } | HEADS
+
+
+@pytest.mark.parametrize("protocol", [one for one in PROTOCOLS if one.first is not None], ids=lambda one: one.service)
+def test_none_begins_with_what_it_is_not_asked_of(protocol: type[Protocol]) -> None:
+    """Whatever is behind the first octet, on any port: is_begun() agrees with `first`."""
+    said = 0
+    for proto in protocol.transports:
+        for side, port, octets in product((0, 1), (22, 443, 40_000), SEEDS[protocol.service]):
+            made = Spoken(protocol, proto, port)
+            for first in range(256):
+                if octets and protocol.is_begun(made.stream, side, bytes([first]) + octets[1:]):
+                    said += 1
+                    assert first in protocol.first
+    assert said or not protocol.first
 
 
 @st.composite

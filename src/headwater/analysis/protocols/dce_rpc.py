@@ -21,6 +21,7 @@ class DceRpc(Protocol):
 
     service = "dce_rpc"
     transports = frozenset({"tcp"})
+    first = b"\5"
     records = ()
 
     def __init__(self, stream: Stream) -> None:

@@ -161,7 +161,7 @@ class Dhcp(Protocol):
         """One message."""
         if octets[_HEADER : _HEADER + 4] != _COOKIE:
             raise Malformed("DHCP_no_cookie")
-        options = _options(Reader(octets, _HEADER + 4))
+        options = _options(octets, _HEADER + 4)
         for code in (_REQUESTED, _LEASE):
             if len(options.get(code, bytes(4))) != 4:
                 raise Malformed("DHCP_wrong_length")
@@ -176,12 +176,17 @@ class Dhcp(Protocol):
         stream.confirm(self)
 
 
-def _options(read: Reader) -> dict[int, bytes]:
-    """What each says, by its code; the last of several. Raises Malformed."""
+def _options(octets: bytes, at: int) -> dict[int, bytes]:
+    """What those from there on say, by their codes; the last of several. Raises Malformed."""
     found: dict[int, bytes] = {}
-    while (code := read.u8()) != _END:
-        if code != _PAD:
-            found[code] = read.take(read.u8())
+    try:
+        while (code := octets[at]) != _END:
+            at += 1
+            if code != _PAD:
+                begin, at = at + 1, at + 1 + octets[at]
+                found[code] = octets[begin:at]
+    except IndexError:
+        raise Malformed("truncated") from None
     if _TYPE in found and not found[_TYPE]:
         raise Malformed("DHCP_wrong_length")
     return found

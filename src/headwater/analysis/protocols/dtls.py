@@ -45,6 +45,7 @@ class Dtls(Protocol):
 
     service = "dtls"
     transports = frozenset({"udp"})
+    first = bytes([HANDSHAKE])
     records = (SSL, X509)
 
     def __init__(self, stream: Stream) -> None:

@@ -18,7 +18,7 @@ FTP = message("ftp")
 _PORTS: Final = frozenset({21, 2811})
 _TOLD: Final = frozenset("ACCT APPE DELE EPRT EPSV PASV PORT RETR STOR STOU".split())
 _GUESTS: Final = frozenset({b"anonymous", b"ftp", b"ftpuser", b"guest"})
-_LINE: Final = 65_536  # octets
+_LINE: Final = Until(b"\n", 65_536, "FTP_line_too_long")
 _NAME: Final = 100  # of a command
 _WAITING: Final = 20  # commands
 _SHORT, _LONG = 128, 4096  # of a user or password, of an argument or reply
@@ -85,7 +85,7 @@ class Ftp(Protocol):
         lost = False
         while True:
             try:
-                line = yield Until(b"\n", _LINE, "FTP_line_too_long")
+                line = yield _LINE
                 self._line(side, line)
                 lost = False
             except Gap:

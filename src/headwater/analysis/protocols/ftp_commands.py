@@ -1,7 +1,7 @@
 """Commands of FTP and what is said to them: which reply belongs to which command, what directories and data connections they name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from headwater.analysis.files import File
@@ -97,8 +97,10 @@ class Command:
         self.channel: Channel | None = None
 
 
-def answered(waiting: Iterable[Command], code: int, said: bytes) -> Command | None:
+def answered(waiting: Collection[Command], code: int, said: bytes) -> Command | None:
     """Which of the commands is answered by that: by its code, by what it repeats, and then the oldest."""
+    if len(waiting) < 2:
+        return next(iter(waiting), None)
 
     def fits(one: Command) -> tuple[int, int]:
         score = 100 if code == 500 or code in CODES.get(one.name, ()) else 0

@@ -14,6 +14,7 @@ class FtpData(Protocol):
 
     service = "ftp-data"
     transports = frozenset({"tcp"})
+    first = b""
     records = (FILES,)
 
     def __init__(self, stream: Stream) -> None:

@@ -83,6 +83,9 @@ class Quic(Protocol):
 
     def datagram(self, side: int, octets: bytes) -> None:
         """Packets, several perhaps."""
+        if octets[0] & 0xC0 == 0x40 and (self._ts or side != ORIG):
+            self._count(side)
+            return
         try:
             self._packets(side, octets)
         except Malformed:
@@ -113,9 +116,13 @@ class Quic(Protocol):
                 self._long(side, octets, reader)
             else:
                 reader.rest()
-                self._short[side] += 1
-                if self._short[side].bit_count() == 1:
-                    self._add(side, "o")
+                self._count(side)
+
+    def _count(self, side: int) -> None:
+        """One with a short header, whose end is the datagram's."""
+        self._short[side] += 1
+        if self._short[side].bit_count() == 1:
+            self._add(side, "o")
 
     def _google(self, version: str, connection: bytes, name: str | None) -> None:
         self._stream.confirm(self)

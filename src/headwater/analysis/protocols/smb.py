@@ -26,6 +26,7 @@ class Smb(Protocol):
 
     service = "smb"
     transports = frozenset({"tcp"})
+    first = b"\0\x81\x82"
     records = ()
 
     def __init__(self, stream: Stream) -> None:

@@ -35,6 +35,7 @@ class Ssh(Protocol):
 
     service = "ssh"
     transports = frozenset({"tcp"})
+    first = b"S"
     decides = 2048
     records = (SSH,)
 

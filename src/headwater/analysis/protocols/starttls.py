@@ -54,6 +54,7 @@ class Imap(StartTls):
     """A client's STARTTLS has a tag, and so has the answer."""
 
     service = "imap"
+    first = b"*"
     begins = None, re.compile(rb"\* (?:OK|PREAUTH|BYE)\b", re.I)
 
     def line(self, side: int, line: bytes) -> bool:
@@ -71,6 +72,7 @@ class Pop3(StartTls):
     """The next line of the server answers a client's STLS."""
 
     service = "pop3"
+    first = b"+"
     begins = None, re.compile(rb"\+OK\b")
     _COMMANDS: Final = frozenset(b"USER PASS APOP AUTH CAPA STLS STAT LIST UIDL RETR DELE NOOP RSET TOP QUIT".split())
 
@@ -90,6 +92,7 @@ class Xmpp(StartTls):
     """An element each way."""
 
     service = "xmpp"
+    first = b"< \t\r\n\f\v"
     begins = (re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<stream:stream\b"),) * 2
     end = b">"
 
@@ -129,6 +132,7 @@ class Rdp(StartTls):
     """The server chooses how to go on of what the client can do."""
 
     service = "rdp"
+    first = b"\3"
     begins = re.compile(rb"\x03\0..[\x06-\xfe]\xe0", re.S), None
     _CHOSEN, _FAILED = b"\2", b"\3"
 
@@ -155,6 +159,7 @@ class Adb(StartTls):
     """Android's debugger: both sides say STLS (packages/modules/adb/protocol.txt)."""
 
     service = "adb"
+    first = b"C"
     begins = re.compile(rb"CNXN.{16}\xbc\xb1\xa7\xb1", re.S), None
 
     def side(self, side: int) -> Parser:  # noqa: ARG002 - both say the same

@@ -22,6 +22,7 @@ class Tls(Protocol):
 
     service = "ssl"
     transports = frozenset({"tcp"})
+    first = bytes([*range(CHANGE_CIPHER, 31), *range(128, 256)])
     records = (SSL, X509, OCSP)
 
     def __init__(self, stream: Stream) -> None:
