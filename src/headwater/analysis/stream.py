@@ -355,7 +355,8 @@ class Stream:
 
     def confirm(self, protocol: "Protocol") -> None:
         """It speaks that protocol, beyond doubt."""
-        self.speaks(protocol.service)
+        if protocol.service not in self.services:
+            self.services.append(protocol.service)
 
     @property
     def is_known(self) -> bool:

@@ -230,7 +230,8 @@ class Files:
     """A sink that writes the records of `records` (None for all) in one format into `directory`, or without one to standard output.
 
     `at_once` are records whose files are made when the run begins, so that a run without rows leaves files that say so; of the others, an
-    earlier run's file is removed then. `extra` is the format's.
+    earlier run's file is removed then. `extra` is the format's. Rows for a directory are gathered for `linger_s` seconds: to write a
+    few costs as much as to write a thousand.
     """
 
     def __init__(
@@ -240,11 +241,12 @@ class Files:
         records: frozenset[str] | None = None,
         at_once: Sequence[Record] = (),
         extra: bool = False,
+        linger_s: float = 0.25,
     ) -> None:
         self.name = str(directory) if directory else "standard output"
         self.records = records
         self.sample: Mapping[str, int] = {}
-        self.linger_s = 0.25 if directory else 0.05
+        self.linger_s = linger_s if directory else 0.05
         self._form = form
         self._directory = directory
         self._at_once = at_once

@@ -289,7 +289,10 @@ class Http(Protocol):
     # -- messages ---------------------------------------------------------------------------------------------------------------------
 
     def _set_version(self, side: int, version: Version) -> None:
-        if self._versions[side] not in (None, (0, 0), version):
+        before = self._versions[side]
+        if before == version:
+            return
+        if before not in (None, (0, 0)):
             self._weird("HTTP_version_mismatch")
         self._versions[side] = version
         self._keeps_alive |= version > (1, 0)
@@ -313,7 +316,9 @@ class Http(Protocol):
                 return False
             if side == RESP and (self._connects or fields.upgrade) and self._hands_over(one, fields):
                 return False
-            yield from self._body(fields, body, side, expected=expected)
+            reading = self._body(fields, body, side, expected=expected)
+            if reading:
+                yield from reading
         except Gap:
             self._interrupt(side)
             return False
@@ -336,24 +341,24 @@ class Http(Protocol):
         self._stream.hand_over(self)
         return True
 
-    def _body(self, fields: Fields, body: Body, side: int, *, expected: bool) -> Parser:
+    def _body(self, fields: Fields, body: Body, side: int, *, expected: bool) -> Parser | None:
+        """What reads it, if there is one."""
         if (side == RESP and not expected) or (
             not expected and fields.length is None and not fields.is_chunked and not fields.content_type
         ):
-            return
+            return None
         if fields.length == 0:
-            return
+            return None
         body.begin()
         if body.parts and fields.length is None and not fields.is_chunked:
-            yield from self._until_end(body)
-        elif fields.is_chunked:
-            yield from self._chunks(body)
-        elif fields.length is not None:
-            yield from self._octets(body, fields.length)
-        elif fields.closes or fields.encoding:
-            yield from self._until_end(body)
-        elif expected:
-            yield from self._lines(body)
+            return self._until_end(body)
+        if fields.is_chunked:
+            return self._chunks(body)
+        if fields.length is not None:
+            return self._octets(body, fields.length)
+        if fields.closes or fields.encoding:
+            return self._until_end(body)
+        return self._lines(body) if expected else None
 
     def _octets(self, body: Body, left: int) -> Parser:
         while left:
@@ -425,14 +430,15 @@ class Http(Protocol):
     # -- fields -----------------------------------------------------------------------------------------------------------------------
 
     def _take_head(self, side: int, one: Transaction, fields: Fields, head: bytes) -> None:
-        lines = self._unfolded(head) if b"\n " in head or b"\n\t" in head else head.split(b"\n")
+        lines = self._unfolded(head) if b"\n " in head or b"\n\t" in head else head.rstrip(b"\r\n").split(b"\n")
         if wanted := self._stream.headers:
             for name, _, value in (line.partition(b":") for line in lines):
                 if (lower := name.lower()) in wanted:
                     one.tell(lower, value.strip())
+        known = _SPELLED.get
         for line in lines:
             name, _, value = line.partition(b":")
-            kind = _SPELLED.get(name)
+            kind = known(name)
             if kind is None:
                 kind = _kind(name)
             if not kind:
