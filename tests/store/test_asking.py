@@ -1,22 +1,20 @@
-"""What the command asks for people: examples, filters as SQL, and retention."""
+"""What the commands ask for people: examples, and filters as SQL."""
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import CORPORA
-from storing import made, running
+from storing import running
 
 from headwater.apps.prompt import EXAMPLES, describe
 from headwater.errors import FilterError
 from headwater.filters.rows import holds
 from headwater.filters.sql import condition
 from headwater.store.client import Client
-from headwater.store.retention import STEADY_S, Clock
 
 FILTERS = (
     "conn.failed",
@@ -147,50 +145,3 @@ def test_every_example_runs_and_every_table_is_told(client: Client) -> None:
     said = describe(client)
     assert {"conn", "ledger", "conn_minute"} <= client.tables().keys()
     assert all(name in said for name in client.tables())
-
-
-class Times:
-    """A wall clock and an even one, which a test sets."""
-
-    def __init__(self) -> None:
-        self.wall, self.even = 1_800_000_000.0, 1000.0
-
-    def go(self, seconds: float, jump: float = 0.0) -> None:
-        self.wall += seconds + jump
-        self.even += seconds
-
-
-@pytest.mark.parametrize("jump", [3600.0, 365 * 86_400.0, -3600.0, -365 * 86_400.0])
-def test_a_clock_that_jumps_is_believed_after_an_hour(jump: float, tmp_path: Path) -> None:
-    times, place = Times(), made(tmp_path)
-    place.clock.write_text(json.dumps(times.wall))
-    clock = Clock(place, lambda: times.wall, lambda: times.even)
-    assert clock.now() == times.wall
-    times.go(60)
-    assert clock.now() == times.wall
-    times.go(60, jump)
-    for _ in range(int(STEADY_S / 60)):
-        assert clock.now() is None
-        times.go(60)
-    assert clock.now() == times.wall
-    assert Clock(place, lambda: times.wall, lambda: times.even).now() == times.wall
-    times.go(0, 3 * 86_400.0)  # while nobody looked
-    assert Clock(place, lambda: times.wall, lambda: times.even).now() is None
-
-
-@pytest.mark.corpora
-def test_what_was_stored_long_ago_goes(tmp_path: Path, captures: list[str]) -> None:
-    config, store = tmp_path / "headwater.toml", tmp_path / "store"
-    config.write_text(f'user = "root"\n[store]\npath = "{store}"\nlisten = ""\n')
-    headwater("read", "-c", str(config), "--record", "conn", captures[0])
-    with running(store) as client:
-        assert int(client.rows("SELECT count() FROM conn", 1)[0][0]) > 0
-    config.write_text(f"{config.read_text()}retention_days = 0.00001\n")
-    for then in (False, True):
-        if then:
-            (store / "clock.json").write_text(json.dumps(time.time()))
-        time.sleep(1.1)
-        headwater("store", "-c", str(config), "--once")
-        with running(store) as client:
-            left = int(client.rows("SELECT count() FROM conn", 1)[0][0])
-            assert (left == 0) == then, "a clock that nobody knows is not believed, one that was seen is"

@@ -18,7 +18,7 @@ from headwater.store.settings import Place
 from headwater.store.starting import answers
 
 pytestmark = pytest.mark.kernel
-FILES, ROWS = 8, 50
+FILES, ROWS, DAY_NS = 8, 50, 86_400 * 10**9
 
 
 class Store:
@@ -26,11 +26,11 @@ class Store:
 
     running: ClassVar[list["Store"]] = []
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, free_part: float = 0.0) -> None:
         self.place = place
         self._log = place.folder / "said"
         config = place.folder / "headwater.toml"
-        config.write_text(f'user = "root"\n[store]\npath = "{place.folder}"\nlisten = ""\nfree_part = 0\n')
+        config.write_text(f'user = "root"\n[store]\npath = "{place.folder}"\nlisten = ""\nfree_part = {free_part}\n')
         with self._log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "headwater", "store", "-c", str(config)], stderr=log)
         Store.running.append(self)
@@ -150,6 +150,33 @@ def test_on_one_full_disk_rows_are_kept_or_counted(tmp_path: Path) -> None:
             assert there(place) == [str(FILES * ROWS - lost)] * 3
         finally:
             store.kill()
+
+
+def test_on_a_full_disk_what_was_stored_first_makes_room_and_questions_are_answered(tmp_path: Path) -> None:
+    """Where something else has taken all, too: the engine wants a little room before it drops anything."""
+    with Disk(tmp_path / "store") as disk:
+        place = made(disk.folder)
+        store = Store(place)
+        try:
+            wait(place.reserve.exists)
+            with Spool(place.spool, LARGE) as spool:
+                for day in range(2):
+                    batch = rates(ROWS)
+                    batch.rows["ts"] += day * DAY_NS
+                    spool.send([batch])
+                    until_taken(spool)
+                    time.sleep(1.1)  # by the second is known when rows were stored
+            store.kill()
+            disk.fill()
+            store = Store(place, free_part=0.05)
+            with Client(place) as client:
+                wait(lambda: client.rows("SELECT uniqExact(toDate(ts)), count() FROM rate", 2) == [["1", str(ROWS)]])
+            wait(lambda: any("stored first made room" in line for line in store.said()))
+            disk.free()
+            store.end()
+        finally:
+            for store in list(Store.running):
+                store.kill()
 
 
 def test_a_disk_that_breaks_costs_nothing_that_was_safe(place: Place, disk: Disk) -> None:

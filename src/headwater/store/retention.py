@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from headwater.errors import StoreError
 from headwater.outputs.files import put
-from headwater.store.engine import Connection
+from headwater.store.engine import Connection, EngineError
 from headwater.store.settings import DATABASE, Place, StoreSettings
 
 LOOK_S = 60.0
@@ -21,6 +22,8 @@ STEADY_S = 3600.0
 _JUMP_S = 120.0
 _MOST_AT_ONCE = 0.1  # of all rows, by age, in one look
 DAY_S = 86_400.0
+RESERVE = 4 << 20
+_NOT_ENOUGH_SPACE = 243
 
 
 @dataclass(frozen=True)
@@ -80,44 +83,83 @@ class Retention:
         self._report = report
         self._clock = clock or Clock(self._place)
         self._next = 0.0
-        self._known: dict[tuple[str, str], tuple[int, float]] = {}  # rows of a partition, and when the newest was stored
+        self._known: dict[tuple[str, str], tuple[int, float]] = {}  # last block of a partition, and when the newest row was stored
+        self._problem = ""
 
     def look(self) -> None:
-        """If it is time to. Raises StoreError."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + LOOK_S
+        """If it is time to. What cannot be done now is told once, and tried again at the next look: rows are taken meanwhile."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_S
+        try:
             self.enforce()
+            problem = ""
+        except StoreError as error:
+            problem = str(error)
+        if problem and not self._problem:
+            self._report(f"store: what should go stays for now ({problem}); it is tried again each minute")
+        self._problem = problem
 
     def enforce(self) -> list[Partition]:
-        """Drop what must go, and return it. Raises StoreError."""
-        gone = []
+        """Drop what must go, and return it. Raises StoreError where that fails, behind what can be dropped."""
+        gone: list[Partition] = []
+        problem: StoreError | None = None
         there = sorted(self.partitions(), key=lambda one: (one.newest, one.table, one.name))
-        for part in [*self._old(there), *self._large(there)]:
-            if part not in gone:
+        old, large = [*self._old(there)], [*self._large(there)]
+        for part in dict.fromkeys([*old, *large]):
+            try:
                 self.drop(part)
+            except StoreError as error:
+                problem = error
+            else:
                 gone.append(part)
+        if rows := sum(part.rows for part in gone if part in large):
+            octets = sum(part.octets for part in gone if part in large)
+            self._report(
+                f"store: {rows:,} of the rows that were stored first made room ({octets / 2**20:,.0f} MiB): [store] size_gib and free_part"
+            )
+        self._reserve()
+        if problem:
+            raise problem
         return gone
 
     def drop(self, part: Partition) -> None:
         """Let it go, at once. Raises StoreError."""
-        self._connection.run(
-            f"ALTER TABLE {DATABASE}.`{part.table}` DROP PARTITION ID '{part.name}' SETTINGS max_partition_size_to_drop = 0"
-        )
+        statement = f"ALTER TABLE {DATABASE}.`{part.table}` DROP PARTITION ID '{part.name}' SETTINGS max_partition_size_to_drop = 0"
+        try:
+            self._connection.run(statement)
+        except EngineError as error:
+            if error.code != _NOT_ENOUGH_SPACE or not self._place.reserve.exists():
+                raise
+            self._place.reserve.unlink()
+            self._connection.run(statement)
+
+    def _reserve(self) -> None:
+        """Have some room that can be given up: on a full disk the engine wants a MiB before it drops anything."""
+        if not self._place.reserve.exists():
+            try:
+                with self._place.reserve.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, RESERVE)
+            except OSError:  # the next look tries again
+                self._place.reserve.unlink(missing_ok=True)
 
     def partitions(self) -> list[Partition]:
         """All that there are. Raises StoreError."""
         found = self._connection.rows(
-            "SELECT table, partition_id, sum(bytes_on_disk), sum(rows) FROM system.parts "
+            "SELECT table, partition_id, sum(bytes_on_disk), sum(rows), max(max_block_number) FROM system.parts "
             f"WHERE database = '{DATABASE}' AND active GROUP BY table, partition_id"
         )
-        return [Partition(table, name, int(octets), int(rows), self._newest(table, name, int(rows))) for table, name, octets, rows in found]
+        return [
+            Partition(table, name, int(octets), int(rows), self._newest(table, name, int(block)))
+            for table, name, octets, rows, block in found
+        ]
 
-    def _newest(self, table: str, name: str, rows: int) -> float:
-        """When its newest row was stored: asked anew where rows have come."""
+    def _newest(self, table: str, name: str, block: int) -> float:
+        """When its newest row was stored: asked anew where rows have come, of which there may be as many as went before."""
         known = self._known.get((table, name))
-        if known is None or known[0] != rows:
+        if known is None or known[0] != block:
             asked = f"SELECT toUnixTimestamp(max(ingested)) FROM {DATABASE}.`{table}` WHERE _partition_id = '{name}'"
-            known = self._known[table, name] = (rows, float(self._connection.value(asked)))
+            known = self._known[table, name] = (block, float(self._connection.value(asked)))
         return known[1]
 
     def _old(self, there: list[Partition]) -> Iterator[Partition]:
@@ -139,13 +181,9 @@ class Retention:
             sum(part.octets for part in there) - self._settings.size_gib * 2**30,
             disk.f_blocks * disk.f_frsize * self._settings.free_part - disk.f_bavail * disk.f_frsize,
         )
-        freed = rows = 0
+        freed = 0
         for part in there[:-1]:  # the last one is what comes in now
             if freed >= over:
-                break
-            freed, rows = freed + part.octets, rows + part.rows
+                return
+            freed += part.octets
             yield part
-        if rows:
-            self._report(
-                f"store: {rows:,} of the rows that were stored first make room ({freed / 2**20:,.0f} MiB): [store] size_gib and free_part"
-            )

@@ -172,6 +172,11 @@ class Place(msgspec.Struct, frozen=True):
         return self.folder / "clock.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room that is given up where the disk is full and something is to go."""
+        return self.folder / "reserve"
+
+    @property
     def log(self) -> Path:
         """What the engine says of itself."""
         return self.folder / "engine.log"
