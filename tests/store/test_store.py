@@ -248,6 +248,37 @@ def test_an_answer_that_nobody_has_whole_may_be_of_any_size(tmp_path: Path) -> N
         assert "nothing" in str(told.value) and "SETTINGS" not in str(told.value)
 
 
+SPILLED = {
+    "groups": "SELECT count() AS n FROM (SELECT number, count() FROM numbers({rows}) GROUP BY number)",
+    "sorted": "SELECT max(at) + 1 AS n FROM (SELECT rowNumberInAllBlocks() AS at FROM "
+    "(SELECT hex(sipHash64(number)) AS s FROM numbers({rows}) ORDER BY s))",
+    "distinct": "SELECT count() AS n FROM (SELECT DISTINCT sipHash64(number) FROM numbers({rows}))",
+}
+
+
+def test_what_does_not_fit_in_memory_is_spilled(tmp_path: Path) -> None:
+    """What takes more than a question's part; what cannot be spilled is an error."""
+    config = tmp_path / "headwater.toml"
+    config.write_text(f"[store]\nquery_memory_part = {min(1.0, 200 * 2**20 / (memory() * 0.3))}\n")
+    with Client(made(tmp_path / "store"), begin_with=("--user", "root", "--listen", "", "-c", str(config))) as client:
+        for what, sql in SPILLED.items():
+            assert client.table(sql.format(rows=10_000_000)).column("n").to_pylist() == [10_000_000], what
+        with pytest.raises(StoreError, match=r"(?i)memory"):
+            client.table("SELECT length(groupArray(hex(sipHash64(number)))) FROM numbers(10000000)")
+
+
+def test_an_empty_token_lets_nobody_in(tmp_path: Path) -> None:
+    """As a full disk may have left it."""
+    place = made(tmp_path)
+    place.token.touch(0o600)
+    with running(tmp_path) as client:
+        assert len(place.token.read_text().strip()) > 20 and place.token.stat().st_mode & 0o77 == 0
+        assert client.table("SELECT 1 AS one").num_rows == 1
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{place.address.read_text()}/?query=SELECT+1")
+        assert refused.value.code == 401 and b"token" in refused.value.read()
+
+
 def test_another_process_is_refused(client: Client) -> None:
     assert client.place
     done = subprocess.run(

@@ -192,6 +192,8 @@ class Door:
             connection = await loop.run_in_executor(self._pool, self._reader)
         except queue.Empty:
             raise _Asked(_TOO_MANY, f"{READERS} questions are being answered: ask again", 503) from None
+        except EngineError as error:
+            raise _Asked(error.code, str(error)) from None
         in_pieces = question.kind == "select" and form.lower() in IN_PIECES
         pieces = connection.stream(self._runs(question, in_pieces, time_s), form, parameters, in_pieces=in_pieces)
         asked = given.get("client_protocol_version", "")
@@ -276,19 +278,25 @@ class Door:
         return runs + (_OF_ANY_SIZE.replace(" SETTINGS", ",") if said else _OF_ANY_SIZE) if in_pieces else runs
 
     def _reader(self) -> Connection:
-        """One that nobody uses. Raises queue.Empty."""
+        """One that nobody uses. Raises queue.Empty, EngineError."""
         with contextlib.suppress(queue.Empty):
             return self._idle.get_nowait()
         with self._making:
             if self._made < READERS:
+                connection = self._connect()
                 self._made += 1
-                return self._connect()
+                return connection
         return self._idle.get(timeout=WAIT_S)
 
     def _give_back(self, connection: Connection) -> None:
         if connection.spoilt:
             connection.close()
-            connection = self._connect()
+            try:
+                connection = self._connect()
+            except EngineError:
+                with self._making:
+                    self._made -= 1  # who asks next makes another
+                return
         self._idle.put(connection)
 
 

@@ -197,6 +197,8 @@ def reading(memory: int, time_s: float) -> dict[str, object]:
         "max_memory_usage": memory,
         "max_bytes_before_external_group_by": memory // 4,
         "max_bytes_before_external_sort": memory // 4,
+        "max_bytes_before_external_distinct": memory // 4,
+        **{f"max_bytes_ratio_before_external_{what}": 0 for what in ("group_by", "sort", "distinct")},  # of all that the process may have
         "max_execution_time": time_s,
         "timeout_overflow_mode": "'throw'",
         "max_result_bytes": memory // 4,

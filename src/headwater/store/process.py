@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headwater.errors import StoreError
-from headwater.outputs.files import put
+from headwater.outputs.files import explain, put, sync_names
+from headwater.outputs.spool import write_whole
 from headwater.store.anew import ANEW
 from headwater.store.door import Door
 from headwater.store.embedded import Embedded
@@ -101,7 +102,8 @@ class Store:
         )
         door.open(self._place.socket, self._settings.listen)
         self.door = door
-        self._place.address.write_text(door.address)
+        with contextlib.suppress(OSError):  # of a full disk: it answers all the same
+            self._place.address.write_text(door.address)
 
     def run(self, *, once: bool = False) -> None:
         """Until stop(), or once all that waits has been taken."""
@@ -167,12 +169,14 @@ def check_version(place: Place) -> int:
 def token_of(place: Place) -> str:
     """What who asks must know; made when it is first needed. Raises StoreError."""
     try:
-        with contextlib.suppress(FileExistsError):
-            fd = os.open(place.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(secrets.token_urlsafe(24) + "\n")
-                file.flush()
-                os.fsync(fd)
-        return place.token.read_text().strip()
+        with contextlib.suppress(FileNotFoundError):
+            if token := place.token.read_text().strip():  # an empty one would let everybody in
+                return token
+        token = secrets.token_urlsafe(24)
+        new = place.token.with_suffix(".new")
+        write_whole(new, f"{token}\n".encode())
+        new.rename(place.token)
+        sync_names(place.folder)
+        return token
     except OSError as error:
-        raise StoreError(f"{place.token}: {error.strerror}; use sudo, if the store is root's") from None
+        raise StoreError(f"the store {place.folder}: {explain(error)}") from None
