@@ -1,5 +1,6 @@
 """`headwater query` alone: what there is to ask, ten examples, and on a terminal a prompt that completes names and remembers questions."""
 
+import contextlib
 import os
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 
-from headwater.errors import HeadwaterError, StoreError
+from headwater.errors import StoreError
 from headwater.store.client import Client
 from headwater.store.tables import INGESTED
 
@@ -84,13 +85,28 @@ class _Words(Completer):
                     yield Completion(word, -len(begun))
 
 
+class _Questions(FileHistory):
+    """Those that were asked before. Where they cannot be kept (a full disk, no folder of one's own), those of now alone."""
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The latest first."""
+        with contextlib.suppress(OSError):
+            yield from super().load_history_strings()
+
+    def store_string(self, string: str) -> None:
+        """Keep one."""
+        with contextlib.suppress(OSError):
+            super().store_string(string)
+
+
 def ask(client: Client, answer: Callable[[str], None]) -> None:
-    """Answer questions until there is no more: Ctrl-D, or `exit`."""
+    """Answer questions until there is no more: Ctrl-D, or `exit`. Ctrl-C ends an answer."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "headwater"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = client.tables()
     session: PromptSession[str] = PromptSession(
-        history=FileHistory(str(folder / "questions")),
+        history=_Questions(str(folder / "questions")),
         completer=_Words([*known, *(column for columns in known.values() for column in columns)]),
         complete_while_typing=False,
     )
@@ -106,8 +122,7 @@ def ask(client: Client, answer: Callable[[str], None]) -> None:
         if text:
             try:
                 answer(text)
-            except HeadwaterError as error:
-                if isinstance(error, StoreError):
-                    sys.stderr.write(f"{error}\n")
-                    continue
-                raise
+            except StoreError as error:
+                sys.stderr.write(f"{error}\n")
+            except KeyboardInterrupt:
+                sys.stderr.write("no more of that\n")
