@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from places import CORPORA
-from storing import made
+from rows_made import ledger, packets
+from storing import keep, made, running
 
 from headwater.apps import storing
 from headwater.apps.cli import cli
@@ -159,6 +160,21 @@ def test_captures_and_logs_go_to_the_store_that_another_process_has(tmp_path: Pa
             assert daemon.poll() is None and answers(place), "whoever is refused leaves the other's socket alone"
         finally:
             daemon.kill()
+
+
+@pytest.mark.kernel
+def test_an_export_tells_how_many_rows_it_has_and_leaves_nothing_where_they_have_no_room(tmp_path: Path, small_disk: Path) -> None:
+    with running(tmp_path / "store") as client:
+        assert client.place
+        keep(client.place, ledger(['a "quoted\n"', "b,\n\n", '"'] * 200), packets(20_000))
+        words = ["export", "--path", str(tmp_path / "store")]
+        for form in ("csv", "jsonl"):
+            told = headwater(*words, "-o", str(tmp_path), "--table", "ledger", "--format", form, cwd=tmp_path)
+            assert told.stdout == f"{tmp_path}/ledger.{form}: 600 rows\n", told.stderr
+        for form in ("csv", "jsonl", "parquet"):
+            full = headwater(*words, "-o", str(small_disk), "--table", "packet", "--format", form, cwd=tmp_path)
+            assert (full.returncode, full.stdout, len(full.stderr.splitlines())) == (6, "", 1), full.stderr
+            assert "No space left" in full.stderr and not [*small_disk.iterdir()]
 
 
 def test_where_there_is_no_store_one_line_says_how_to_make_one(tmp_path: Path) -> None:

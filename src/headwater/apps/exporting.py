@@ -56,26 +56,35 @@ def export(settings: Settings, since_s: float | None, directory: Path, form: str
 def _write(client: Client, table: str, where: str, path: Path, form: str, log: pa.Schema | None) -> int:
     """One file, which has its name once it is whole."""
     new = path.with_name(f".{path.name}.new")
+    try:
+        count = _written(client, table, where, new, form, log)
+        if new.exists():
+            new.rename(path)
+        else:  # Parquet of no rows, whose columns nobody has told
+            path.unlink(missing_ok=True)
+    finally:
+        new.unlink(missing_ok=True)
+    return count
+
+
+def _written(client: Client, table: str, where: str, new: Path, form: str, log: pa.Schema | None) -> int:
     kinds = {name: kind for name, kind in client.columns(table).items() if name != INGESTED}
     if log:
-        count = _log(client, f"SELECT * FROM `{table}` {where}", new, ZEEK[form](log), log)
-    elif form == "parquet":
-        count = _parquet(client, f"SELECT {', '.join(f'`{name}`' for name in kinds)} FROM `{table}` {where}", new)
-    else:
-        columns = [f"{plain(f'`{name}`')} AS `{name}`" if "IPv6" in kind else f"`{name}`" for name, kind in kinds.items()]
-        sql = f"SELECT {', '.join(columns)} FROM (SELECT * FROM `{table}` {where}) {_SETTINGS}"
-        count = 0
-        with new.open("wb") as file:
-            if form == "csv":
-                file.write((",".join(kinds) + "\n").encode())
-            for piece in client.ask(sql, {"csv": "CSV", "jsonl": "JSONEachRow"}[form], however_long=True):
-                file.write(piece)
-                count += piece.count(b"\n")
-            os.fsync(file.fileno())
-    if new.exists():
-        new.rename(path)
-    else:  # Parquet of no rows, whose columns nobody has told
-        path.unlink(missing_ok=True)
+        return _log(client, f"SELECT * FROM `{table}` {where}", new, ZEEK[form](log), log)
+    if form == "parquet":
+        return _parquet(client, f"SELECT {', '.join(f'`{name}`' for name in kinds)} FROM `{table}` {where}", new)
+    columns = [f"{plain(f'`{name}`')} AS `{name}`" if "IPv6" in kind else f"`{name}`" for name, kind in kinds.items()]
+    sql = f"SELECT {', '.join(columns)} FROM (SELECT * FROM `{table}` {where}) {_SETTINGS}"
+    count = quoted = 0
+    with new.open("wb") as file:
+        if form == "csv":
+            file.write((",".join(kinds) + "\n").encode())
+        for piece in client.ask(sql, {"csv": "CSV", "jsonl": "JSONEachRow"}[form], however_long=True):
+            file.write(piece)
+            apart = piece.split(b'"') if form == "csv" else [piece]  # within quotes of CSV a text may have ends of lines
+            count += sum(part.count(b"\n") for part in apart[quoted::2])
+            quoted ^= (len(apart) - 1) % 2
+        os.fsync(file.fileno())
     return count
 
 
