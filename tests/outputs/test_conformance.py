@@ -380,6 +380,30 @@ def test_who_gives_up_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     sink.gate.set()
 
 
+def test_who_gives_up_does_not_wait_for_room_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a capture, whose rows wait for as long as a disk is full."""
+
+    class Full(Held):
+        def send(self, batches: object) -> files.Sent:
+            raise SinkError("no room left", retryable=True)
+
+    monkeypatch.setattr(outlet_module, "ASK_S", 0.1)
+    ledger, said = Ledger(), list[str]()
+    outlet = Outlet(Full(), ledger, said.append, on_full="wait")
+    outlet.open()
+    outlet.put(packets(10, 0))
+    ends = threading.Thread(target=outlet.flush)
+    ends.start()
+    while len(said) < 2:  # that it waits
+        time.sleep(0.01)
+    outlet.give_up()
+    ends.join(5)
+    assert not ends.is_alive()
+    outlet.close()
+    assert said == ["held: no room left; trying again", "held: rows wait until it takes them; Ctrl-C twice gives them up"]
+    assert totals(ledger)["unreachable"] == 10 and not list(imbalances(ledger.totals()))
+
+
 def test_what_is_put_while_the_sink_flushes_is_waited_for_too() -> None:
     class Asking(Held):
         def flush(self, last: bool) -> files.Sent:

@@ -152,14 +152,19 @@ class _Taking:
         """Once they are safe: a disk that is full or broken is tried again until it is not, or a signal comes. Then the next import has
         them. Raises SinkError.
         """
+        said = ""
         while True:
             try:
                 self._count(self._into.write(self._memory.commit), self._rows)
                 break
             except SinkError as error:
-                tell(f"{error}; trying again")
+                if str(error) != said:
+                    said = str(error)
+                    tell(f"{said}; trying again each second, until Ctrl-C")
                 if self._stopped.wait(PAUSE_S):
                     raise
+        if said:
+            tell("the spool has taken what waited, and the import goes on")
         self._rows, self._began = 0, False
 
     def _count(self, sent: Sent, made: int = 0) -> None:

@@ -133,10 +133,15 @@ class Outlet:
         with self._changed:
             self._flush_wanted = True
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: not self._flush_wanted or self._ends() or (self._problem is not None and not self._waits),
-                None if self._waits else deadline_s,
-            )
+            until = NEVER if self._waits else time.monotonic() + deadline_s
+            asked_at = time.monotonic() + ASK_S
+            while self._flush_wanted and not self._ends() and not self._given_up and time.monotonic() < until:
+                if self._problem is not None and not self._waits:
+                    break
+                if self._problem is not None and time.monotonic() > asked_at:
+                    asked_at = NEVER
+                    self._report(f"{self.sink.name}: rows wait until it takes them; Ctrl-C twice gives them up")
+                self._changed.wait(min(0.5, max(0.0, until - time.monotonic())))
             failure = self.failure
         if failure:
             raise failure
