@@ -20,7 +20,7 @@ from headwater.store.starting import answers
 
 KINDS = ("writer", "child", "store", "both")
 """Who is killed: `child` has the engine, and is begun anew by its parent; `store` is the two of them."""
-ROUNDS = 12
+ROUNDS = 20
 
 
 @dataclass
