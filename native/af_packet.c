@@ -29,13 +29,15 @@
 #define MOST_AT_ONCE 65536 /* packets of one call, also where a filter keeps none */
 #define MAX_BLOCK (256 << 10)
 #define MIN_BLOCKS 8
-#define LINK_HEADER 64 /* octets that a device may have before the IP header where rows begin with IP */
+#define LINK_HEADER 64	   /* octets that a device may have before the IP header where rows begin with IP */
+#define STEP 1000000000ull /* nanoseconds: a packet that much later than it can be was seen before the clock was set back */
 
 struct hw_af_packet {
 	int fd;
 	int ip;
 	int joined;
 	uint32_t ifindex;
+	uint32_t mtu;
 	uint8_t *ring;
 	size_t block_octets;
 	uint32_t blocks;
@@ -45,10 +47,7 @@ struct hw_af_packet {
 	struct hw_af_packet_counts counts;
 	struct hw_choice choice;
 	struct hw_pcapng_writer *writer;
-	uint32_t number;	     /* there */
-	struct hw_payload *payloads; /* of the rows that are read next, or NULL; */
-	uint8_t *octets;	     /* where theirs go, */
-	size_t octet_room;	     /* and for so many there is room */
+	uint32_t number; /* there */
 	struct hw_parser parser;
 };
 
@@ -259,7 +258,12 @@ static uint32_t skip_of(const struct hw_af_packet *a, const struct tpacket3_hdr 
 	return skip < packet->tp_snaplen ? skip : packet->tp_snaplen;
 }
 
-static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uint32_t mtu)
+static uint64_t time_of(const struct tpacket3_hdr *packet)
+{
+	return packet->tp_sec * 1000000000ull + packet->tp_nsec;
+}
+
+static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
 {
 	uint32_t skip = skip_of(a, packet);
 	struct hw_parser *p = &a->parser;
@@ -267,7 +271,7 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 	hw_begin(p);
 	p->have = packet->tp_snaplen - skip < HW_WINDOW ? packet->tp_snaplen - skip : HW_WINDOW;
 	memcpy(p->window, (const uint8_t *)packet + packet->tp_mac + skip, p->have);
-	p->row.ts = packet->tp_sec * 1000000000ull + packet->tp_nsec;
+	p->row.ts = time_of(packet);
 	p->row.interface = a->ifindex;
 	p->row.length = packet->tp_len - skip;
 	p->row.captured = p->row.length;
@@ -280,7 +284,7 @@ static void parse(struct hw_af_packet *a, const struct tpacket3_hdr *packet, uin
 		hw_apart(p, 4);
 	}
 	hw_parse(p, a->ip ? HW_START_ip : HW_START_ethernet);
-	p->row.segments = segments_of(&p->row, a->ip ? 0 : packet->tp_net - packet->tp_mac, mtu);
+	p->row.segments = segments_of(&p->row, a->ip ? 0 : packet->tp_net - packet->tp_mac, a->mtu);
 	if (packet->tp_status & TP_STATUS_VLAN_VALID) {
 		p->row.length += 4; /* after the parser, whose offsets are those of the frame without the tag */
 		p->row.captured += 4;
@@ -309,7 +313,7 @@ static void put_whole(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
 }
 
 /* What the packet of the row carries, as far as it was captured. */
-static void put_payload(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
+static void put_payload(const struct hw_af_packet *a, const struct tpacket3_hdr *packet, struct hw_af_packet_room *room)
 {
 	uint32_t skip = skip_of(a, packet), captured = packet->tp_snaplen - skip, length = a->parser.row.payload_length;
 
@@ -317,54 +321,101 @@ static void put_payload(struct hw_af_packet *a, const struct tpacket3_hdr *packe
 		length = 0;
 	else if (length > captured - a->parser.headers)
 		length = captured - a->parser.headers;
-	*a->payloads++ = (struct hw_payload){.octets = a->octets, .length = length};
-	memcpy(a->octets, (const uint8_t *)packet + packet->tp_mac + skip + a->parser.headers, length);
-	a->octets += length;
-	a->octet_room -= length;
+	*room->payloads++ = (struct hw_payload){.octets = room->octets, .length = length};
+	memcpy(room->octets, (const uint8_t *)packet + packet->tp_mac + skip + a->parser.headers, length);
+	room->octets += length;
+	room->octet_room -= length;
 }
 
-static int full(const struct hw_af_packet *a)
+static void put_row(const struct hw_packet *row, struct hw_af_packet_room *room)
 {
-	return (a->writer && hw_pcapng_writer_full(a->writer)) || (a->payloads && a->octet_room < a->block_octets);
+	memcpy(room->rows, row, sizeof(*row));
+	room->rows = (uint8_t *)room->rows + room->stride;
+	room->capacity--;
 }
 
-size_t hw_af_packet_read(struct hw_af_packet *a, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates)
+/* The packet that was parsed, behind what carries it. */
+static void put(struct hw_af_packet *a, const struct tpacket3_hdr *packet, struct hw_af_packet_room *room)
 {
-	const struct tpacket3_hdr *packet;
+	for (uint32_t i = 0; i < a->parser.carrier_count; i++) {
+		put_row(&a->parser.carriers[i], room);
+		if (room->payloads)
+			*room->payloads++ = (struct hw_payload){.octets = room->octets};
+	}
+	if (room->payloads)
+		put_payload(a, packet, room);
+	put_row(&a->parser.row, room);
+	a->counts.as_row++;
+	a->counts.carriers += a->parser.carrier_count;
+	if (a->writer)
+		put_whole(a, packet);
+}
+
+/* Whether there may be no room for the next packet of that ring. */
+static int full(const struct hw_af_packet *a, const struct hw_af_packet_room *room)
+{
+	return room->capacity < (a->parser.carries ? HW_MOST_ROWS : 1) || (a->writer && hw_pcapng_writer_full(a->writer)) ||
+	       (room->payloads && room->octet_room < a->block_octets);
+}
+
+/* Whether more than half of its blocks wait to be read: then there is no waiting for packets of other rings. */
+static int is_half_full(const struct hw_af_packet *a)
+{
+	const struct tpacket_block_desc *block = (const void *)(a->ring + (a->block + a->blocks / 2) % a->blocks * a->block_octets);
+
+	return __atomic_load_n(&block->hdr.bh1.block_status, __ATOMIC_RELAXED) & TP_STATUS_USER;
+}
+
+/* The ring with the packet that was seen first, of those that were handed over and are due; NULL if there is none. */
+static struct hw_af_packet *earliest(struct hw_af_packet *const *rings, size_t count, uint64_t until)
+{
+	struct hw_af_packet *found = NULL;
+	uint64_t first = UINT64_MAX, ts;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!rings[i]->left && !begin_block(rings[i]))
+			continue;
+		ts = time_of((const struct tpacket3_hdr *)rings[i]->next);
+		if (ts < first && (ts <= until || ts - until > STEP || is_half_full(rings[i]))) {
+			found = rings[i];
+			first = ts;
+		}
+	}
+	return found;
+}
+
+static void take(struct hw_af_packet *a, struct hw_af_packet_room *room, struct hw_rollup *rates)
+{
+	const struct tpacket3_hdr *packet = (const struct tpacket3_hdr *)a->next;
+
+	parse(a, packet);
+	hw_rollup_add(rates, &a->parser.row, 0, 1, 1, 0);
+	if (a->writer)
+		hw_pcapng_writer_received(a->writer, a->number);
+	if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only))
+		put(a, packet, room);
+	a->counts.octets += a->parser.row.length;
+	a->counts.segments += a->parser.row.segments;
+	a->next += packet->tp_next_offset;
+	if (!--a->left)
+		release_block(a);
+}
+
+size_t hw_af_packet_read(struct hw_af_packet *const *rings, size_t count, uint64_t until, const struct hw_af_packet_room *into,
+			 struct hw_rollup *rates)
+{
+	struct hw_af_packet_room room = *into;
+	struct hw_af_packet *a;
 	socklen_t size = sizeof(int);
-	size_t made = 0, kept = 0, seen, most = a->parser.carries ? HW_MOST_ROWS : 1;
+	size_t seen;
 	int ignored;
 
-	for (seen = 0; made + most <= capacity && seen < MOST_AT_ONCE && !full(a) && (a->left || begin_block(a)); seen++) {
-		packet = (const struct tpacket3_hdr *)a->next;
-		parse(a, packet, mtu);
-		hw_rollup_add(rates, &a->parser.row, 0, 1, 1, 0);
-		if (a->writer)
-			hw_pcapng_writer_received(a->writer, a->number);
-		if (hw_wanted(&a->choice, &a->parser, &a->counts.filtered, &a->counts.sampled_out, &a->counts.counted_only)) {
-			for (uint32_t i = 0; i < a->parser.carrier_count; i++) {
-				memcpy((uint8_t *)rows + made++ * stride, &a->parser.carriers[i], sizeof(a->parser.row));
-				if (a->payloads)
-					*a->payloads++ = (struct hw_payload){.octets = a->octets};
-			}
-			if (a->payloads)
-				put_payload(a, packet);
-			memcpy((uint8_t *)rows + made++ * stride, &a->parser.row, sizeof(a->parser.row));
-			kept++;
-			if (a->writer)
-				put_whole(a, packet);
-		}
-		a->counts.octets += a->parser.row.length;
-		a->counts.segments += a->parser.row.segments;
-		a->next += packet->tp_next_offset;
-		if (!--a->left)
-			release_block(a);
-	}
-	a->counts.as_row += kept;
-	a->counts.carriers += made - kept;
-	if (!made) /* an interface that went down is an error of the socket, which poll() tells until it is asked for */
-		getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &ignored, &size);
-	return made;
+	for (seen = 0; seen < MOST_AT_ONCE && (a = earliest(rings, count, until)) && !full(a, &room); seen++)
+		take(a, &room, rates);
+	for (size_t i = 0; i < count && !seen;
+	     i++) /* an interface that went down is an error of the socket, which poll() tells until asked */
+		getsockopt(rings[i]->fd, SOL_SOCKET, SO_ERROR, &ignored, &size);
+	return into->capacity - room.capacity;
 }
 
 void hw_af_packet_carry(struct hw_af_packet *a)
@@ -372,11 +423,9 @@ void hw_af_packet_carry(struct hw_af_packet *a)
 	a->parser.carries = 1;
 }
 
-void hw_af_packet_keep(struct hw_af_packet *a, struct hw_payload *payloads, void *octets, size_t room)
+void hw_af_packet_mtu(struct hw_af_packet *a, uint32_t mtu)
 {
-	a->payloads = payloads;
-	a->octets = octets;
-	a->octet_room = room;
+	a->mtu = mtu;
 }
 
 void hw_af_packet_choose(struct hw_af_packet *a, const void *filter, uint64_t sample_below, int rates_only)

@@ -381,16 +381,27 @@ int hw_af_packet_fd(const struct hw_af_packet *);
 void hw_af_packet_write(struct hw_af_packet *, struct hw_pcapng_writer *, uint32_t number);
 /* As hw_capture_carry; before it is started. */
 void hw_af_packet_carry(struct hw_af_packet *);
-/* What the rows that are read next carry goes there, one each, as far as it was captured; their octets take `room` at most, of which a packet
- * needs no more than 256 KiB. NULL: nothing of it. */
-void hw_af_packet_keep(struct hw_af_packet *, struct hw_payload *payloads, void *octets, size_t room);
+/* An IP packet that is longer counts as several segments. Not while a read is under way. */
+void hw_af_packet_mtu(struct hw_af_packet *, uint32_t mtu);
 /* As hw_capture_choose. Not while a read is under way. */
 void hw_af_packet_choose(struct hw_af_packet *, const void *filter, uint64_t sample_below, int rates_only);
 /* 0 once the interface was deleted or left this network namespace: nothing will come any more. */
 int hw_af_packet_bound(const struct hw_af_packet *);
-/* Rows of what has arrived, up to capacity or until the writer is full; never waits. An IP packet longer than `mtu` counts as several
- * segments. */
-size_t hw_af_packet_read(struct hw_af_packet *, uint32_t mtu, void *rows, size_t stride, size_t capacity, struct hw_rollup *rates);
+struct hw_af_packet_room { /* for rows, and for what they carry, one each, as far as it was captured */
+	void *rows;
+	size_t stride;
+	size_t capacity;
+	struct hw_payload *payloads; /* or NULL: nothing of it */
+	uint8_t *octets;
+	size_t octet_room; /* of which a packet needs no more than 256 KiB */
+};
+/*
+ * Rows of what has arrived in all these rings, in the order of time, as far as there is room for them and in the writer; never waits. Nothing
+ * that came after `until` is read yet, but where a ring is half full: what was before that may be in a block of another that the kernel
+ * still fills. Returns how many rows.
+ */
+size_t hw_af_packet_read(struct hw_af_packet *const *rings, size_t count, uint64_t until, const struct hw_af_packet_room *,
+			 struct hw_rollup *rates);
 /* Take nothing more from the kernel: once seen equals as_row and ring_full together, all that the ring held is read. */
 void hw_af_packet_stop(struct hw_af_packet *);
 void hw_af_packet_counts_of(struct hw_af_packet *, struct hw_af_packet_counts *into);

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from frames import FAR_MAC, NEAR_MAC, ethernet, ip, tcp, udp
+from headwater._native import ffi
 from netns import End, FrameSender, Namespace, Veth, unique, veth_pair
 
 from headwater.errors import ConfigError
@@ -25,6 +27,7 @@ from headwater.telemetry import Entry, Ledger, imbalances
 
 pytestmark = pytest.mark.kernel
 A4, B4, A6, B6 = "10.9.0.2", "10.9.0.1", "fd09::2", "fd09::1"
+VXLAN = bytes.fromhex("0800000000002a00")
 
 
 class Capture:
@@ -302,6 +305,44 @@ def test_who_stops_reading_several_rings_is_not_kept_waiting(silent_veth: Veth) 
         wait_for(lambda: len(next(batches)) > 0)
         batches.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("af_packet")]
+
+
+def test_several_interfaces_are_read_in_the_order_of_time(silent_veth: Veth) -> None:
+    """Packet by packet, with what carries each and what it carries, though the kernel fills their rings on its own."""
+    near, far = silent_veth.near, silent_veth.far
+    name, peer = unique("hwp"), unique("hwq")
+    near.space.ip(f"link add {name} type veth peer name {peer} netns {far.space.name}")
+    for space, interface in ((near.space, name), (far.space, peer)):
+        space.ip(f"link set {interface} addrgenmode none arp off up")
+    _until_carrier(replace(near, interface=name))
+    count, seen = 2000, []
+    with near.space.inside(), AfPacket(Ledger(), [name, near.interface], carriers=True, payloads=True) as source:
+
+        def read() -> None:
+            for batch in source.read():
+                seen.extend(zip(batch.rows[["ts", "interface", "segments", "sport"]].tolist(), payloads_of(batch), strict=True))
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        with FrameSender(far) as one, FrameSender(replace(far, interface=peer)) as other:
+            for number in range(count):
+                inner = ethernet(udp(A4, B4, 20_000 + number, 53, b"%d" % number), 0x0800)
+                (one, other)[number % 2].send([ethernet(udp("10.8.0.1", "10.8.0.2", 9, 4789, VXLAN + inner), 0x0800)])
+            wait_for(lambda: len(seen) >= 2 * count)
+        source.stop()
+        reading.join(20)
+    (carriers, packets) = seen[::2], seen[1::2]
+    assert [sport for (_, _, _, sport), _ in packets] == [20_000 + number for number in range(count)]
+    assert [octets for _, octets in packets] == [b"%d" % number for number in range(count)]
+    assert [interface for (_, interface, _, _), _ in packets[:2]] * (count // 2) == [interface for (_, interface, _, _), _ in packets]
+    assert all(carrier[:2] == packet[:2] for (carrier, _), (packet, _) in zip(carriers, packets, strict=True))
+    assert {(segments, octets) for (_, _, segments, _), octets in carriers} == {(0, b"")}
+
+
+def payloads_of(batch: Batch) -> list[bytes]:
+    """What each row carries."""
+    each = batch.payloads.each[0 : len(batch)] if batch.payloads else ()
+    return [ffi.buffer(one.octets, one.length)[:] if one.length else b"" for one in each]
 
 
 # -- interfaces come and go ------------------------------------------------------------------------------------------------------

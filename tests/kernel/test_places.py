@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netns import FrameSender, Namespace, Veth, unique
+from netns import FrameSender, Namespace, Veth, namespace, unique
 from test_tap import ethernet, ipv4, udp
 from watched import Rows, watching
 
@@ -148,3 +148,33 @@ def test_a_flow_that_moves_to_another_interface_goes_on(silent_veth: Veth, pause
         far.space.run(sys.executable, "-c", SEND, peer, frame.hex())
     assert [(row["orig_pkts"], row["interface"], row["interface_2"]) for row in rows] == [(counted, near.interface, name)]
     assert ("1 duplicate_hook" in rows.said) == (counted == 9)
+
+
+@pytest.mark.parametrize("hook", ["tcx", "af_packet"])
+def test_short_conversations_through_a_router_are_one_flow_each(veth: Veth, hook: str, tmp_path: Path) -> None:
+    """The near end passes them on to a third host: many are over before anybody looks at either interface."""
+    near, many = veth.near, 20
+    with namespace("hwg") as beyond:
+        name, peer = unique("hwr"), unique("hws")
+        near.space.ip(f"link add {name} type veth peer name {peer} netns {beyond.name}")
+        near.space.ip(f"addr add 10.9.1.1/24 dev {name}")
+        beyond.ip(f"addr add 10.9.1.2/24 dev {peer}")
+        for space, interface in ((near.space, name), (beyond, peer)):
+            space.ip(f"link set {interface} up")
+        beyond.ip("route add default via 10.9.1.1")
+        veth.far.space.ip(f"route add 10.9.1.0/24 via {near.ip4}")
+        near.space.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        with beyond.inside():
+            listener = socket.create_server(("10.9.1.2", 8080))
+        with listener, watching(near, tmp_path, "conn", "-i", name, "--hook", hook) as rows:
+            for _ in range(many):
+                with veth.far.space.inside(), socket.create_connection(("10.9.1.2", 8080), timeout=10) as asks:
+                    answers, _ = listener.accept()
+                    with answers:
+                        asks.sendall(b"?")
+                        answers.recv(1)
+                        answers.sendall(b"!")
+                    asks.recv(1)
+    found = [row for row in rows if row["id.resp_p"] == 8080]
+    assert [(row["conn_state"], row["orig_bytes"], row["resp_bytes"]) for row in found] == [("SF", 1, 1)] * many
+    assert {(row["interface"], row["interface_2"]) for row in found} == {(near.interface, name)}

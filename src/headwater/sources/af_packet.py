@@ -24,12 +24,13 @@ from headwater.records import PACKET, RATE, Batch, Drop
 from headwater.records.batch import Payloads
 from headwater.records.layouts import FilterOf, place_reason
 from headwater.records.rollup import Rollup
-from headwater.sources.packet_rings import PacketRings, unread
+from headwater.sources.packet_rings import PacketRings, read, unread
 from headwater.telemetry import FATES, Entry, Ledger
 
 BATCH_ROWS = 16_384
 PAYLOADS = 4 << 20  # octets of a batch
 WAIT_MS = 100
+REST_S = 0.005  # where what has come waits for its turn, which poll() does not
 LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101  # https://www.tcpdump.org/linktypes.html
 DRAIN_S = 1.0  # without a packet: the kernel hands the last block over 20 ms after it was begun; a busy machine may take longer
 
@@ -198,12 +199,13 @@ class AfPacket:
             if self._wait():
                 yield from self._follow()
             yielded = False
-            for rings in list(self._rings.values()):
-                for batch in self._batches(rings):
-                    yielded = True
-                    yield batch
+            for batch in self._batches(list(self._rings.values())):
+                yielded = True
+                yield batch
             if not yielded:
                 yield self._batch(self._rows[:0])
+                if len(self._rings) > 1:
+                    time.sleep(REST_S)
         yield from self._finish(list(self._rings))
 
     def _read_lanes(self) -> Iterator[Batch]:
@@ -242,7 +244,7 @@ class AfPacket:
                 if self._stopping.is_set():  # these may be somebody else's; what is unread is read at the end
                     return
                 with lane.lock:
-                    batch = self._batch(rows[: rings.read(lane.place, rows, lane.rollup)])
+                    batch = self._batch(rows[: read([rings], lane.place, rows, lane.rollup)])
                 if len(batch):
                     self._filled.put((lane, rows, batch))
                 else:
@@ -258,14 +260,14 @@ class AfPacket:
         ready = {fd for fd, _ in poll.poll(WAIT_MS)}
         return self._watcher.fileno() in ready and self._watcher.drain()
 
-    def _batches(self, rings: PacketRings) -> Iterator[Batch]:
-        """At most a batch of each ring. One that is always full does not keep the others waiting."""
+    def _batches(self, rings: Sequence[PacketRings]) -> Iterator[Batch]:
+        """At most a batch of each lane. What has waited longest comes first, so that no ring keeps the others waiting."""
         if self._packets and not self._packets.ready():
             return
         for lane in self._lanes:
             payloads = self._payloads if self._detail in ("messages", "packets") else None
             with lane.lock:
-                made = rings.read(lane.place, self._rows, lane.rollup, payloads)
+                made = read(rings, lane.place, self._rows, lane.rollup, payloads)
             if made:
                 yield replace(self._batch(self._rows[:made]), payloads=payloads)
 
@@ -280,10 +282,9 @@ class AfPacket:
             ring.stop()
         deadline = time.monotonic() + DRAIN_S
         while rings and time.monotonic() < deadline:
-            for ring in rings:
-                for batch in self._batches(ring):
-                    yield batch
-                    deadline = time.monotonic() + DRAIN_S  # what comes is waited for, however slowly a busy machine reads it
+            for batch in self._batches(rings):
+                yield batch
+                deadline = time.monotonic() + DRAIN_S  # what comes is waited for, however slowly a busy machine reads it
             with self._alone():
                 rings = [ring for ring in rings if unread(ring.count())]
             if rings:

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from headwater.kernel.spare import SpareSockets
 from headwater.records.batch import Payloads
 from headwater.records.rollup import Rollup
 from headwater.telemetry import FATES
+
+HOLD_NS = 40_000_000
+"""After which the kernel has handed over what came before: 20 ms (RETIRE_MS), its own timer's tick, and something for a busy machine."""
 
 
 class PacketRings:
@@ -44,6 +49,7 @@ class PacketRings:
             for ring in self._rings:
                 if carriers:
                     lib.hw_af_packet_carry(ring)
+                lib.hw_af_packet_mtu(ring, interface.mtu)
                 self._expect(lib.hw_af_packet_start(ring, whole) == 0, ring_bytes)
         except BaseException:
             self.close()
@@ -62,18 +68,9 @@ class PacketRings:
         if not done:
             _refuse(ffi.errno, self.interface.name, ring_bytes)
 
-    def read(self, place: int, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup, payloads: Payloads | None = None) -> int:
-        """Fill `rows` with what has arrived in one ring, and `payloads` with what it carries; how many there are. `rates` counts every
-        packet, kept or not.
-        """
-        if place >= len(self._rings):
-            return 0
-        if payloads:
-            lib.hw_af_packet_keep(self._rings[place], payloads.each, payloads.octets, len(payloads.octets))
-        else:
-            lib.hw_af_packet_keep(self._rings[place], ffi.NULL, ffi.NULL, 0)
-        memory = ffi.from_buffer(rows)
-        return int(lib.hw_af_packet_read(self._rings[place], self.interface.mtu, memory, rows.dtype.itemsize, len(rows), rates.table))
+    def of(self, place: int) -> list[Any]:
+        """Its ring of that place, if it has so many."""
+        return self._rings[place : place + 1]
 
     def choose(self, terms: np.ndarray[Any, np.dtype[Any]], below: int, *, rates_only: bool) -> None:
         """Which packets become rows: Filter.terms() and sample_below(), or none. Not while read() runs."""
@@ -106,6 +103,8 @@ class PacketRings:
             counts["seen"] = sum(counts[term] for term in FATES) + counts["ring_full"]
             self._before += counts
         self.interface = interface
+        for ring in self._rings:
+            lib.hw_af_packet_mtu(ring, interface.mtu)
         return counts
 
     def close(self) -> None:
@@ -121,6 +120,21 @@ class PacketRings:
             lib.hw_af_packet_counts_of(ring, self._counts)
             total.update({name: int(getattr(self._counts, name)) for name in ("seen", *FATES, "octets", "segments", "ring_full")})
         return total
+
+
+def read(
+    each: Sequence[PacketRings], place: int, rows: np.ndarray[Any, np.dtype[Any]], rates: Rollup, payloads: Payloads | None = None
+) -> int:
+    """Fill `rows` with what has arrived in the rings of that place, in the order of time, and `payloads` with what it carries; how many
+    there are. `rates` counts every packet, kept or not. Of several rings, what came in the last HOLD_NS waits.
+    """
+    rings = [ring for one in each for ring in one.of(place)]
+    room = ffi.new("struct hw_af_packet_room *")
+    room.rows, room.stride, room.capacity = ffi.cast("void *", rows.ctypes.data), rows.dtype.itemsize, len(rows)
+    if payloads:
+        room.payloads, room.octets, room.octet_room = payloads.each, ffi.cast("uint8_t *", payloads.octets), len(payloads.octets)
+    until = time.time_ns() - HOLD_NS if len(rings) > 1 else 2**64 - 1
+    return int(lib.hw_af_packet_read(ffi.new("struct hw_af_packet *[]", rings), len(rings), until, room, rates.table))
 
 
 def unread(counts: Counter[str]) -> int:
