@@ -1,13 +1,18 @@
 """HTTP: what is told of requests and their answers, however they come."""
 
 import gzip
+import hashlib
 import zlib
+from email.message import EmailMessage
 from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 from cpu import cpu_seconds
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spoken import Spoken, spoken
+from test_smtp import mails, parts_of
 
 from headwater.analysis.protocols.http import Http
 from headwater.analysis.stream import Stream
@@ -41,6 +46,20 @@ def test_a_request_and_its_answer(size: int) -> None:
     assert (row["proxied"], row["resp_mime_types"], row["tags"]) == (["X-FORWARDED-FOR -> 1.2.3.4"], ["text/html"], [])
     assert row["latency"] == 0.001
     assert (row["traceparent"], row["x_request_id"]) == ("00-1", None)
+
+
+@settings(deadline=None, max_examples=20)
+@given(mail=mails().filter(EmailMessage.is_multipart), size=st.sampled_from([0, 100, 1460]))
+def test_parts_are_those_that_python_finds(mail: EmailMessage, size: int) -> None:
+    """Their transfer encodings are undone, too, as in Zeek."""
+    octets = mail.as_bytes()
+    body = octets.partition(b"\r\n\r\n")[2]
+    post = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n" % len(body)
+    files = rows((0, post + octets), (1, ANSWER), path="files", size=size)
+    assert [(file["filename"], file["sha1"]) for file in files if file["is_orig"]] == [
+        (name, hashlib.sha1(content).hexdigest())  # noqa: S324 - as Zeek does
+        for name, content in parts_of(octets)
+    ]
 
 
 def test_fields_are_told_if_somebody_wants_them() -> None:

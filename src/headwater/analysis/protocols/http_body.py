@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headwater.analysis.files import File
+from headwater.analysis.mime_fields import boundary
+from headwater.analysis.mime_parts import Parts
 from headwater.analysis.protocols.http_head import Version, content_range, filename
-from headwater.analysis.protocols.http_parts import Parts, boundary
 from headwater.analysis.protocols.http_websocket import EXTENSIONS, PROTOCOL, Lists
 from headwater.analysis.wire import text
 
@@ -17,8 +18,10 @@ _AT_ONCE: Final = 1 << 20  # octets that come out of a decoder at a time
 _MOST_LISTS: Final = 16  # fields of a kind, each a list
 _HEADER: Final = 1024  # octets before which something must have come out
 _RATIO: Final = 100  # octets that may come out for each that went in, beyond _AT_ONCE
+_ENCODINGS: Final = b"gzip", b"x-gzip", b"deflate"
 FRAMING: Final = {
     *b"content-length transfer-encoding content-encoding content-type content-range content-disposition expect connection upgrade".split(),
+    b"content-transfer-encoding",
     PROTOCOL,
     EXTENSIONS,
 }
@@ -40,7 +43,7 @@ class Fields:
 
     length: int | None = None
     is_chunked = closes = upgrades = _expects = False
-    upgrade = encoding = content_type = b""
+    upgrade = encoding = transfer = content_type = b""
     filename: str | None = None
     websocket: Lists = {}  # noqa: RUF012 - replaced, never changed
     range: tuple[int, int, int | None] | None = None
@@ -70,8 +73,9 @@ class Fields:
             self._take_transfer(_token(value), value)
         elif name == b"content-encoding":
             token = _token(value)
-            if token in (b"gzip", b"x-gzip", b"deflate"):
-                self.encoding = token
+            self.encoding = token if token in _ENCODINGS else self.encoding
+        elif name == b"content-transfer-encoding":
+            self.transfer = _token(value)
         elif name == b"content-range" and self.lasts:
             self._take_range(value)
         elif name == b"upgrade":
@@ -150,11 +154,11 @@ class Body:
     def begin(self) -> None:
         """All fields are known, and there is something of it."""
         self._is_begun = True
-        first = boundary(self._fields.content_type)
-        if first is None:
+        kind = self._fields.content_type
+        if boundary(kind) is None:
             self._leaf = Leaf(self._stream, self._side, self._fields, self._transaction)
         else:
-            self.parts = Parts(first, self._begin_part, self._too_deep)
+            self.parts = Parts(self._stream, "HTTP", self._begin_part, kind, bare=False)
         if self._fields.encoding:
             self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
@@ -172,7 +176,7 @@ class Body:
         if not self.length:
             return False
         if self.parts:
-            return self.parts.gap(octets)
+            return self.parts.in_content and self.parts.gap(octets)
         self.length += octets
         if self._leaf:
             self._leaf.gap(octets)
@@ -227,13 +231,11 @@ class Body:
             out = self._decoder.decompress(self._decoder.unconsumed_tail, _AT_ONCE)
             yield out
 
-    def _begin_part(self, head: bytes) -> tuple[bytes, "Leaf"]:
+    def _begin_part(self, head: bytes) -> tuple[bytes, bytes, "Leaf"]:
         fields = Fields(self._stream, (0, 0), 206 if self._fields.lasts else 0, is_part=True)
-        self._part(fields, head)
-        return fields.content_type, Leaf(self._stream, self._side, fields, self._transaction)
-
-    def _too_deep(self) -> None:
-        self._stream.weird("exceeded_mime_max_depth", "100", "HTTP")
+        if head:
+            self._part(fields, head)
+        return fields.content_type, fields.transfer, Leaf(self._stream, self._side, fields, self._transaction)
 
 
 class Leaf:

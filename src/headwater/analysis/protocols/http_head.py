@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from headwater.analysis import mime_fields
 from headwater.analysis.wire import text
 
 Weird: TypeAlias = Callable[[str, str], None]
@@ -120,24 +121,10 @@ def unescaped(uri: bytes, weird: Weird) -> str:
     return text(_ESCAPED.sub(octets, uri))
 
 
-_NAMED: Final = re.compile(rb"^.*name[ \t]*\*?=[ \t]*", re.IGNORECASE | re.DOTALL)
-_LANGUAGE: Final = re.compile(rb"^[\w!#$%&+\-^`{}~]+'[\w!#$%&+\-^`{}~]*'")
-
-
 def filename(name: bytes, value: bytes) -> str | None:
     """What a file is called by its field `name`, content-disposition or content-type."""
-    lower = value.lower()
-    if b"name" not in lower or (name == b"content-disposition" and b"filename" not in lower):
-        return None
-    found = _NAMED.match(value[:4096])
-    if not found:
-        return None
-    said = value[found.end() : 4096]
-    if said.startswith(b'"'):
-        said = said[1:].partition(b'"')[0]
-    if _LANGUAGE.match(said):
-        said = said.rpartition(b"'")[2]
-    return unescaped(said, lambda *_: None)
+    called = mime_fields.filename(name, value)
+    return None if called is None else unescaped(called, lambda *_: None)
 
 
 def content_range(value: bytes, weird: Weird) -> tuple[int, int, int | None] | None:

@@ -6,6 +6,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from headwater.analysis import mime_fields
 from headwater.analysis.wire import Malformed
 from headwater.records.address import packed
 
@@ -19,9 +20,6 @@ _HOST: Final = rb"([0-9A-Fa-f:.]{2,45})"
 _WRAPPED = re.compile(rb"\[(?:%b)\]|\((?:%b)\)|\{(?:%b)\}|(?<= )(?:%b)(?= )|^(?:%b)$".replace(b"%b", _HOST))
 _ANYWHERE = re.compile(_HOST)
 _NAME = re.compile(rb"[ \t]*([!-9;-~]++)[ \t]*+:\s*+")
-_CALLS: Final = {"CONTENT-DISPOSITION": re.compile(rb"filename[ \t]*+\*?=", re.I), "CONTENT-TYPE": re.compile(rb"name[ \t]*+=", re.I)}
-_CALLED = re.compile(rb"name[ \t]*+\*?=[ \t]*+", re.I)
-_CHARSET = re.compile(rb"[!#-&+-{}~]++'[!#-&+-{}~]*+'")
 
 
 def mailboxes(argument: bytes) -> list[bytes]:
@@ -68,10 +66,5 @@ def field(line: bytes) -> tuple[str, bytes] | None:
 
 def filename(name: str, value: bytes) -> bytes | None:
     """What a header calls its file, if it may and does."""
-    if name not in _CALLS or not _CALLS[name].search(value):
-        return None
-    called = value[max(found.end() for found in _CALLED.finditer(value)) :]
-    called = called[1:].partition(b'"')[0] if called.startswith(b'"') else called
-    if charset := _CHARSET.match(called):
-        called = called[charset.end() :]
-    return unquote_to_bytes(called)
+    called = mime_fields.filename(name.lower().encode(), value)
+    return None if called is None else unquote_to_bytes(called)
