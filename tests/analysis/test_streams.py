@@ -57,7 +57,25 @@ class Recorder(Protocol):
                 self.pieces.append((side, gap.octets))
 
     def over(self) -> None:
+        assert not self.is_over
         self.is_over = True
+
+
+class Particular(Recorder):
+    """Reads five octets of each side, and nothing else."""
+
+    def datagram(self, side: int, octets: bytes) -> None:
+        super().datagram(side, octets)
+        raise Malformed("another")
+
+    def side(self, side: int) -> Parser:
+        self.pieces.append((side, (yield 5)))
+        yield 1
+        raise Malformed("sixth")
+
+    def over(self) -> None:
+        super().over()
+        self.pieces.append((0, self.stream.now))  # when
 
 
 @pytest.fixture(autouse=True)
@@ -359,6 +377,26 @@ def test_a_flow_that_another_announced_is_read_as_that_said(
     ]
     met = read([*Tcp(ENDS, (0, 77)).packets(steps), *announced], at_once=at_once)
     assert [(one.stream.expected, one.pieces) for one in met] == ([("that", [(0, octets_at(1, 5))])] if is_met else [])
+
+
+@pytest.mark.parametrize("then", [Step(0, "data", 5), Step(0, "lost", 5)])
+@pytest.mark.parametrize("at_once", [1, 1 << 14])
+def test_who_is_given_no_more_is_over(then: Step, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: what it has read is told then, and files of it are not open until the flow ends. `read` sees to it that it is once."""
+    monkeypatch.setattr("headwater.analysis.streams.PROTOCOLS", (Particular,))
+    steps = [Step(0, "syn"), Step(1, "syn-ack"), Step(0, "data", 5), then, Step(1, "ack"), Step(0, "data", 20), Step(1, "data", 9)]
+    packets = Tcp(ENDS, (0, 77)).packets(steps)
+    [one] = read(packets, at_once=at_once)
+    [_, (_, when)] = one.pieces
+    assert packets[2].ts < when < packets[-1].ts
+    assert one.stream.services == []
+
+
+def test_who_finds_a_datagram_malformed_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.analysis.streams.PROTOCOLS", (Particular,))
+    packets = [Packet(START + at, "10.0.0.1", "10.0.0.2", UDP, 40_000, 50_000, 2) for at in range(3)]
+    [one] = read(packets, [b"ab"] * 3, at_once=1)
+    assert one.pieces == [(0, b"ab"), (0, START)]
 
 
 def test_what_a_packet_acknowledges_came_before_what_it_carries() -> None:

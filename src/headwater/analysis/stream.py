@@ -298,7 +298,7 @@ class Stream:
     __slots__ = (
         "_begin", "_put", "_reads", "_weird", "begun", "expected", "file_count", "files", "head", "headers", "inner", "joints",
         "known_before", "left", "network", "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp",
-        "resp_port", "services", "sides", "since", "tries", "uid",
+        "resp_port", "services", "sides", "since", "tried", "tries", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -320,6 +320,7 @@ class Stream:
         self.proto = "tcp" if proto == 6 else "udp"
         self.services: list[str] = []
         self.readers: list[Protocol] = []
+        self.tried: tuple[type[Protocol], ...] = ()  # those that read it, or did: none does so twice
         self.sides: dict[Protocol, list[Side]] = {}
         self.head: list[bytes] | None = [b"", b""]  # what has come, until it is known what it is
         self.tries = 0  # to know it by its name only
@@ -394,6 +395,7 @@ class Stream:
         self.services.clear()
         self.readers.clear()
         self.sides.clear()
+        self.tried = ()
         self.inner, head = None, self.head
         self.head, self.tries = [b"", b""], 0
         return head
@@ -468,4 +470,4 @@ class Protocol:
         raise NotImplementedError
 
     def over(self) -> None:
-        """The flow is over."""
+        """The flow is over, or is given to this no more: it was malformed, or a gap was not caught."""

@@ -206,13 +206,13 @@ class Streams:
     def _recognise(self, stream: Stream, side: int, octets: bytes, before: int = 0) -> None:
         """By how that side begins, of which so many octets were there before."""
         for protocol in self._protocols[stream.proto][octets[0]]:
-            may_be = before < protocol.decides and protocol.is_begun(stream, side, octets)
-            if may_be and not any(isinstance(reader, protocol) for reader in stream.readers):
+            if before < protocol.decides and protocol not in stream.tried and protocol.is_begun(stream, side, octets):
                 self._add(stream, protocol(stream))
 
     @staticmethod
     def _add(stream: Stream, reader: Protocol) -> None:
         stream.readers.append(reader)
+        stream.tried += (type(reader),)
         if stream.proto == "tcp":
             stream.sides[reader] = [Side(stream, side, reader.side(side)) for side in (ORIG, RESP)]
 
@@ -343,16 +343,16 @@ class Streams:
         left, stream.left = stream.left, []
         for reader in left:
             if reader in stream.readers:
-                reader.over()
                 self._drop(stream, reader)
 
     def _refuse(self, stream: Stream, reader: Protocol) -> None:
         """It looked as if it spoke that, and Zeek, too, then takes that back."""
-        stream.refute(reader)
         self._drop(stream, reader)
+        stream.refute(reader)
 
     def _drop(self, stream: Stream, reader: Protocol) -> None:
-        """It does not speak that after all, or no more."""
+        """It does not speak that after all, or no more: what was read of it is told."""
+        reader.over()
         stream.readers.remove(reader)
         stream.sides.pop(reader, None)
         if stream.head is None and not stream.readers:

@@ -66,12 +66,8 @@ class Dtls(Protocol):
         if self._session.is_over or (len(octets) > 20 and octets[4:8] == _STUN):
             return
         reader = Reader(octets)
-        try:
-            while len(reader) and not self._session.is_over:
-                self._record(side, reader)
-        except Malformed:
-            self._session.put()
-            raise
+        while len(reader) and not self._session.is_over:
+            self._record(side, reader)
 
     def over(self) -> None:
         """Tell of a session that was never established."""

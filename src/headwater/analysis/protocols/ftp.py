@@ -92,7 +92,6 @@ class Ftp(Protocol):
                 lost = True
             except Malformed:
                 if not lost:
-                    self.over()
                     raise
                 lost = False
 

@@ -91,7 +91,6 @@ class Quic(Protocol):
         except Malformed:
             if not self._opened and self._stream.resp_port not in _PORTS:
                 self._ts = 0  # it only looked as if
-            self.over()
             raise
 
     def over(self) -> None:

@@ -86,7 +86,6 @@ class Smtp(Protocol):
                 held, lost = b"", True
             except Malformed:
                 if not lost:
-                    self.over()
                     raise
                 held, lost = b"", False
 

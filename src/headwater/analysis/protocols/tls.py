@@ -64,9 +64,6 @@ class Tls(Protocol):
                 self._record(side, head, body)
         except Gap:
             self._stream.leave(self)  # Zeek, too, then reads neither side
-        except Malformed:
-            self._session.put()
-            raise
 
     def over(self) -> None:
         """Tell of a session that was never established."""
