@@ -78,6 +78,19 @@ def test_one_that_does_not_ask_is_not_read_on() -> None:
 
 
 @pytest.mark.parametrize(
+    ("protocol", "said", "waits"),
+    [(Mysql, [(1, GREETING)], 1), (Rdp, [(0, REQUEST)], 0), (Adb, [(0, CONNECTS + b"host::\0"), (0, STARTS)], 0)],
+)
+def test_what_waits_for_the_other_side_does_not_pile_up(protocol: type[StartTls], said: list[tuple[int, bytes]], waits: int) -> None:
+    made = Spoken(protocol, "tcp", 4000)
+    for side, octets in (*said, (waits, bytes(1 << 10))):
+        made.say(side, octets)
+    assert made.stream.left == []
+    made.say(waits, bytes(1 << 15))
+    assert made.stream.left == [made.reader]
+
+
+@pytest.mark.parametrize(
     ("protocol", "side", "octets"),
     [(Imap, 0, b"* OK x\r\n"), (Pop3, 1, b"+OKAY\r\n"), (Xmpp, 0, b"<stream>"), (Mysql, 1, b"\4\0\0\0\xff"), (Rdp, 1, CHOICE)],
 )

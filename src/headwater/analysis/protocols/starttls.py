@@ -3,18 +3,22 @@ MySQL, RDP (MS-RDPBCGR, 2.2.1) and adb. What follows is recognised anew; one tha
 """
 
 import re
+from collections.abc import Generator
 from typing import ClassVar, Final
 
-from headwater.analysis.stream import ORIG, RESP, Gap, Parser, Protocol, Skip, Stream, Until
+from headwater.analysis.stream import ORIG, RESP, Gap, Parser, Protocol, Skip, Stream, Until, Want
 from headwater.records import Record
 
 _MOST_LINE: Final = 8192  # octets
 _MOST_LINES: Final = 200  # of a side, by which it has asked
-_NEVER: Final = 1 << 62  # octets: what comes is for TLS, once the other side has agreed
+_WAITING: Final = 1 << 14  # octets that are for TLS once the other side has agreed to it
+
+
+Talk = Generator[Want, bytes, bool]
 
 
 class StartTls(Protocol):
-    """What they have in common: a side's lines, each given to `line()`, which says whether it is to be read on."""
+    """What they have in common: what a side says, up to where TLS may begin; most say lines, each given to `line()`."""
 
     transports = frozenset({"tcp"})
     decides = 512
@@ -34,16 +38,21 @@ class StartTls(Protocol):
         return not stream.partial and begins is not None and begins.match(octets) is not None
 
     def side(self, side: int) -> Parser:
-        """Lines, until one of a server says that TLS may begin."""
+        """As far as TLS, or as far as it is clear that there will be none."""
         try:
-            for _ in range(_MOST_LINES):
-                line = yield Until(self.end, _MOST_LINE, "starttls_long_line")
-                if self.line(side, line):
-                    self._stream.hand_over(self)
-                    return
+            if (yield from self.talk(side)):
+                self._stream.hand_over(self)
+                return
         except Gap:
             pass
         self._stream.leave(self)
+
+    def talk(self, side: int) -> Talk:
+        """What a side says, and whether TLS follows it: lines, where nothing else is said."""
+        for _ in range(_MOST_LINES):
+            if self.line(side, (yield Until(self.end, _MOST_LINE, "starttls_long_line"))):
+                return True
+        return False
 
     def line(self, side: int, line: bytes) -> bool:
         """Whether what follows is TLS."""
@@ -112,20 +121,15 @@ class Mysql(StartTls):
     begins = None, re.compile(rb"..\0\0\x0a[0-9][ -~]{0,63}\0", re.S)
     _SSL: Final = 0x0800  # of what a client can do
 
-    def side(self, side: int) -> Parser:
+    def talk(self, side: int) -> Talk:
         """The first packet of each."""
-        try:
-            size = int.from_bytes((yield 4)[:3], "little")
-            if side == RESP:
-                return
-            body = yield min(size, _MOST_LINE)
-            self._stream.confirm(self)
-            if len(body) == 32 and int.from_bytes(body[:4], "little") & self._SSL:
-                self._stream.hand_over(self)
-                return
-        except Gap:
-            pass
-        self._stream.leave(self)
+        size = int.from_bytes((yield 4)[:3], "little")
+        body = yield min(size, _MOST_LINE)
+        if side == RESP:
+            yield _WAITING
+            return False
+        self._stream.confirm(self)
+        return len(body) == 32 and bool(int.from_bytes(body[:4], "little") & self._SSL)
 
 
 class Rdp(StartTls):
@@ -136,23 +140,19 @@ class Rdp(StartTls):
     begins = re.compile(rb"\x03\0..[\x06-\xfe]\xe0", re.S), None
     _CHOSEN, _FAILED = b"\2", b"\3"
 
-    def side(self, side: int) -> Parser:
+    def talk(self, side: int) -> Talk:
         """The first packet of each."""
-        try:
-            head = yield 4
-            body = yield max(0, int.from_bytes(head[2:4], "big") - 4)
-            if side == ORIG:
-                return
-            if head[0] == 3 and body[1:2] == b"\xd0":
-                chosen = body[7:15]  # behind the header of X.224: what, flags, length, and a bit of how to go on
-                if len(chosen) == 8 and chosen[:1] == self._CHOSEN and any(chosen[4:]):
-                    self._stream.hand_over(self)
-                    return
-                if chosen[:1] != self._FAILED:
-                    self._stream.confirm(self)
-        except Gap:
-            pass
-        self._stream.leave(self)
+        head = yield 4
+        body = yield max(0, int.from_bytes(head[2:4], "big") - 4)
+        if side == ORIG:
+            yield _WAITING
+        elif head[0] == 3 and body[1:2] == b"\xd0":
+            chosen = body[7:15]  # behind the header of X.224: what, flags, length, and a bit of how to go on
+            if len(chosen) == 8 and chosen[:1] == self._CHOSEN and any(chosen[4:]):
+                return True
+            if chosen[:1] != self._FAILED:
+                self._stream.confirm(self)
+        return False
 
 
 class Adb(StartTls):
@@ -162,19 +162,16 @@ class Adb(StartTls):
     first = b"C"
     begins = re.compile(rb"CNXN.{16}\xbc\xb1\xa7\xb1", re.S), None
 
-    def side(self, side: int) -> Parser:  # noqa: ARG002 - both say the same
+    def talk(self, side: int) -> Talk:  # noqa: ARG002 - both say the same
         """Messages of 24 octets, and what is behind them."""
-        try:
-            for _ in range(_MOST_LINES):
-                head = yield 24
-                self._stream.confirm(self)
-                if head[:4] == b"STLS":
-                    if self._asked is None:
-                        self._asked = head
-                        yield _NEVER
-                    self._stream.hand_over(self)
-                    return
-                yield Skip(int.from_bytes(head[12:16], "little"))
-        except Gap:
-            pass
-        self._stream.leave(self)
+        for _ in range(_MOST_LINES):
+            head = yield 24
+            self._stream.confirm(self)
+            if head[:4] == b"STLS":
+                if self._asked is None:
+                    self._asked = head
+                    yield _WAITING
+                    return False
+                return True
+            yield Skip(int.from_bytes(head[12:16], "little"))
+        return False
