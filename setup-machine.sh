@@ -7,11 +7,15 @@ python=$2
 venv=$3
 
 missing=
-need() { # COMMAND-OR-FILE PACKAGE
+services=
+need() { # COMMAND-OR-FILE PACKAGE [SERVICE]
 	case $1 in
 	/*) [ -e "$1" ] ;;
 	*) command -v "$1" >/dev/null 2>&1 ;;
-	esac || missing="$missing $2"
+	esac || {
+		missing="$missing $2"
+		services="$services ${3-}"
+	}
 }
 need clang clang
 need llvm-strip llvm
@@ -28,7 +32,11 @@ if [ "$purpose" != build ]; then
 	need curl curl
 	need dig bind9-dnsutils
 	need ssh openssh-client
-	need dropbear dropbear-bin
+	need openssl openssl
+	need /usr/sbin/sshd openssh-server "ssh.service ssh.socket"
+	need nginx nginx nginx.service
+	need dnsmasq dnsmasq-base
+	need dhclient isc-dhcp-client
 	need ip iproute2
 	need zstd zstd
 	need ethtool ethtool
@@ -51,6 +59,9 @@ if [ -n "$missing" ]; then
 		exit 1
 	fi
 	echo "headwater: installing$missing"
+	for service in $services; do # that tests start for themselves: it is not to serve on this machine
+		mkdir -p /etc/systemd/system && ln -s /dev/null "/etc/systemd/system/$service" 2>/dev/null || :
+	done
 	apt-get update -qq
 	# shellcheck disable=SC2086 # a list of package names
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ SILENT = "10.9.0.99"  # nobody's
 DOCUMENT, TYPED = 400_000, 50_000  # octets by HTTP and by SSH
 DOCUMENTS = ("by-ipv4", "by-ipv6")
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-ACCOUNT = "nobody"
+ACCOUNT, UID = "visitor", 65534
 
 
 @contextmanager
@@ -29,14 +29,12 @@ def servers(pair: Veth, folder: Path) -> Iterator[None]:
     """All of them, until the block ends."""
     space, address = pair.far.space, pair.far.ip4
     (folder / "document").write_bytes(b"x" * DOCUMENT)
-    with ExitStack() as stack:
-        for command in (
-            (sys.executable, "-m", "http.server", str(HTTP), "--bind", "::", "--directory", str(folder)),
-            ("iperf3", "-s", "-p", str(IPERF)),
-            sshd(folder / "ssh"),
-        ):
-            process = stack.enter_context(space.start(*command, **QUIET))
-            stack.callback(process.terminate)
+    commands = (
+        (sys.executable, "-m", "http.server", str(HTTP), "--bind", "::", "--directory", str(folder)),
+        ("iperf3", "-s", "-p", str(IPERF)),
+        sshd(folder / "ssh"),
+    )
+    with running(space, commands, (HTTP, IPERF, SSH)), ExitStack() as stack:
         enough = threading.Event()
         with space.inside():
             listeners = {port: socket.create_server((address, port)) for port in (DNS, RESET, HALF_CLOSE, LATE)}
@@ -49,31 +47,48 @@ def servers(pair: Veth, folder: Path) -> Iterator[None]:
         for port, tells in ((DNS, answer_or_cut), (LARGE, received)):
             pool.submit(each_datagram, receivers[port], tells, enough)
         stack.callback(enough.set)  # before the pool waits
-        for port in (HTTP, IPERF, SSH):
+        yield
+
+
+@contextmanager
+def running(space: Namespace, commands: Iterable[tuple[str, ...]], ports: Iterable[int]) -> Iterator[None]:
+    """Those servers, once somebody listens at each of the ports, until the block ends."""
+    with ExitStack() as stack:
+        for command in commands:
+            process = stack.enter_context(space.start(*command, **QUIET))
+            stack.callback(process.terminate)
+        for port in ports:
             wait_for_listener(space, port)
         yield
 
 
 def wait_for_listener(space: Namespace, port: int) -> None:
     until = time.monotonic() + 20
-    while not space.run("ss", "-Hltn", f"sport = :{port}").stdout:
+    while not space.run("ss", "-Hltun", f"sport = :{port}").stdout:
         assert time.monotonic() < until, f"nobody listens at port {port}"
         time.sleep(0.05)
 
 
 def sshd(folder: Path) -> tuple[str, ...]:
-    """dropbear, without a privilege. It takes keys from an account's home: so /etc/passwd is another one, and only it sees that."""
+    """OpenSSH's, without a privilege. It takes keys from an account's home: so /etc/passwd is another one, and only it sees that."""
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True)
-    subprocess.run(["dropbearkey", "-t", "ed25519", "-f", home / "host"], check=True, timeout=20, **QUIET)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "visitor"], check=True, timeout=20)
+    for key in (home / "host", folder / "visitor"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=20)
     (home / ".ssh/authorized_keys").write_text((folder / "visitor.pub").read_text())
-    subprocess.run(["chown", "-R", ACCOUNT, home], check=True)
+    subprocess.run(["chown", "-R", str(UID), home], check=True)
     subprocess.run(["chmod", "-R", "go=", home], check=True)
-    (folder / "passwd").write_text(f"root:x:0:0::/:/bin/sh\n{ACCOUNT}:x:65534:65534::/mnt:/bin/sh\n")
+    (folder / "passwd").write_text(f"root:x:0:0::/:/bin/sh\n{ACCOUNT}:x:{UID}:{UID}::/mnt:/bin/sh\n")
     mounted = f"mount --bind {folder}/passwd /etc/passwd && mount --bind {home} /mnt"
-    run = f"exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs dropbear -F -E -s -p {SSH} -r /mnt/host -P /mnt/pid"
+    sshd = f"/usr/sbin/sshd -D -f /dev/null -p {SSH} -h /mnt/host -o PidFile=none"
+    run = f"exec setpriv --reuid {UID} --regid {UID} --clear-groups --no-new-privs {sshd}"
     return "unshare", "--mount", "sh", "-c", f"{mounted} && {run}"
+
+
+def login(key: Path, address: str) -> str:
+    """What begins a command that runs there, if that key opens."""
+    alone = "-F none -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    return f"ssh {alone} -i {key} -p {SSH} {ACCOUNT}@{address}"
 
 
 def each(listener: socket.socket, does: Callable[[socket.socket], None], enough: threading.Event) -> None:
@@ -141,7 +156,6 @@ def name_server(connection: socket.socket) -> None:
 def talk(pair: Veth, folder: Path) -> None:
     """All at once; one asks after another where they share a server. What is lost may leave a program without an answer: it gives up."""
     near, far = pair.near.space, pair.far
-    login = f"ssh -F none -i {folder}/ssh/visitor -p {SSH} -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     dig = f"dig @{far.ip4} -p {DNS} +timeout=1 +tries=5"
     lines = (
         (f"curl -s http://{far.ip4}:{HTTP}/document -o {folder}/{DOCUMENTS[0]}",),
@@ -152,7 +166,7 @@ def talk(pair: Veth, folder: Path) -> None:
             f"iperf3 -c {far.ip4} -p {IPERF} -u -b 4M -t 1",
         ),
         (f"{dig} small.test", f"{dig} big.test", f"{dig} +tcp small.test"),
-        (f"{login} {ACCOUNT}@{far.ip4} head -c {TYPED} /dev/zero",),
+        (f"{login(folder / 'ssh/visitor', far.ip4)} head -c {TYPED} /dev/zero",),
     )
 
     def run(commands: tuple[str, ...]) -> list["subprocess.CompletedProcess[str]"]:

@@ -1,6 +1,5 @@
 """What flows say, live: rows equal those of the file that tcpdump wrote at the same time, and all octets are accounted for."""
 
-import json
 import re
 import signal
 import socket
@@ -14,18 +13,12 @@ import pytest
 from answering import dns_server
 from netns import Veth
 from tcpdumps import tcpdump
-from watched import watching
+from watched import read, watching, written
 
 pytestmark = pytest.mark.kernel
 
 MANY = 3_000_000
 OF_TIME = {"ts", "uid", "rtt"}  # tcpdump's clock is read at another moment
-
-
-def read(capture: Path, record: str, folder: Path) -> list[dict[str, Any]]:
-    """What `headwater read` makes of it."""
-    subprocess.run([sys.executable, "-m", "headwater", "read", capture, "--record", record, "-o", folder], check=True, capture_output=True)
-    return [json.loads(line) for line in (folder / f"{record}.jsonl").read_text().splitlines()]
 
 
 def told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -43,10 +36,11 @@ def test_dns_as_tcpdump_has_it(veth: Veth, hook: str, tmp_path: Path) -> None:
     ):
         for words in ("one.example A", "two.example AAAA", "big.example TXT", "big.example TXT +tcp"):
             veth.near.space.run("dig", f"@{veth.far.ip4}", *words.split(), "+tries=1", "+time=2")
-    there = read(tmp_path / "same.pcap", "dns", tmp_path / "file")
+    read(tmp_path / "same.pcap", tmp_path / "file", "dns")
+    there = written(tmp_path / "file", "dns")
     assert told(rows) == told(there)
     assert [row["query"] for row in told(rows)] == ["one.example", "two.example", *["big.example"] * 3]
-    conns = [json.loads(line) for line in (tmp_path / "live/conn.jsonl").read_text().splitlines()]
+    conns = written(tmp_path / "live", "conn")
     assert {(row["uid"], row["service"]) for row in conns if row["id.resp_p"] == 53} == {(row["uid"], "dns") for row in rows}
     if hook == "af_packet":
         return
@@ -73,7 +67,8 @@ def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: P
     finally:
         server.kill()
         server.communicate()
-    there = read(tmp_path / "same.pcap", "http", tmp_path / "file")
+    read(tmp_path / "same.pcap", tmp_path / "file", "http")
+    there = written(tmp_path / "file", "http")
     names = ("id.orig_p", "trans_depth", "method", "host", "uri", "version", "user_agent", "status_code", "status_msg")
     assert [[row.get(name) for name in names] for row in rows] == [[row.get(name) for name in names] for row in there]
     assert [(row["trans_depth"], row["status_code"]) for row in rows] == [(number, 200) for number in range(1, 5)]

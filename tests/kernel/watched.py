@@ -1,4 +1,4 @@
-"""`headwater run` in a network namespace, and the rows of one record that it made."""
+"""`headwater run` in a network namespace, and the rows that it made; those that `headwater read` makes of a capture."""
 
 import contextlib
 import json
@@ -41,4 +41,15 @@ def watching(end: End, folder: Path, record: str, *more: str) -> Iterator[Rows]:
             run.kill()
     assert run.returncode == 0, rows.said
     assert "adds up exactly" in rows.said
-    rows += [json.loads(line) for line in file.read_text().splitlines()]
+    rows += written(folder, record)
+
+
+def read(capture: Path, folder: Path, *records: str) -> None:
+    """Into that folder."""
+    asked = [word for record in records for word in ("--record", record)]
+    subprocess.run([sys.executable, "-m", "headwater", "read", capture, *asked, "-o", folder], check=True, capture_output=True)
+
+
+def written(folder: Path, record: str) -> list[dict[str, Any]]:
+    """The rows of that record there."""
+    return [json.loads(line) for line in (folder / f"{record}.jsonl").read_text().splitlines()]
