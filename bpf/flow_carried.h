@@ -5,7 +5,8 @@
 
 #include "flow.h"
 
-#define HW_CARRIED_MOST 65536	/* octets of a packet's payload; what is behind them is not carried */
+#define HW_CARRIED_MOST 65536 /* octets of a packet's payload; what is behind them is not carried */
+#define HW_PASSED_NS 1024
 #define HW_WANT_ALL 0xffffffffu /* so many octets ahead: all */
 
 /*
@@ -16,6 +17,8 @@
 struct hw_want {
 	volatile __u32 from;
 	volatile __u32 to;
+	__u32 passed;	 /* up to there the stream was with the last packet of which nothing was given, */
+	__u32 passed_at; /* and when that came: units of HW_PASSED_NS, of which it is the lower 32 bits */
 };
 
 /* Of the flow in an entry of the kernel's table. */
@@ -27,11 +30,12 @@ struct hw_wants {
 /* The payload of a packet, or that a side has ended. Behind it lie `given` octets. */
 struct hw_carried {
 	hw_ktime ts;
+	hw_ktime passed_at;
 	hw_ktime first;	 /* when its flow began, */
 	__u32 again;	 /* and which it is of those that did so at that time */
 	__u32 entry;	 /* where that lies */
 	__s64 place;	 /* of the first octet that is given */
-	__s64 delivered; /* up to there the sender's stream is with this packet; of the other one, other packets tell */
+	__s64 delivered; /* up to there the sender's stream is with this packet */
 	struct hw_flow_key key;
 	__u32 given;
 	__u32 each; /* octets of each datagram that it stands for, but the last; 0: it is one */
@@ -43,7 +47,7 @@ struct hw_carried {
 	__u8 tcp_flags;
 	__u8 unused[2];
 	__u32 network; /* see hw_flow_network() */
-	__u32 unused_4;
+	__u32 passed;  /* see struct hw_want, of the other side: nothing up to there is on its way from another CPU */
 };
 
 _Static_assert(sizeof(struct hw_carried) % 8 == 0, "nothing of the kernel's memory is between it and the octets");

@@ -84,6 +84,7 @@ HW_INLINE void hw_wants_begin(struct hw_wants *wants, const struct hw_flow_way *
 	for (i = 0; i < 2; i++) {
 		wants->sides[i].from = 1;
 		wants->sides[i].to = 1 + most;
+		wants->sides[i].passed = 1;
 	}
 	wants->first = at->first;
 }
@@ -141,6 +142,10 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 		at->totals.beyond += length - given;
 	else
 		at->totals.unwanted += length;
+	if (!given && row->proto == HW_PROTO_TCP) {
+		want->passed = at->moment.delivered;
+		want->passed_at = row->ts / HW_PASSED_NS;
+	}
 	if (!given && (!all || row->proto != HW_PROTO_TCP || !(row->tcp_flags & (HW_FIN | HW_RST))))
 		return -1;
 	head->ts = row->ts;
@@ -149,6 +154,9 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 	head->entry = entry;
 	head->place += skip;
 	head->delivered = at->moment.delivered;
+	want = &wants->sides[~at->second & 1];
+	head->passed = want->passed;
+	head->passed_at = row->ts - (__u64)((__u32)(row->ts / HW_PASSED_NS) - want->passed_at) * HW_PASSED_NS;
 	head->key = at->key;
 	head->given = given;
 	head->ended = at->moment.ended;

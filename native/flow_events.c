@@ -146,8 +146,27 @@ static void make_carried_entry(const struct hw_flows *flows, const struct hw_car
 	entry->flow.sides[which].ended = head->ended;
 	entry->flow.sides[which].unfollowed = head->unfollowed;
 	entry->flow.more[which].delivered = head->delivered;
-	entry->flow.more[!which].delivered = INT64_MIN; /* what is missing there may be on its way from another CPU */
 	hw_uid_of(&head->key, head->first, head->again, flows->settings.secret, entry->uid);
+}
+
+/* Of the other side's stream, what nobody wanted went by before this packet. */
+static void pass(const struct hw_flows *flows, uint32_t flow, const struct hw_carried *head)
+{
+	uint32_t stream = hw_streams_of(flows->streams, flow);
+	int other = !((head->second ^ head->orig) & 1);
+	struct hw_flow gone;
+	int64_t done;
+	int32_t more;
+
+	if (stream == HW_NO_STREAM || head->key.proto != HW_PROTO_TCP)
+		return;
+	done = hw_streams_done(flows->streams, stream, other);
+	more = head->passed - (uint32_t)done;
+	if (more <= 0)
+		return;
+	memset(&gone, 0, sizeof(gone));
+	gone.more[other].delivered = done + more;
+	hw_streams_come_to(flows->streams, flow, &gone, head->passed_at);
 }
 
 /* Each datagram that the packet stands for, or the segment. */
@@ -187,6 +206,7 @@ static void hear_carried(struct hw_flows *flows, const struct hw_carried *head, 
 	flow = flows->table.most + number;
 	if (hw_carried_is_flipped(flows->kernels, number, head->orig))
 		hw_streams_flip(flows->streams, flow, head->ts);
+	pass(flows, flow, head);
 	hear_octets(flows, flow, &entry, head, *payload);
 }
 

@@ -20,10 +20,16 @@ http {{
     access_log off;
     types {{ text/html html; image/png png; }}
     ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;
-    root {folder}/pages;
-    server {{ listen {ip4}:{WEB}; listen [{ip6}]:{WEB}; listen {ip4}:{TLS} ssl http2; listen {ip4}:{H2C} http2; }}
+    root {folder}/pages; client_body_temp_path {folder}/bodies; client_body_buffer_size 1m;
+    server {{
+        listen {ip4}:{WEB}; listen [{ip6}]:{WEB}; listen {ip4}:{TLS} ssl http2; listen {ip4}:{H2C} http2;
+        location = /form {{
+            proxy_pass http://{ip4}/page.html; proxy_method GET; proxy_pass_request_body off; proxy_set_header Content-Length "";
+        }}
+    }}
 }}
 """
+"""A form is answered once all of it has come."""
 
 
 @contextmanager

@@ -32,9 +32,9 @@ async def ask(address: str, port: str, name: str) -> None:
     configuration = QuicConfiguration(alpn_protocols=[PROTOCOL], server_name=name, verify_mode=ssl.CERT_NONE)
     async with connect(address, int(port), configuration=configuration) as connection:
         reader, writer = await connection.create_stream()
-        writer.write(b"here" * 1000)
+        writer.write(b"here")
         writer.write_eof()
-        assert await reader.read() == b"here" * 1000
+        assert await reader.read() == b"here"
 
 
 asyncio.run({"serve": answer, "ask": ask}[sys.argv[1]](*sys.argv[2:]))

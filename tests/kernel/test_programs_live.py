@@ -11,7 +11,7 @@ import pytest
 from daemons import H2C, NAME, PAGE, PICTURE, QUIC, TLS, daemons
 from netns import Veth
 from programs import login
-from tcpdumps import ends_of, tcpdump
+from tcpdumps import ends_of, one_cpu, tcpdump
 from watched import read, watching, written
 
 pytestmark = pytest.mark.kernel
@@ -33,6 +33,7 @@ class Said(NamedTuple):
 def conversations(pair: Veth, folder: Path) -> tuple[tuple[Said, ...], ...]:
     """Of each line one after another."""
     near, far = pair.near, pair.far
+    (folder / "upload").write_bytes(PICTURE)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "stranger"], check=True, timeout=20)
     dig = f"dig @{far.ip4} +tries=1 +time=5"
     get = f"curl -sS -g -k --resolve {NAME}:{TLS}:{far.ip4} --output-dir {folder}/got --create-dirs --remote-name-all"
@@ -51,6 +52,9 @@ def conversations(pair: Veth, folder: Path) -> tuple[tuple[Said, ...], ...]:
         (
             Said(f"{get} http://{far.ip4}/page.html http://{far.ip4}/picture.png", "http", {"trans_depth": 2, **picture}),
             Said(f"{get} http://[{far.ip6}]/page.html http://[{far.ip6}]/none", "http", {"id.resp_h": far.ip6, **page}),
+            Said(
+                f"{get} --data-binary @{folder}/upload http://{far.ip4}/form", "http", {"method": "POST", "request_body_len": len(PICTURE)}
+            ),
             Said(f"{get} --http2-prior-knowledge http://{far.ip4}:{H2C}/page.html", "conn", {"service": "http2"}),
         ),
         (
@@ -83,9 +87,10 @@ def test_messages_are_those_of_tcpdumps_file(veth: Veth, hook: str, payload: str
     more = (word for record in others for word in ("--record", record))
     lines = conversations(veth, tmp_path)
     with (
-        daemons(veth.far, tmp_path),
-        tcpdump(veth.near, tmp_path / "same.pcap"),
         watching(veth.near, live, first, "--hook", hook, "-c", str(settings), *more),
+        tcpdump(veth.near, tmp_path / "same.pcap"),
+        one_cpu(),
+        daemons(veth.far, tmp_path),
         ThreadPoolExecutor(len(lines)) as pool,
     ):
         for _ in pool.map(lambda line: [speak(veth, said) for said in line], lines):

@@ -1,5 +1,6 @@
 """What the kernel's flows carry, as the native table's do: the same messages of the same captures, and the same services."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import captured
@@ -115,23 +116,32 @@ def test_messages_of_captures(budget: int, objects: Path, monkeypatch: pytest.Mo
     assert bool(totals["beyond"]) == (budget != WANT_ALL)
 
 
+def connection(said: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Times and frames of one in which each side says that, a millisecond apart."""
+    places, ts = [1000, 2000], 10**18
+    for side, flags, payload in ((0, SYN, b""), (1, SYN | ACK, b""), (0, ACK, b""), *((side, ACK, octets) for side, octets in said)):
+        ends = ("10.0.0.1", "10.0.0.2", 40_000, 8080) if not side else ("10.0.0.2", "10.0.0.1", 8080, 40_000)
+        packet = frames.tcp(*ends, flags, payload=payload, seq=places[side], ack=places[1 - side])
+        ts += 1_000_000
+        yield ts, frames.ethernet(packet, 0x0800)
+        places[side] += len(payload) + (flags & SYN) // SYN
+
+
+def in_segments(octets: bytes) -> list[bytes]:
+    return [octets[at : at + 1400] for at in range(0, len(octets), 1400)]
+
+
 def test_heads_leave_the_kernel_wherever_they_begin(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a connection that is kept open, though nobody has asked yet; of what is behind them as much as the budget says."""
     monkeypatch.setattr(libbpf, "OBJECTS", objects)
-    places, ts = [1000, 2000], 10**18
     said: list[tuple[int, bytes]] = []
     for number in range(5):
-        body = bytes([number]) * 30_000
         said += [(0, b"GET /%d HTTP/1.1\r\nHost: there\r\n\r\n" % number)]
-        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\nX-Number: %d\r\n\r\n" % number + body
-        said += [(1, answer[at : at + 1400]) for at in range(0, len(answer), 1400)]
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\nX-Number: %d\r\n\r\n" % number + bytes([number]) * 30_000
+        said += [(1, octets) for octets in in_segments(answer)]
     with Table(SETTINGS, budget=2048) as table:
-        for side, flags, payload in ((0, SYN, b""), (1, SYN | ACK, b""), (0, ACK, b""), *((side, ACK, octets) for side, octets in said)):
-            ends = ("10.0.0.1", "10.0.0.2", 40_000, 8080) if not side else ("10.0.0.2", "10.0.0.1", 8080, 40_000)
-            packet = frames.tcp(*ends, flags, payload=payload, seq=places[side], ack=places[1 - side])
-            ts += 1000
-            table.put(ts, frames.ethernet(packet, 0x0800))
-            places[side] += len(payload) + (flags & SYN) // SYN
+        for ts, frame in connection(said):
+            table.put(ts, frame)
         given = [
             bytes(ffi.buffer(batch.payloads.each[i].octets, batch.payloads.each[i].length))
             for batch in table.kernel.read(kf.NAMES)
@@ -141,3 +151,19 @@ def test_heads_leave_the_kernel_wherever_they_begin(objects: Path, monkeypatch: 
     assert [octets for octets in given if octets.startswith(b"GET")] == [octets for side, octets in said if not side]
     assert [octets for octets in given if octets.startswith(b"HTTP")] == [octets for _, octets in said if octets.startswith(b"HTTP")]
     assert sum(map(len, given)) == 5 * (2048 + len(said[0][1]))
+
+
+def test_a_form_is_whole_when_it_is_answered(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though most of it has stayed in the kernel, and what tells that is a packet of the other side."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    form = b"POST / HTTP/1.1\r\nHost: there\r\nContent-Length: 30000\r\n\r\n" + bytes(30_000)
+    said = [*((0, octets) for octets in in_segments(form)), (1, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+    with Table(SETTINGS, budget=2048) as table:
+        for ts, frame in connection(2 * said):
+            table.put(ts, frame)
+        batches = [batch.copy() for tell in (table.told, table.end) for batch in tell()]
+        totals = table.kernel.totals()
+    names = ["trans_depth", "request_body_len", "status_code", "latency"]
+    rows = [row for batch in batches if batch.record.name == "http" for row in batch.rows[names].tolist()]
+    assert rows == [(number, 30_000, 200, pytest.approx(0.001, abs=2e-6)) for number in (1, 2)]
+    assert totals["handed"] < totals["carried"] / 4

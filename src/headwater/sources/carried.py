@@ -11,7 +11,7 @@ from headwater.kernel import libbpf
 from headwater.records import CARRIED, Batch
 from headwater.records.batch import Payloads
 
-WANTS = np.dtype([("first", "<u8"), ("sides", "<u4", (2, 2))])
+WANTS = np.dtype([("first", "<u8"), ("sides", "<u4", (2, 4))])
 """A struct hw_wants."""
 MOST = 4096  # records that are borrowed at a time
 KEEPERS = {"hw_tc_keep": "hw_tc_carry", "hw_xdp_keep": "hw_xdp_carry", "hw_xdp_consume_keep": "hw_xdp_consume_carry"}
