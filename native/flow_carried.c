@@ -129,12 +129,12 @@ int hw_carried_is_flipped(struct hw_carried_flows *flows, uint32_t flow, int ori
 	return flipped;
 }
 
-void hw_carried_want(struct hw_carried_flows *flows, uint32_t flow, int side, int64_t at, uint32_t most)
+void hw_carried_want(struct hw_carried_flows *flows, uint32_t flow, int side, int64_t done, uint64_t ahead, uint32_t most)
 {
+	uint32_t at = done + ahead, to = at + most;
 	const struct place *place = &flows->places[flow];
 	struct hw_wants *wants;
 	struct hw_want *want;
-	uint32_t to;
 
 	if (place->entry >= flows->want_count)
 		return;
@@ -142,9 +142,10 @@ void hw_carried_want(struct hw_carried_flows *flows, uint32_t flow, int side, in
 	if (__atomic_load_n(&wants->first, __ATOMIC_RELAXED) != place->first)
 		return; /* the flow is over, and another one there */
 	want = &wants->sides[(side ^ place->orig) & 1];
-	to = (uint32_t)at + most;
 	if (most && most != HW_WANT_ALL && (int32_t)(to - want->to) <= 0)
-		return;	 /* it is further by now: the kernel has seen the begin of a message */
+		return; /* it is further by now: the kernel has seen the begin of a message */
+	if (most && ahead && (int32_t)((uint32_t)done - want->from) >= 0 && (int32_t)(want->to - (uint32_t)done) > 0)
+		return;	 /* what is wanted has not all come: by the begin of a body it is known what it is */
 	want->from = at; /* where both change, a packet between them is taken for wanted, or for not */
 	want->to = to;
 }

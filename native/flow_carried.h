@@ -23,7 +23,10 @@ uint32_t hw_carried_next(const struct hw_carried_flows *, uint32_t flow);
 void hw_carried_forget(struct hw_carried_flows *, uint32_t flow);
 /* Whether the sides of the flow have changed places since it was asked last. */
 int hw_carried_is_flipped(struct hw_carried_flows *, uint32_t flow, int orig);
-/* From now on `most` octets of a side are wanted from that place on. */
-void hw_carried_want(struct hw_carried_flows *, uint32_t flow, int side, int64_t place, uint32_t most);
+/*
+ * Of a side of which all before that place has come, `most` octets are wanted that begin so many `ahead` of it, once what is wanted before them
+ * has come, too.
+ */
+void hw_carried_want(struct hw_carried_flows *, uint32_t flow, int side, int64_t done, uint64_t ahead, uint32_t most);
 
 #endif

@@ -83,8 +83,7 @@ void hw_flows_budget(struct hw_flows *flows, uint32_t stream, int side, uint64_t
 	uint32_t flow = hw_streams_flow(flows->streams, stream);
 
 	if (flows->kernels && flow >= flows->table.most)
-		hw_carried_want(flows->kernels, flow - flows->table.most, side, hw_streams_done(flows->streams, stream, side) + ahead,
-				most);
+		hw_carried_want(flows->kernels, flow - flows->table.most, side, hw_streams_done(flows->streams, stream, side), ahead, most);
 }
 
 void hw_flows_streams_counts(const struct hw_flows *flows, struct hw_streams_counts *into)

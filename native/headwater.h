@@ -217,8 +217,8 @@ struct hw_streams_counts {
 /* What came since packets were added last, stream by stream. -1 without memory: then all of it is lost. */
 int hw_flows_runs(struct hw_flows *, struct hw_runs *into);
 /*
- * Live, where the kernel keeps flows: `most` octets of a side are wanted, beginning so many `ahead` of what has come; of what lies before and
- * behind them, user space is told when they come to be wanted, or as a gap. UINT32_MAX are all.
+ * Live, where the kernel keeps flows: `most` octets of a side are wanted, beginning so many `ahead` of what has come, once those have come that
+ * were wanted before; of what lies before and behind them, user space is told when they come to be wanted, or as a gap. UINT32_MAX are all.
  */
 void hw_flows_budget(struct hw_flows *, uint32_t stream, int side, uint64_t ahead, uint32_t most);
 /* Whether octets of a side are wanted from now on: bit 0 the originator's, bit 1 the responder's. */

@@ -1,17 +1,20 @@
 """What flows say, live: rows equal those of the file that tcpdump wrote at the same time, and all octets are accounted for."""
 
+import contextlib
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answering import dns_server
-from netns import Veth
+from netns import End, Veth
 from tcpdumps import tcpdump
 from watched import read, watching, written
 
@@ -49,24 +52,30 @@ def test_dns_as_tcpdump_has_it(veth: Veth, hook: str, tmp_path: Path) -> None:
     assert handed == carried
 
 
+@contextlib.contextmanager
+def http_server(end: End, folder: Path, version: str = "1.1", port: int = 8080) -> Iterator[str]:
+    """Python's, of what is in that folder. Of 1.1 it keeps connections open, but for those on which it has told of an error."""
+    serving = f"import http.server as h; h.test(h.SimpleHTTPRequestHandler, protocol='HTTP/{version}', port={port})"
+    server = end.space.start(sys.executable, "-uc", serving, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        server.stdout.readline()
+        yield f"http://{end.ip4}:{port}"
+    finally:
+        server.kill()
+        server.communicate()
+
+
 def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: Path) -> None:
     """Between bodies that stay in the kernel; each request has its answer, as in the file."""
     (tmp_path / "large").write_bytes(bytes(range(256)) * 4096)
     (tmp_path / "small").write_text("here")
-    serving = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, protocol='HTTP/1.1', port=8080)"
-    server = veth.far.space.start(
-        sys.executable, "-uc", serving, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        server.stdout.readline()
-        with tcpdump(veth.near, tmp_path / "same.pcap"), watching(veth.near, tmp_path / "live", "http") as rows:
-            urls = [f"http://{veth.far.ip4}:8080/{name}" for name in ("large", "small", "large", "small")]
-            veth.near.space.run(
-                "curl", "-s", "--output-dir", str(tmp_path / "got"), "--create-dirs", *(word for url in urls for word in ("-O", url))
-            )
-    finally:
-        server.kill()
-        server.communicate()
+    with (
+        http_server(veth.far, tmp_path) as url,
+        tcpdump(veth.near, tmp_path / "same.pcap"),
+        watching(veth.near, tmp_path / "live", "http") as rows,
+    ):
+        words = [word for name in ("large", "small", "large", "small") for word in ("-O", f"{url}/{name}")]
+        veth.near.space.run("curl", "-s", "--output-dir", str(tmp_path / "got"), "--create-dirs", *words)
     read(tmp_path / "same.pcap", tmp_path / "file", "http")
     there = written(tmp_path / "file", "http")
     names = ("id.orig_p", "trans_depth", "method", "host", "uri", "version", "user_agent", "status_code", "status_msg")
@@ -74,6 +83,68 @@ def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: P
     assert [(row["trans_depth"], row["status_code"]) for row in rows] == [(number, 200) for number in range(1, 5)]
     told = octets(rows.said, "kernel")
     assert told["handed_on"] < told["carried"] / 10
+
+
+def test_a_body_that_comes_later_than_its_head(veth: Veth, tmp_path: Path) -> None:
+    """By then it is known how long it is. Its begin is wanted all the same: without it, nobody knows what it is, nor where its end is."""
+    body = b"<html>" + bytes(20_000)
+    with veth.near.space.inside():
+        listener = socket.create_server((veth.near.ip4, 8080))
+
+    def serve() -> None:
+        answers, _ = listener.accept()
+        with answers:
+            while answers.recv(1024):
+                answers.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+                time.sleep(0.2)  # in which the head is read
+                answers.sendall(body)
+
+    serving = threading.Thread(target=serve)
+    with listener, watching(veth.near, tmp_path / "live", "http") as rows:
+        serving.start()
+        urls = [f"http://{veth.near.ip4}:8080/{number}" for number in range(3)]
+        veth.far.space.run("curl", "-s", *(word for url in urls for word in ("-o", "/dev/null", url)))
+        serving.join()
+    assert [(row["uri"], row["status_code"], row["response_body_len"], row["resp_mime_types"]) for row in rows] == [
+        (f"/{number}", 200, len(body), ["text/html"]) for number in range(3)
+    ]
+    assert octets(rows.said, "kernel")["handed_on"] < 2 * len(body)
+
+
+def test_http_of_many_connections_at_a_time(veth: Veth, tmp_path: Path) -> None:
+    """Some are kept open, and others have one request each: curl says what each came to, and which connections are new."""
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 80)
+    (tmp_path / "small").write_text("here")
+    settings = tmp_path / "headwater.toml"
+    settings.write_text("[privacy]\nqueries = true\n")
+    written = "%{url_effective} %{http_code} %{size_download} %{num_connects}\n"
+    with (
+        http_server(veth.near, tmp_path) as keeps,
+        http_server(veth.near, tmp_path, "1.0", 8081) as closes,
+        watching(veth.near, tmp_path / "live", "http", "-c", str(settings)) as rows,
+    ):
+        asking = [
+            veth.far.space.start("curl", "-s", "-o", "/dev/null", "-w", written, url, stdout=subprocess.PIPE, text=True)
+            for number in range(4)
+            for url in (f"{keeps}/{{small,large}}?kept={number}.[1-40]", f"{closes}/{{small,large,missing}}?short={number}.[1-10]")
+        ]
+        told = [one.communicate(timeout=60)[0].splitlines() for one in asking]
+    expected, connections = [], 0
+    for lines in told:
+        depth = 0
+        for line in lines:
+            asked, status, size, new = line.split()
+            depth = 1 if int(new) else depth + 1
+            connections += int(new)
+            expected.append((asked[asked.index("/", 8) :], int(status), int(size), depth))
+    assert len(expected) == 4 * (80 + 30)
+    assert connections == 4 * (1 + 30)
+    assert {status for _, status, _, _ in expected} == {200, 404}
+    names = ("uri", "status_code", "response_body_len", "trans_depth")
+    assert sorted(tuple(row[name] for name in names) for row in rows) == sorted(expected)
+    assert len({row["uid"] for row in rows}) == connections
+    assert " dropped (" not in rows.said
+    assert octets(rows.said, "kernel")["handed_on"] == octets(rows.said, "tap")["carried"]
 
 
 def test_the_command_shows_those_for_which_a_filter_holds(veth: Veth) -> None:
