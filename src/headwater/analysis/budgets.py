@@ -34,9 +34,12 @@ class Budgets:
 
     def _wanted(self, stream: "Stream", side: int) -> tuple[int, int]:
         """How many octets are passed over before the next that are wanted, and how many those are at least."""
-        found = [sides[side].wanted(self._most) for sides in stream.sides.values() if sides[side].open]
-        if stream.head is not None:
-            found.append((0, 0))
+        ahead, octets = (_NEVER if stream.head is None else 0), 0
+        for sides in stream.sides.values():
+            if sides[side].open:
+                passed, more = sides[side].wanted(self._most)
+                ahead, octets = min(ahead, passed), max(octets, more)
         if stream.inner:
-            found.append(self._wanted(stream.inner, side))
-        return min((ahead for ahead, _ in found), default=_NEVER), max((octets for _, octets in found), default=0)
+            passed, more = self._wanted(stream.inner, side)
+            ahead, octets = min(ahead, passed), max(octets, more)
+        return ahead, octets

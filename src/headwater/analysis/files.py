@@ -51,10 +51,12 @@ class Extracted(Protocol):
 @dataclass(frozen=True)
 class FileSettings:
     """Which `hashes` are made, and which addresses are local (`local_nets`, as in FlowSettings). `extract` is given the source, fuid and
-    MIME type of each file (nothing where that is not known), and gives who writes it out, if anybody.
+    MIME type of each file (nothing where that is not known), and gives who writes it out, if anybody. Files are rows unless nobody wants
+    them `told`.
     """
 
     hashes: Sequence[str] = HASHES
+    told: bool = True
     local_nets: Sequence[str] = ()
     extract: Callable[[str, str, str], Extracted | None] | None = None
 
@@ -240,7 +242,8 @@ class File:
             self._analyzers.append("EXTRACT")
         if self._whole is not None and self.mime_type:
             READERS[self.mime_type][1](self, b"".join(self._whole))
-        self._put()
+        if self.stream.files.settings.told:
+            self._put()
 
     def _know(self) -> None:
         """What it is, by as much as has come without a gap."""

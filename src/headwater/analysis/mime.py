@@ -327,6 +327,7 @@ _SEARCHED: Final = (
     (40, "text/x-php", b"<?php", re.compile(rb"<\?php").search),
 )
 """Signs anywhere, and what is in each of them."""
+_WEAKEST: Final = -100
 
 _SPACE: Final = re.compile(rb"[\r\n \t]*")
 _MOST_TAGS: Final = 64  # places where the first one may be
@@ -366,13 +367,17 @@ def mime_type(head: bytes) -> str | None:
     """The MIME type of a file that begins with `head`; None if it is of no known one."""
     if not head:
         return None
-    signs = [_SIGNS.find(head)]
+    sign = _SIGNS.find(head)
+    found = [sign] if sign else []
     if b"<" in head:
-        signs += [_TAGS.find(head, at) for at in _tags(head)]
-    found = [sign for sign in signs if sign]
-    best = max((strength for strength, _ in found), default=-100)
-    found += [(strength, mime) for strength, mime, literal, sign in _SEARCHED if strength >= best and literal in head and sign(head)]
-    return min(found, key=lambda kind: (-kind[0], kind[1]))[1] if found else None
+        found += [tag for at in _tags(head) if (tag := _TAGS.find(head, at))]
+    best = max(found)[0] if found else _WEAKEST
+    for strength, mime, literal, search in _SEARCHED:
+        if strength >= best and literal in head and search(head):
+            found.append((strength, mime))
+    if len(found) < 2:  # as most
+        return found[0][1] if found else None
+    return min(found, key=lambda kind: (-kind[0], kind[1]))[1]
 
 
 def _tags(head: bytes) -> list[int]:

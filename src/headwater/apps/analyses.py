@@ -82,12 +82,13 @@ def flow_settings(settings: Settings) -> FlowSettings:
 
 def file_settings(settings: Settings) -> FileSettings:
     """What becomes of the files that flows carry. Raises SinkError where they cannot be written out."""
-    chosen, hashes = settings.files, settings.files.hashes if "files" in settings.records else ()
+    chosen, told = settings.files, "files" in settings.records
+    hashes = chosen.hashes if told else ()
     if chosen.directory is None:
-        return FileSettings(hashes)
+        return FileSettings(hashes, told)
     extraction = Extraction(Path(chosen.directory), chosen.types, chosen.most_bytes, chosen.most_total_bytes)
     extraction.open()
-    return FileSettings(hashes, extract=extraction.begin)
+    return FileSettings(hashes, told, extract=extraction.begin)
 
 
 def _machine() -> str:

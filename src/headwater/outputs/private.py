@@ -23,22 +23,24 @@ def private(*, queries: bool, credentials: bool) -> Callable[[Batch], Batch]:
     def without(batch: Batch) -> Batch:
         name = batch.record.name
         there = batch.rows.dtype.names or ()
-        changed: list[tuple[str, Callable[[str], str | None]]] = [(column, _cut) for column in uris.get(name, ()) if column in there]
-        changed += [(column, _nothing) for column in secret.get(name, ()) if column in there]
-        if not changed or not len(batch):
+        changes: list[tuple[str, Callable[[str], str | None]]] = [(column, _cut) for column in uris.get(name, ()) if column in there]
+        changes += [(column, _nothing) for column in secret.get(name, ()) if column in there]
+        changed = {column: values for column, change in changes if (values := _changed(batch.rows[column], change)) is not None}
+        if not changed:
             return batch
         rows = batch.rows.copy()  # other outputs have the same
-        for column, change in changed:
-            rows[column] = _each(rows[column], change)
+        for column, values in changed.items():
+            rows[column] = values
         return Batch(batch.record, rows, batch.interfaces)
 
     return without
 
 
-def _each(values: np.ndarray[Any, Any], change: Callable[[str], str | None]) -> np.ndarray[Any, Any]:
-    made = np.empty(len(values), object)
-    made[:] = [None if value is None else change(value) for value in values.tolist()]
-    return made
+def _changed(values: np.ndarray[Any, Any], change: Callable[[str], str | None]) -> list[str | None] | None:
+    """None where there is nothing to change."""
+    before: list[str | None] = values.tolist()
+    after = [None if value is None else change(value) for value in before]
+    return after if after != before else None
 
 
 def _cut(uri: str) -> str:

@@ -36,6 +36,8 @@ class JsonLines(Text):
 
     def _cells(self, batch: Batch) -> Iterator[tuple[object, list[Any]]]:
         for place, (column, values) in enumerate(zip(batch.record.columns, batch.to_arrow().columns, strict=True)):
+            if place and values.null_count == len(values):  # as most columns of messages
+                continue
             before = self._before[place]
             match column.kind:
                 case Kind.TIME:
