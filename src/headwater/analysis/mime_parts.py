@@ -117,7 +117,7 @@ class Parts:
             if not stop.lastindex:
                 if self._is_delimiter(line):
                     self._end_head(line, is_cut=True)
-                    return True
+                    return self._pass(line)
             elif end := held.find(b"\n", line) + 1:
                 self._end_head(line)
                 self._at = end
@@ -152,7 +152,7 @@ class Parts:
         encoding = encoding or (parent.encoding if parent else b"")
         between = boundary(content_type) if content_type else None
         if between is None:
-            coding = CODINGS[encoding](self._stream) if encoding in CODINGS else None
+            coding = CODINGS[encoding](self._stream) if encoding and encoding in CODINGS else None
             self._leaf = _Entity(part, encoding, coding, b"")
             self._entities.append(self._leaf)
             self._held_end = bool(coding is None and parent and parent.delimiter)
@@ -195,29 +195,37 @@ class Parts:
 
     def _read_content(self) -> bool:
         """Whether there is a delimiter in what is held; all before it is given."""
-        held = self._held
         line = self._find_delimiter() if self._delimiters else -1
         if line < 0:
             self._give(self._whole())
             return False
         if line > self._at:
             self._give(self._line_end(line) if self._held_end else line)
+        return self._pass(line)
+
+    def _pass(self, line: int) -> bool:
+        """A delimiter begins there; whether all of its line has come."""
+        held = self._held
         end = held.find(b"\n", line) + 1
         if not end and len(held) - line < self._longest + _LINE:
             return False
-        self._delimit(held[line : end or len(held)])
         self._at = end or len(held)
+        self._delimit(line)
         return True
 
-    def _delimit(self, line: bytes) -> None:
+    def _delimit(self, line: int) -> None:
         """The first of those it may be of is ended by it, or has another part."""
-        entities = enumerate(self._entities, 1)
-        depth, entity = next((depth, one) for depth, one in entities if one.delimiter and line.startswith(one.delimiter))
-        if not entity.is_over:
-            self._close(depth)
-            entity.is_over = line.startswith(b"--", len(entity.delimiter))
+        held = self._held
+        for depth, entity in enumerate(self._entities, 1):
+            delimiter = entity.delimiter
+            if not delimiter or not held.startswith(delimiter, line):
+                continue
             if not entity.is_over:
-                self._begin_child()
+                self._close(depth)
+                entity.is_over = held.startswith(b"--", line + len(delimiter))
+                if not entity.is_over:
+                    self._begin_child()
+            return
 
     def _find_delimiter(self) -> int:
         """Where the next one begins; -1 if it has not come."""
