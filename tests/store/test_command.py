@@ -25,6 +25,7 @@ from headwater.store.client import Client
 from headwater.store.settings import Place, StoreSettings
 from headwater.store.starting import answers
 
+OWN = "SELECT name FROM system.tables WHERE database = 'headwater' AND NOT endsWith(name, '_minute') AND NOT endsWith(name, '_hour')"
 CAPTURE = CORPORA / "zeek/modbus__modbusBig/trace.pcap"
 
 
@@ -56,15 +57,22 @@ def test_rows_of_a_capture_are_kept_asked_for_and_exported(tmp_path: Path) -> No
     assert "adds up exactly" in kept.stderr
     asked = headwater("query", "-c", str(config), "SELECT sum(orig_bytes) AS octets, count() AS n FROM conn", cwd=private)
     assert json.loads(asked.stdout) == {"octets": 85592, "n": 3}
-    with Client(Place(tmp_path / "store")):  # else each of them begins the store, as that one did
+    with Client(Place(tmp_path / "store")) as client:  # else each of them begins the store, as that one did
         shown = headwater("flows", "-c", str(config), "--since", "9999d", "conn.bytes > 0 && ip.addr == 10.235.0.0/16", cwd=private)
         assert len(shown.stdout.splitlines()) == 3
         listed = headwater("query", "-c", str(config), cwd=private)
         assert "conn_minute" in listed.stdout and "who sends most" in listed.stdout
         assert "3 rows" in headwater("export", "-c", str(config), "-o", str(tmp_path / "out"), "--table", "conn", cwd=private).stdout
-        assert "rows" in headwater("store", "status", "-c", str(config), cwd=private).stdout
+        status = headwater("store", "status", "-c", str(config), cwd=private).stdout
+        [[rows, days]] = client.rows(f"SELECT sum(rows), uniqExact(partition) FROM system.parts WHERE active AND table IN ({OWN})", 2)
+        assert f"{rows} of {days} days in " in status and "waiting in the spool   0 rows in 0 files" in status
+        assert f" {rows} made = {rows} acked" in kept.stderr
+        none = headwater("flows", "-c", str(config), "--since", "1h", cwd=private)
+        [[latest]] = client.rows("SELECT toDateTime(max(ts), 'UTC') FROM conn", 1)
+        assert (none.stdout, none.stderr) == ("", f"headwater: none found; of the store's 3 rows of conn the latest is of {latest} UTC\n")
         for wrong, said in (
             ("SELECT nothing FROM conn", "nothing"),
+            ('SELECT * FROM conn WHERE proto = "tcp"', "single quotes"),
             ("DROP TABLE conn", "refused"),
             ("SELECT file('/etc/passwd')", "refused"),
         ):

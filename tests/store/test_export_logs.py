@@ -15,6 +15,7 @@ from parsezeeklogs import read_zeek
 from places import CORPORA
 from storing import running
 
+from headwater.analysis.protocols import MESSAGES
 from headwater.outputs.zeek_tables import FORMATS
 from headwater.sources.zeek import tables
 
@@ -246,6 +247,43 @@ def test_the_store_has_the_rows_that_are_written_without_one(record: str, awkwar
     assert len(imported) == (3 if record == "conn" else 0)
     assert written == [row for row in kept if row not in imported]
     assert written
+
+
+OF_MESSAGES = (
+    "dns__mdns tls__google-cert-repeat tls__dtls13-cid http__http-body-match tls__smtp-starttls ftp__ipv6 ntp__ntp2 "
+    "ssh__ssh1-ssh2-fingerprints dhcp__dhcp websocket__two-binary-fragments tls__ocsp-revoked"
+)
+
+
+@pytest.mark.corpora
+def test_the_store_has_the_messages_that_are_written_without_one(tmp_path: Path) -> None:
+    captures = [CORPORA / "zeek" / name / "trace.pcap" for name in OF_MESSAGES.split()]
+    messages = {*MESSAGES, "request"} - {"quic"}  # of which there is no small capture
+    words = [word for record in sorted(messages) for word in ("--record", record)]
+    chosen, whole = config(tmp_path), tmp_path / "whole.toml"
+    chosen.write_text(chosen.read_text() + "[privacy]\ncredentials = true\n")
+    whole.write_text("[privacy]\ncredentials = true\n")
+    with running(tmp_path / "store"):
+        headwater("read", "-c", chosen, "--store", *words, *captures)
+        for form in ("parquet", "jsonl"):
+            headwater("export", "-c", chosen, "--format", form, "-o", tmp_path / form)
+    for form in ("parquet", "jsonl"):
+        headwater("read", "-c", whole, "-o", tmp_path / f"direct-{form}", "--format", form, *words, *captures)
+    for record in messages:
+        direct, kept = (pq.read_table(tmp_path / folder / f"{record}.parquet") for folder in ("direct-parquet", "parquet"))
+        assert len(direct)
+        written, found = ([unlisted(row, direct.schema) for row in one.to_pylist()] for one in (direct, kept))
+        assert sorted(written) == sorted(found), record
+    [written], [found] = (
+        list(map(json.loads, (tmp_path / form / "smtp.jsonl").read_text().splitlines())) for form in ("direct-jsonl", "jsonl")
+    )
+    assert found["path"] == written["path"] and len(found["path"]) == 2
+    assert found["id.resp_h"] == written["id.resp_h"]
+
+
+def unlisted(row: dict[str, object], schema: pa.Schema) -> str:
+    """To compare: a list that is absent has nothing in it in a store."""
+    return repr([row[name] or None if pa.types.is_list(schema.field(name).type) else row[name] for name in schema.names])
 
 
 @pytest.mark.corpora

@@ -301,7 +301,7 @@ def test_the_commands_and_python_ask_there(there: Running, tmp_path: Path) -> No
     assert json.loads(said("query", "-c", str(file), sql))["none"] is None
     assert json.loads(said("query", "--path", there.url, "SELECT 1 AS one", CLICKHOUSE_PASSWORD=PASSWORD)) == {"one": 1}
     assert TCP["uid"] in said("flows", "-c", str(file), "--since", "99999d", "conn.bytes >= 0")
-    assert "1 rows" in said("export", "-c", str(file), "-o", str(tmp_path / "out"))
+    assert "conn.parquet: 1 row\n" in said("export", "-c", str(file), "-o", str(tmp_path / "out"))
     status = said("store", "status", "-c", str(file))
     assert f"at {there.url.replace('headwater@', '')}" in status and "30 days" in status
     with headwater.open(there.url.replace("@", f":{quote(PASSWORD)}@")) as store:

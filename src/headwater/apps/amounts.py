@@ -11,6 +11,11 @@ def count(number: float, unit: str = "") -> str:
     return f"{scaled:.{_decimals(scaled)}f}{' ' if unit else ''}{prefix}{unit}"
 
 
+def many(number: int, what: str) -> str:
+    """1 row, 1,234 rows."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def interval(nanoseconds: float) -> str:
     """A short time, in six characters: 0.12ms, 34.5ms, 678ms, 9.01s, 234s."""
     amount, unit = (nanoseconds / 1e6, "ms") if nanoseconds < 999.5e6 else (nanoseconds / 1e9, "s")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from headwater.apps.amounts import many
 from headwater.apps.beside import Beside
 from headwater.apps.console import tell
 from headwater.config import Settings
@@ -65,4 +66,4 @@ def _place(settings: Settings) -> Place:
 
 def _say(rows: dict[str, int], what: str) -> None:
     for table, count in rows.items():
-        click.echo(f"{table:<22} {count:,} rows {what}".rstrip())
+        click.echo(f"{table:<22} {many(count, 'row')} {what}".rstrip())

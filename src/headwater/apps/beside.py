@@ -10,6 +10,7 @@ from types import TracebackType
 
 import msgspec
 
+from headwater.apps.amounts import many
 from headwater.config import Settings
 from headwater.errors import StoreError
 from headwater.kernel.confine import account
@@ -36,7 +37,7 @@ def must_be_kept(ledger: Ledger) -> None:
     dropped = Entry("records", "store", "dropped")
     lost = sum(count for entry, count in ledger.totals().items() if replace(entry, place="", reason="") == dropped)
     if lost:
-        raise StoreError(f"{lost:,} row{'' if lost == 1 else 's'} did not reach the store: what is above says why; take them once more")
+        raise StoreError(f"{many(lost, 'row')} did not reach the store: what is above says why; take them once more")
 
 
 class Beside:

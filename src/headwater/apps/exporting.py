@@ -8,6 +8,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headwater.apps.amounts import many
 from headwater.config import Settings
 from headwater.errors import ConfigError, SinkError
 from headwater.filters.sql import literal, plain, since
@@ -48,7 +49,7 @@ def export(settings: Settings, since_s: float | None, directory: Path, form: str
                     where = f"WHERE {since(since_s)}" if since_s and "ts" in columns else ""
                     path = directory / f"{name}.{'log' if log else form}"
                     count = _write(client, name, where, path, form, log)
-                    click.echo(f"{path}: {count:,} rows")
+                    click.echo(f"{path}: {many(count, 'row')}")
         except OSError as error:
             raise SinkError(f"{directory}: {explain(error)}", retryable=False) from None
 
@@ -73,7 +74,7 @@ def _written(client: Client, table: str, where: str, new: Path, form: str, log: 
         return _log(client, f"SELECT * FROM `{table}` {where}", new, ZEEK[form](log), log)
     if form == "parquet":
         return _parquet(client, f"SELECT {', '.join(f'`{name}`' for name in kinds)} FROM `{table}` {where}", new)
-    columns = [f"{plain(f'`{name}`')} AS `{name}`" if "IPv6" in kind else f"`{name}`" for name, kind in kinds.items()]
+    columns = [_as_text(name, kind) if "IPv6" in kind else f"`{name}`" for name, kind in kinds.items()]
     sql = f"SELECT {', '.join(columns)} FROM (SELECT * FROM `{table}` {where}) {_SETTINGS}"
     count = quoted = 0
     with new.open("wb") as file:
@@ -86,6 +87,12 @@ def _written(client: Client, table: str, where: str, new: Path, form: str, log: 
             quoted ^= (len(apart) - 1) % 2
         os.fsync(file.fileno())
     return count
+
+
+def _as_text(name: str, kind: str) -> str:
+    """A column of addresses, or of lists of them, as people write them."""
+    text = f"arrayMap(one -> {plain('one')}, `{name}`)" if kind.startswith("Array") else plain(f"`{name}`")
+    return f"{text} AS `{name}`"
 
 
 def _log(client: Client, sql: str, path: Path, form: ZeekTable | ZeekJsonTable, log: pa.Schema) -> int:
@@ -122,8 +129,10 @@ def status(settings: Settings) -> list[tuple[str, str]]:
     place = kept.place()
     parts = f"cluster({literal(kept.cluster)}, system.parts)" if kept.cluster else "system.parts"
     with Client.of(kept, settings.user) as client:
+        own = f"table NOT IN ({', '.join(map(literal, sorted(SUMS)))})"
         [[rows, octets, days]] = client.rows(
-            f"SELECT sum(rows), sum(bytes_on_disk), uniqExact(partition) FROM {parts} WHERE active AND startsWith(database, '{DATABASE}')",
+            f"SELECT sumIf(rows, {own}), sum(bytes_on_disk), uniqExactIf(partition, {own}) FROM {parts} "
+            f"WHERE active AND startsWith(database, '{DATABASE}')",
             3,
         )
         [[version]] = client.rows("SELECT version()", 1)
@@ -136,10 +145,11 @@ def status(settings: Settings) -> list[tuple[str, str]]:
         ("engine", f"ClickHouse {version} at {client.name}" if kept.url else f"chDB, ClickHouse {version}"),
         (
             "rows",
-            f"{int(rows):,} in {_size(int(octets))}, {days} days" + (f" ({int(octets) / int(rows):.1f} octets each)" if int(rows) else ""),
+            f"{int(rows):,} of {many(int(days), 'day')} in {_size(int(octets))}"
+            + (f" ({int(octets) / int(rows):.1f} octets each, with their sums)" if int(rows) else ""),
         ),
-        ("waiting in the spool", f"{sum(left):,} rows in {len(left)} files"),
-        ("put aside", f"{sum(refused):,} rows in {len(refused)} files"),
+        ("waiting in the spool", f"{many(sum(left), 'row')} in {many(len(left), 'file')}"),
+        ("put aside", f"{many(sum(refused), 'row')} in {many(len(refused), 'file')}"),
         ("free on the disk", _size(disk.f_bavail * disk.f_frsize)),
         ("kept", _kept(kept)),
     ]

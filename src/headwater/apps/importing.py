@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from headwater.apps.amounts import many
 from headwater.apps.beside import Beside, must_be_kept
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import naming, spool
@@ -67,9 +68,9 @@ def read_in(paths: Sequence[str], settings: Settings, *, follow: bool, again: bo
             taking.end()
     wrong += files.wrong
     if files.same and not follow:
-        tell(f"{files.same:,} log{'' if files.same == 1 else 's'} had nothing that was not taken before; --again takes it anew")
+        tell(f"{many(files.same, 'log')} had nothing that was not taken before; --again takes it anew")
     for reason, count in taking.skipped.items():
-        tell(f"{count:,} line{'' if count == 1 else 's'} left out ({reason})")
+        tell(f"{many(count, 'line')} left out ({reason})")
     tell_ledger(taking.ledger)
     for more in wrong[1:]:
         tell(more)

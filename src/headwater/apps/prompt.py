@@ -52,12 +52,12 @@ EXAMPLES: dict[str, str] = {
 def describe(client: Client) -> str:
     """What there is to ask, for a person. Raises StoreError."""
     counted = {row[0]: row[1:] for row in client.rows(
-        "SELECT table, formatReadableQuantity(sum(rows)), formatReadableSize(sum(bytes_on_disk)) FROM system.parts "
+        "SELECT table, sum(rows), formatReadableSize(sum(bytes_on_disk)) FROM system.parts "
         "WHERE active AND startsWith(database, 'headwater') GROUP BY table", 3)}  # fmt: skip
     lines = ["Tables (SELECT * FROM ... LIMIT 10 shows what is in one; docs/records.md says what columns mean):"]
     for table, columns in client.tables().items():
         rows, size = counted.get(table, ["0", "0 B"])
-        much = f"{rows:>14} rows {size:>12}" if INGESTED in columns else f"{'what numbers are called':>32}"
+        much = f"{int(rows):>14,} rows {size:>12}" if INGESTED in columns else f"{'what numbers are called':>32}"
         lines.append(f"  {table:<16} {much}  {len(columns)} columns")
     lines += ["", "Questions to begin with:"]
     lines += [f"  -- {what}\n{textwrap.indent(textwrap.dedent(sql).strip(), '  ')}" for what, sql in EXAMPLES.items()]
@@ -99,7 +99,7 @@ class _Questions(FileHistory):
             super().store_string(string)
 
 
-def ask(client: Client, answer: Callable[[str], None]) -> None:
+def ask(client: Client, answer: Callable[[str], object]) -> None:
     """Answer questions until there is no more: Ctrl-D, or `exit`. Ctrl-C ends an answer."""
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "headwater"
     with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ import click
 from headwater.apps.beside import made
 from headwater.apps.console import tell
 from headwater.config import Settings
-from headwater.errors import ConfigError, HeadwaterError, OutputClosed
+from headwater.errors import ConfigError, HeadwaterError, OutputClosed, StoreError
 from headwater.filters.sql import condition, plain, since
 from headwater.kernel.confine import account, confine, confine_engine
 from headwater.store.anew import ENDS
@@ -93,16 +93,23 @@ def query(settings: Settings, sql: str, form: str | None) -> None:
             prompt.ask(client, lambda text: _print(client, text, form))
 
 
-def _print(client: Client, sql: str, form: str | None) -> None:
-    chosen = form or ("table" if sys.stdout.isatty() else "jsonl")
+def _print(client: Client, sql: str, form: str | None) -> bool:
+    """Whether the answer has anything."""
+    chosen, found = form or ("table" if sys.stdout.isatty() else "jsonl"), False
     if chosen in _BINARY and sys.stdout.isatty():
         raise ConfigError(f"--format {chosen}", "is not for a terminal: send standard output to a file")
     try:
         for piece in client.ask(sql, FORMATS[chosen]):
             sys.stdout.buffer.write(piece)
+            found = True
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise OutputClosed from None
+    except StoreError as error:
+        if '"' in sql and "UNKNOWN_IDENTIFIER" in str(error):
+            raise StoreError(f"{error}; in SQL a text stands in single quotes: 'tcp'") from None
+        raise
+    return found
 
 
 _MOST = 1000
@@ -112,13 +119,22 @@ _OF_CONN = ("round(duration, 6) AS duration", *"conn_state history orig_bytes re
 def latest(settings: Settings, record: str, shown: Sequence[str], since_s: float, text: str, form: str | None) -> None:
     """Print the messages of the last `since_s` seconds for which a filter holds, with these columns, the newest first, 1,000 at most."""
     with Client.of(settings.kept(), settings.user) as client:
-        _print(client, latest_of(record, ("ts",), (*shown, "uid"), text, client.columns(record), since(since_s), _MOST), form)
+        sql = latest_of(record, ("ts",), (*shown, "uid"), text, client.columns(record), since(since_s), _MOST)
+        if not _print(client, sql, form):
+            _tell_latest(client, record)
 
 
 def flows(settings: Settings, since_s: float, text: str, form: str | None) -> None:
     """Print the connections of the last `since_s` seconds for which a filter holds, the newest first, 1,000 at most."""
     with Client.of(settings.kept(), settings.user) as client:
-        _print(client, conns_of(text, client.columns("conn"), since(since_s), _MOST), form)
+        if not _print(client, conns_of(text, client.columns("conn"), since(since_s), _MOST), form):
+            _tell_latest(client, "conn")
+
+
+def _tell_latest(client: Client, table: str) -> None:
+    """Where nothing was found: rows of a capture are as old as it is, however late they were stored."""
+    [[count, last]] = client.rows(f"SELECT count(), toDateTime(max(ts), 'UTC') FROM {table}", 2)
+    tell(f"none found; of the store's {int(count):,} rows of {table} the latest is of {last} UTC")
 
 
 def conns_of(text: str, columns: Mapping[str, str], when: str, most: int) -> str:

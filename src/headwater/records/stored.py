@@ -113,12 +113,18 @@ def days(batch: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """The same rows with their addresses as text, as files and people have them."""
+    """The same rows with their addresses as text, as files and people have them, in lists too."""
     for place, field in enumerate(table.schema):
-        if field.type == ADDRESS:
-            pieces = [_text(chunk) for chunk in table.column(place).chunks]
-            table = table.set_column(place, field.name, pa.chunked_array(pieces, pa.string()))
+        listed = pa.types.is_list(field.type)
+        if (field.type.value_type if listed else field.type) == ADDRESS:
+            pieces = [_texts(chunk) if listed else _text(chunk) for chunk in table.column(place).chunks]
+            table = table.set_column(place, field.name, pa.chunked_array(pieces, pa.list_(pa.string()) if listed else pa.string()))
     return table
+
+
+def _texts(chunk: pa.Array) -> pa.Array:
+    offsets = np.concatenate([[0], np.cumsum(chunk.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _text(chunk.flatten()), mask=chunk.is_null())
 
 
 def _text(chunk: pa.Array) -> pa.Array:
