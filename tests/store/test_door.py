@@ -49,3 +49,13 @@ def test_who_gets_no_connection_is_told_and_costs_no_reader(tmp_path: Path) -> N
                 assert all(("memory limit" in answer.text) == (answer.status_code == 507) for answer in answers)
     finally:
         door.close()
+
+
+@pytest.mark.parametrize(("listen", "warned"), [("127.0.0.1:0", False), ("[::1]:0", False), ("0.0.0.0:0", True)])
+def test_who_listens_for_others_is_told_what_that_means(listen: str, warned: bool, tmp_path: Path) -> None:
+    said: list[str] = []
+    engine = Engine()
+    door = Door(engine.connect, engine.connect, "token", 10.0, said.append, lambda: None)  # type: ignore[arg-type]
+    door.open(tmp_path / "sock", listen)
+    door.close()
+    assert [line.startswith("store: nothing is encrypted at 0.0.0.0:") for line in said] == [True] * warned

@@ -9,6 +9,7 @@ import base64
 import binascii
 import contextlib
 import hmac
+import ipaddress
 import os
 import queue
 import re
@@ -108,11 +109,16 @@ class Door:
             try:
                 with_port = _tcp(listen)
             except OSError as error:
-                self._report(
-                    f"store: cannot listen at {listen} ({error.strerror}): it answers at {path} alone; [store] listen names another"
-                )
+                why = os.strerror(error.errno or 0)
+                self._report(f"store: cannot listen at {listen} ({why}): it answers at {path} alone; [store] listen names another")
             else:
-                self.address = "{}:{}".format(*with_port.getsockname()[:2])
+                host, port = with_port.getsockname()[:2]
+                self.address = f"{host}:{port}"
+                if not ipaddress.ip_address(host).is_loopback:
+                    self._report(
+                        f"store: nothing is encrypted at {self.address}, and others reach it: who sees the packets reads the token and the "
+                        "answers; [store] listen = 127.0.0.1:8123 is for this host alone"
+                    )
                 self._serve(with_port)
 
     def _serve(self, listener: socket.socket) -> None:

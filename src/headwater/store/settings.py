@@ -44,7 +44,8 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows that are kept and can be asked for. Needs `pip install 'headwater[store]'`.
 
     path: the folder of tables, spool and token; unset, /var/lib/headwater/store for root, and ~/.local/share/headwater/store for others.
-    listen: where questions are answered besides the socket in that folder, an address of this host and a port; empty for nowhere.
+    listen: where questions are answered besides the socket in that folder, an address of this host and a port; empty for nowhere. Nothing
+        is encrypted there.
     records: what is kept, beside the ledger; empty takes what the run has.
     retention_days: how long, counted from when a row was stored.
     size_gib: octets of disk for tables; the partition whose rows were stored first makes room.
