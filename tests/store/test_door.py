@@ -33,7 +33,7 @@ class Engine:
 def test_who_gets_no_connection_is_told_and_costs_no_reader(tmp_path: Path) -> None:
     engine = Engine()
     door = Door(engine.connect, engine.connect, "token", 10.0, pytest.fail, lambda: None)  # type: ignore[arg-type]
-    door.open(tmp_path / "sock", "")
+    door.open(tmp_path / "sock")
     transport = httpx2.HTTPTransport(uds=str(tmp_path / "sock"))
     try:
         with httpx2.Client(transport=transport, base_url="http://store", headers={"X-ClickHouse-Key": "token"}, trust_env=False) as http:
@@ -52,10 +52,10 @@ def test_who_gets_no_connection_is_told_and_costs_no_reader(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("listen", "warned"), [("127.0.0.1:0", False), ("[::1]:0", False), ("0.0.0.0:0", True)])
-def test_who_listens_for_others_is_told_what_that_means(listen: str, warned: bool, tmp_path: Path) -> None:
+def test_who_listens_for_others_is_told_what_that_means(listen: str, warned: bool) -> None:
     said: list[str] = []
     engine = Engine()
     door = Door(engine.connect, engine.connect, "token", 10.0, said.append, lambda: None)  # type: ignore[arg-type]
-    door.open(tmp_path / "sock", listen)
+    door.listen(listen)
     door.close()
     assert [line.startswith("store: nothing is encrypted at 0.0.0.0:") for line in said] == [True] * warned

@@ -2,7 +2,9 @@
 
 import datetime
 import decimal
+import gzip
 import ipaddress
+import json
 import re
 import subprocess
 import sys
@@ -216,6 +218,23 @@ def test_blocks_that_are_packed_are_refused_in_words(client: Client) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(url, headers={"X-ClickHouse-Key": client.place.token.read_text().strip()}))
     assert b"pack with gzip" in refused.value.read()
+
+
+def test_bodies_are_packed_with_gzip_both_ways_and_unknown_settings_are_left(client: Client) -> None:
+    """As Grafana's data source asks in HTTP mode. What unpacks to too much is refused."""
+    assert client.place
+    url = f"http://{client.place.address.read_text()}/?enable_http_compression=1&session_id=a&connect_timeout=10&nobodys_setting=7"
+    headers = {"Authorization": f"Bearer {client.place.token.read_text().strip()}", "Content-Encoding": "gzip", "Accept-Encoding": "gzip"}
+
+    def asked(sql: bytes) -> bytes:
+        with urllib.request.urlopen(urllib.request.Request(url, gzip.compress(sql), headers)) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            return gzip.decompress(answer.read())
+
+    assert json.loads(asked(b"SELECT number AS n FROM numbers(3) FORMAT JSON"))["rows"] == 3
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        asked(b"SELECT 1" + b" " * (2 << 20))
+    assert refused.value.code == 413 and b"at most" in refused.value.read()
 
 
 def test_a_parameter_is_what_was_given(client: Client) -> None:

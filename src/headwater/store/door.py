@@ -102,24 +102,26 @@ class Door:
         self._threads: list[threading.Thread] = []
         self.address = ""
 
-    def open(self, path: Path, listen: str) -> None:
-        """Listen at the socket `path`, and at `listen` (address and port) if it is free. Raises StoreError."""
+    def listen(self, listen: str) -> None:
+        """Answer at an address and port, if that is free. Then `address` says which it is."""
+        try:
+            listener = _tcp(listen)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            self._report(f"store: cannot listen at {listen} ({why}): it answers at its socket alone; [store] listen names another")
+            return
+        host, port = listener.getsockname()[:2]
+        self.address = f"{host}:{port}"
+        if not ipaddress.ip_address(host).is_loopback:
+            self._report(
+                f"store: nothing is encrypted at {self.address}, and others reach it: who sees the packets reads the token and the "
+                "answers; [store] listen = 127.0.0.1:8123 is for this host alone"
+            )
+        self._serve(listener)
+
+    def open(self, path: Path) -> None:
+        """Answer at the socket `path`. Raises StoreError."""
         self._serve(_unix(path))
-        if listen:
-            try:
-                with_port = _tcp(listen)
-            except OSError as error:
-                why = os.strerror(error.errno or 0)
-                self._report(f"store: cannot listen at {listen} ({why}): it answers at {path} alone; [store] listen names another")
-            else:
-                host, port = with_port.getsockname()[:2]
-                self.address = f"{host}:{port}"
-                if not ipaddress.ip_address(host).is_loopback:
-                    self._report(
-                        f"store: nothing is encrypted at {self.address}, and others reach it: who sees the packets reads the token and the "
-                        "answers; [store] listen = 127.0.0.1:8123 is for this host alone"
-                    )
-                self._serve(with_port)
 
     def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(

@@ -100,10 +100,12 @@ class Store:
             self._report,
             self._begin_anew,
         )
-        door.open(self._place.socket, self._settings.listen)
-        self.door = door
+        if self._settings.listen:
+            door.listen(self._settings.listen)
         with contextlib.suppress(OSError):  # of a full disk: it answers all the same
             self._place.address.write_text(door.address)
+        door.open(self._place.socket)  # last: who finds it there finds the address, too
+        self.door = door
 
     def run(self, *, once: bool = False) -> None:
         """Until stop(), or once all that waits has been taken."""
