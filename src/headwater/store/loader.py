@@ -131,27 +131,39 @@ class Loader:
             except EngineError as error:
                 self._wait(error, _not_the_rows(error) or str(error))
                 return False
+            except OSError as error:
+                self._say(f"{error.filename}: {error.strerror}; rows wait in the spool", error.errno)
+                return False
         try:
             self._hold(file)
-            self._into.put(file)
+            if why := self._put(file):
+                self._refuse(file, why)
+            else:
+                file.path.unlink(missing_ok=True)
+                self.rows += file.rows
         except (FileNotFoundError, BlockingIOError):
             return True  # its writer needs the room
         except EngineError as error:
-            if why := _not_the_rows(error):
-                self._open = error.code not in _GONE
-                self._wait(error, why)
-                return False
-            self._refuse(file, str(error))
-        except (StoreError, ValueError, pa.ArrowInvalid) as error:
-            self._refuse(file, str(error))
+            self._open = error.code not in _GONE
+            self._wait(error, _not_the_rows(error))
+            return False
         except OSError as error:
             self._say(f"{file.path}: {error.strerror}; its rows wait there", error.errno)
             return False
-        else:
-            self.rows += file.rows
-            file.path.unlink(missing_ok=True)
         self._let_go()
         return True
+
+    def _put(self, file: Spooled) -> str:
+        """What is wrong with its rows; nothing where they are there. Raises EngineError and OSError for what is wrong with all else."""
+        try:
+            self._into.put(file)
+        except EngineError as error:
+            if _not_the_rows(error):
+                raise
+            return str(error)
+        except (StoreError, ValueError, pa.ArrowInvalid) as error:
+            return str(error)
+        return ""
 
     def _hold(self, file: Spooled) -> None:
         """Until it is over with it, also where that takes several tries: some of its tables may have it. Raises OSError."""

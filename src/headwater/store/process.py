@@ -87,7 +87,9 @@ class Store:
         except EngineError as error:
             raise StoreError(f"the engine cannot open {self._place.engine} ({error}): {self._place.log} says why") from None
         self.loader = Loader(Embedded(engine.writer, self._place.note, self._report), self._place.spool, self._report)
-        with contextlib.suppress(EngineError):  # there may be no room for anything new: what is there can be asked for, and rows wait
+        with contextlib.suppress(
+            EngineError, OSError
+        ):  # there may be no room for anything new: what is there can be asked for, and rows wait
             self.loader.open()
         if self._removing:
             self._retention = Retention(engine.writer, self._settings, self._report)
