@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import writing
 from disks import Disk
-from storing import children, kill, made, running
+from storing import children, kill, lying, made, running
 
 from headwater.store.settings import Place
 from headwater.store.starting import answers
@@ -86,7 +86,7 @@ def look(place: Place, kept: Kept) -> None:
     """Whether all is there that was safe, and nothing twice, once what waits is taken."""
     with running(place.folder) as client:
         deadline = time.monotonic() + 240
-        while any(name.endswith(".arrow") for _, _, names in os.walk(place.spool) for name in names):  # folders go while it looks
+        while any(not file.refused for file in lying(place.spool)):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         [[rows, distinct]] = client.rows("SELECT count(), uniqExact(packets) FROM rate", 2)
@@ -95,7 +95,7 @@ def look(place: Place, kept: Kept) -> None:
         assert not kept.safe - there, "rows that were safe are lost"
         [[rolled]] = client.rows("SELECT sum(rows) FROM rate_minute", 1)
         assert rolled == rows, "sums are not those of the rows"
-        assert not any(place.spool.glob("*/*.refused")), "rows were put aside"
+        assert not any(file.refused for file in lying(place.spool)), "rows were put aside"
         assert int(rows) >= kept.rows
         kept.rows = int(rows)
 
