@@ -263,6 +263,8 @@ static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const 
 		if (row->captured >= row->length) { /* else the first one, of a datagram that cannot be put together */
 			row = &whole;
 			flows->in_pieces = 1;
+			if (flows->streams && flows->payload.length) /* the next datagram may be put together in the same place */
+				hw_streams_hold(flows->streams, &flows->payload);
 			hw_flows_seek(flows, row, row, &anew);
 			sought = &anew;
 		}

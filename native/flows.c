@@ -114,7 +114,7 @@ void hw_flows_counts_of(const struct hw_flows *flows, struct hw_flows_counts *in
 void hw_flows_begin_found(struct hw_flows *flows, struct hw_found *found)
 {
 	flows->found = found;
-	found->conn_count = found->long_count = found->tunnel_count = found->server_count = found->left_count = 0;
+	found->conn_count = found->long_count = found->tunnel_count = found->server_count = found->left_count = found->weird_count = 0;
 	hw_weird_rows_begin(&flows->weirds, found->weirds);
 	if (flows->streams)
 		hw_streams_begin(flows->streams);

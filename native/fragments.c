@@ -22,14 +22,15 @@ struct datagram {
 	uint32_t apart[3]; /* as of a flow's key */
 	uint32_t id;
 	uint8_t proto;
-	uint8_t begun;	  /* the first fragment has come */
-	uint32_t pieces;  /* fragments that have come; 0: nothing is here */
-	uint8_t ended;	  /* the last one has */
-	uint32_t length;  /* octets behind the IP header, as far as they have come */
-	uint32_t covered; /* units that have come */
-	uint32_t header;  /* octets of the IP header of later fragments */
-	uint64_t touched; /* when, in fragments */
-	uint32_t size;	  /* as the last fragment says, or more came; 0: it has not come */
+	uint8_t begun;	    /* the first fragment has come */
+	uint32_t pieces;    /* fragments that have come; 0: nothing is here */
+	uint8_t ended;	    /* the last one has */
+	uint32_t interface; /* where the first of them was seen; at another place they may be seen again */
+	uint32_t length;    /* octets behind the IP header, as far as they have come */
+	uint32_t covered;   /* units that have come */
+	uint32_t header;    /* octets of the IP header of later fragments */
+	uint64_t touched;   /* when, in fragments */
+	uint32_t size;	    /* as the last fragment says, or more came; 0: it has not come */
 	uint32_t kept_count;
 	struct piece kept[COMPARED];
 	uint32_t ack; /* the second eight octets of TCP's header, where they are the begin of a piece */
@@ -147,6 +148,7 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 	memcpy((*best)->apart, apart, sizeof((*best)->apart));
 	(*best)->id = row->ip_id;
 	(*best)->proto = row->proto;
+	(*best)->interface = row->interface;
 	return *best;
 }
 
@@ -329,6 +331,8 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 			datagram->first = *row;
 		datagram->begun = 1;
 	}
+	if (row->interface != datagram->interface)
+		*odd = 0;
 	if (datagram->begun && !(datagram->units[0] & 1)) /* its header was not known yet */
 		cover_first(datagram, &datagram->first);
 	if (!datagram->begun || !datagram->ended || datagram->covered < (datagram->length + UNIT - 1) / UNIT)

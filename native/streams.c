@@ -468,6 +468,20 @@ void hw_streams_come_to(struct hw_streams *streams, uint32_t number, const struc
 	}
 }
 
+void hw_streams_hold(struct hw_streams *streams, struct hw_payload *payload)
+{
+	struct part *part = malloc(sizeof(*part) + payload->length);
+
+	if (!part) {
+		payload->length = 0;
+		return;
+	}
+	memcpy(part->octets, payload->octets, payload->length);
+	payload->octets = part->octets;
+	part->next = streams->used;
+	streams->used = part;
+}
+
 void hw_streams_refuse(struct hw_streams *streams, uint64_t octets)
 {
 	streams->counts.carried += octets;

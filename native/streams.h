@@ -22,6 +22,8 @@ void hw_streams_add(struct hw_streams *, uint32_t flow, const struct hw_entry *,
 		    const struct hw_payload *);
 /* Nothing came of a TCP flow but the news of how far it is. */
 void hw_streams_come_to(struct hw_streams *, uint32_t flow, const struct hw_flow *, uint64_t ts);
+/* What a packet carries stays where it is said to be then, until it is used up, or is nothing without memory. */
+void hw_streams_hold(struct hw_streams *, struct hw_payload *);
 /* So many octets of a flow that has no number. */
 void hw_streams_refuse(struct hw_streams *, uint64_t octets);
 /* The sides of a flow have changed places. */

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answering import answer
 from conversations import (
     ACK,
     HANDSHAKE,
@@ -29,12 +30,13 @@ from conversations import (
 )
 from flow_model import Model
 from flowing import SECRET, Rows, all_of, conns, flows, found, packets, plainly
-from forge import timed
-from frames import ethernet, ethertype, ip, tcp, udp
+from forge import Pcapng, timed
+from frames import ethernet, ip, pieces, tcp, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.analysis.flows import Flows, FlowSettings
+from headwater.analysis.protocols.dns import DNS
 from headwater.records import PACKET, WEIRD, Batch
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger
@@ -218,23 +220,6 @@ def capture(frames: Sequence[bytes], folder: Path, name: str = "made.pcap") -> P
     return folder / name
 
 
-def pieces(packet: bytes, *ends: int, identification: int = 7) -> list[bytes]:
-    """Frames of an IP packet's fragments that reach from 0 to the first of `ends`, from there to the next ..., and to the end."""
-    six = packet[0] >> 4 == 6
-    header, body = (packet[:40], packet[40:]) if six else (packet[:20], packet[20:])
-    made = []
-    for begin, end in pairwise([0, *ends, len(body)]):
-        part, more = body[begin:end], end < len(body)
-        if six:
-            part = struct.pack("!BBHI", packet[6], 0, begin | more, identification) + part
-            whole = header[:4] + struct.pack("!HB", len(part), 44) + header[7:] + part
-        else:
-            field = (0x2000 if more else 0) | begin >> 3
-            whole = header[:2] + struct.pack("!HHH", 20 + len(part), identification, field) + header[8:] + part
-        made.append(ethernet(whole, ethertype(packet)))
-    return made
-
-
 LARGE4 = udp(A, B, 4000, 5000, bytes(64_900))
 UDP4, UDP6 = udp(A, B, 4000, 5000, bytes(4000)), udp(A6, B6, 4000, 5000, bytes(4000))
 ECHO = ip(struct.pack("!BBHHH", 8, 0, 0, 1, 1) + bytes(2992), 1, A, B)
@@ -323,6 +308,34 @@ def test_pieces_that_do_not_fit_are_odd(frames: list[bytes], kept: bool, odd: se
     names = [WEIRD.column("name").names[row["name"]] for batch in [*made, *into.end()] if batch.record is WEIRD for row in batch.rows]
     assert set(names) == odd
     assert len(names) == len(odd)
+
+
+def test_pieces_that_pass_two_interfaces_are_not_odd(tmp_path: Path) -> None:
+    """A router shows each of them twice, and the datagram comes once."""
+    made = Pcapng().section().interface((2, b"in")).interface((2, b"out"))
+    for number, frame in enumerate(pieces(UDP4, 1480, 2960)):
+        for interface in range(2):
+            made.enhanced(frame, units=2 * number + interface, interface=interface)
+    (tmp_path / "made.pcapng").write_bytes(made.data)
+    into = Flows("made", FlowSettings(SECRET, weirds_a_second=100), messages=True)
+    with Capture(str(tmp_path / "made.pcapng"), Ledger(), payloads=True, carriers=True) as source:
+        found = [batch.copy() for some in source.read() for batch in into.find(some)]
+    assert not [batch for batch in [*found, *into.end()] if batch.record is WEIRD]
+    assert into.counts().in_flow == 1
+
+
+def test_datagrams_in_pieces_carry_what_they_carried(tmp_path: Path) -> None:
+    """More of them at a time than there are groups of places where they are put together."""
+    said = []
+    for number in range(1000):
+        question = struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + b"\3big\0\0\x10\0\1"
+        said += [ethernet(udp(A, B, 20_000 + number, 53, question), 0x0800)]
+        said += pieces(udp(B, A, 53, 20_000 + number, answer(question)), 1480, identification=number)
+    into = Flows("made", FlowSettings(SECRET), messages=True)
+    with Capture(str(capture(said, tmp_path)), Ledger(), payloads=True, carriers=True) as source:
+        found = [row for some in source.read() for batch in into.find(some) if batch.record is DNS for row in batch.rows.tolist()]
+    assert [row[DNS.dtype.names.index("trans_id")] for row in found] == list(range(1000))
+    assert all("TXT 255 x" in str(row) for row in found)
 
 
 def test_pieces_of_several_datagrams_are_told_apart(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def answer(query: bytes, *, most: int = 65_535) -> bytes:
 
 
 @contextlib.contextmanager
-def dns_server(end: End) -> Iterator[None]:
-    """It answers at that end's address until the block ends."""
+def dns_server(end: End, *, most: int = 1232) -> Iterator[None]:
+    """It answers at that end's address until the block ends; over UDP with `most` octets."""
     with end.space.inside():
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind((end.ip4, 53))
@@ -34,7 +34,7 @@ def dns_server(end: End) -> Iterator[None]:
         with contextlib.suppress(OSError):
             while (came := datagrams.recvfrom(65_535))[0]:  # nothing comes of a socket that was shut down
                 query, peer = came
-                datagrams.sendto(answer(query, most=1232), peer)
+                datagrams.sendto(answer(query, most=most), peer)
 
     def over_tcp() -> None:
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 import socket
 import struct
 from ipaddress import ip_address
+from itertools import pairwise
 
 NEAR_MAC, FAR_MAC = "02:00:00:09:00:01", "02:00:00:09:00:02"
 
@@ -55,3 +56,20 @@ def icmpv6(message: bytes, src: str, dst: str, *, ttl: int = 64) -> bytes:
 def ethertype(packet: bytes) -> int:
     """0x0800 or 0x86dd, by the version in the packet."""
     return 0x86DD if packet[0] >> 4 == 6 else 0x0800
+
+
+def pieces(packet: bytes, *ends: int, identification: int = 7) -> list[bytes]:
+    """Frames of an IP packet's fragments that reach from 0 to the first of `ends`, from there to the next ..., and to the end."""
+    six = packet[0] >> 4 == 6
+    header, body = (packet[:40], packet[40:]) if six else (packet[:20], packet[20:])
+    made = []
+    for begin, end in pairwise([0, *ends, len(body)]):
+        part, more = body[begin:end], end < len(body)
+        if six:
+            part = struct.pack("!BBHI", packet[6], 0, begin | more, identification) + part
+            whole = header[:4] + struct.pack("!HB", len(part), 44) + header[7:] + part
+        else:
+            field = (0x2000 if more else 0) | begin >> 3
+            whole = header[:2] + struct.pack("!HHH", 20 + len(part), identification, field) + header[8:] + part
+        made.append(ethernet(whole, ethertype(packet)))
+    return made
