@@ -27,7 +27,10 @@ struct hw_wants {
 	struct hw_want sides[2]; /* of its key's first endpoint, and of the second */
 };
 
-/* The payload of a packet, or that a side has ended. Behind it lie `given` octets. */
+/*
+ * The payload of a packet, or that a side has ended. Behind it lie `given` octets; or nothing, if user space has put the packet together and
+ * has them (HW_FLOW_JOB_frame).
+ */
 struct hw_carried {
 	hw_ktime ts;
 	hw_ktime passed_at;
@@ -48,6 +51,20 @@ struct hw_carried {
 	__u8 unused[2];
 	__u32 network; /* see hw_flow_network() */
 	__u32 passed;  /* see struct hw_want, of the other side: nothing up to there is on its way from another CPU */
+	__u32 skipped; /* octets of the packet before those that are given */
+	__u32 unused_4;
+};
+
+/* A record on its way: what it tells, and behind that what the packet carries. Rows that are deferred may have octets, too. */
+struct hw_carried_frame {
+	union {
+		struct {
+			__u8 unused[sizeof(struct hw_deferred) - sizeof(struct hw_carried)];
+			struct hw_carried head;
+		};
+		struct hw_deferred deferred;
+	};
+	__u8 octets[HW_CARRIED_MOST];
 };
 
 _Static_assert(sizeof(struct hw_carried) % 8 == 0, "nothing of the kernel's memory is between it and the octets");

@@ -14,27 +14,11 @@ struct {
 	__type(value, struct hw_wants);
 } hw_flow_wants SEC(".maps");
 
-/*
- * One for all CPUs, so that a flow's packets come in their order: what answers one is sent after it was seen. Records have the size that they
- * need, which bpf_ringbuf_reserve() does not give, so they are put together in memory of the CPU first.
- */
+/* One for all CPUs, so that a flow's packets come in their order: what answers one is sent after it was seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } hw_carried_ring SEC(".maps");
-
-struct hw_carried_frame {
-	struct hw_carried head;
-	__u8 octets[HW_CARRIED_MOST];
-};
-
-/* One for each possible CPU: too large for a map that is made so by its type. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct hw_carried_frame);
-} hw_carried_frames SEC(".maps");
 
 /* Ports behind which there is nothing but messages: there is no waiting until somebody has seen that. */
 HW_INLINE int hw_is_of_messages(__u32 port)
@@ -166,23 +150,28 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 	head->partial = at->moment.partial;
 	head->network = at->moment.network;
 	head->tcp_flags = row->tcp_flags;
+	head->skipped = skip;
 	return skip;
 }
 
-/* The packet that hw_keep() has given to its flow. `ctx` is a struct __sk_buff or xdp_md. */
-HW_INLINE void hw_carry(void *ctx, __u32 each, int is_xdp)
+/* So many octets of the frame into the record. Returns 0 if they are there. `ctx` is a struct __sk_buff or xdp_md. */
+HW_INLINE long hw_carry_load(void *ctx, const struct hw_parser *p, struct hw_carried_frame *frame, __u32 offset, __u64 octets, int is_xdp)
 {
-	__u32 zero = 0, cpu = bpf_get_smp_processor_id();
-	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
-	struct hw_carried_frame *frame = bpf_map_lookup_elem(&hw_carried_frames, &cpu);
-	struct hw_parser *p = bpf_map_lookup_elem(&hw_parsers, &zero);
-	__u64 given;
-	__u32 offset;
-	int skip;
-	long failed;
+	if (!p->headers || !octets || octets > HW_CARRIED_MOST)
+		return -1;
+	octets = (octets - 1) & (HW_CARRIED_MOST - 1); /* to kernels before 6.8, `if (octets)` says nothing of a range */
+	HW_OPAQUE(octets);
+	octets++;
+	return is_xdp ? bpf_xdp_load_bytes(ctx, offset, frame->octets, octets) : bpf_skb_load_bytes(ctx, offset, frame->octets, octets);
+}
 
-	if (!at || !frame || !p)
-		return;
+/* The packet that hw_keep() has given to its flow. */
+HW_INLINE void hw_carry_given(void *ctx, struct hw_parser *p, struct hw_flow_way *at, struct hw_carried_frame *frame, __u32 each,
+			      int is_xdp)
+{
+	__u64 given;
+	int skip;
+
 	skip = hw_carry_judge(p, at, &frame->head);
 	if (skip < 0)
 		return;
@@ -193,26 +182,104 @@ HW_INLINE void hw_carry(void *ctx, __u32 each, int is_xdp)
 		given = HW_CARRIED_MOST;
 		frame->head.given = given;
 	}
-	if (given) {
-		offset = p->headers + skip;
-		given = (given - 1) & (HW_CARRIED_MOST - 1); /* to kernels before 6.8, `if (given)` says nothing of a range */
-		HW_OPAQUE(given);
-		given++;
-		failed = !p->headers || (is_xdp ? bpf_xdp_load_bytes(ctx, offset, frame->octets, given)
-						: bpf_skb_load_bytes(ctx, offset, frame->octets, given));
-		if (failed) {
-			at->totals.carried_unreadable += given;
-			return;
-		}
+	if (given && hw_carry_load(ctx, p, frame, p->headers + skip, given, is_xdp)) {
+		at->totals.carried_unreadable += given;
+		return;
 	}
 	HW_OPAQUE(given);
 	if (given > HW_CARRIED_MOST)
 		return;
-	if (bpf_ringbuf_output(&hw_carried_ring, frame, sizeof(frame->head) + given, BPF_RB_NO_WAKEUP)) {
+	if (bpf_ringbuf_output(&hw_carried_ring, &frame->head, sizeof(frame->head) + given, BPF_RB_NO_WAKEUP)) {
 		at->totals.carried_lost += given;
 		return;
 	}
 	at->totals.handed += given;
+}
+
+/*
+ * The packet whose record hw_deferred_begin() has begun. Of one for whose flow there is no room all is handed on, or the record without it; a
+ * part of a datagram is judged when that is whole.
+ */
+HW_INLINE void hw_carry_deferred(void *ctx, struct hw_parser *p, struct hw_flow_way *at, struct hw_carried_frame *frame, int is_xdp)
+{
+	struct hw_counters *counters = hw_counters_of(p->row.interface);
+	__u32 cpu = bpf_get_smp_processor_id(), is_flow = frame->deferred.why == HW_DEFERRED_WHY_flow;
+	void *ring = bpf_map_lookup_elem(&hw_deferred_rings, &cpu);
+	__u64 octets = p->row.payload_length;
+	long unreadable, failed = -1;
+
+	if (!counters || !ring)
+		return;
+	unreadable = hw_carry_load(ctx, p, frame, p->headers, octets, is_xdp);
+	if (!unreadable) {
+		HW_OPAQUE(octets);
+		if (octets > HW_CARRIED_MOST)
+			return;
+		failed = bpf_ringbuf_output(ring, &frame->deferred, sizeof(frame->deferred) + octets, BPF_RB_NO_WAKEUP);
+	}
+	if (is_flow) {
+		at->totals.carried += octets;
+		at->totals.carried_unreadable += unreadable ? octets : 0;
+		at->totals.carried_lost += !unreadable && failed ? octets : 0;
+		at->totals.handed += failed ? 0 : octets;
+	}
+	if (failed && (unreadable || is_flow))
+		failed = bpf_ringbuf_output(ring, &frame->deferred, sizeof(frame->deferred), BPF_RB_NO_WAKEUP);
+	counters->deferred_rows += !failed;
+	counters->undeferred += !!failed;
+	hw_count_deferred(counters, !failed);
+}
+
+/* What the packet carries that hw_keep() has looked at. */
+HW_INLINE void hw_carry(void *ctx, __u32 each, int is_xdp)
+{
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id();
+	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
+	struct hw_carried_frame *frame = bpf_map_lookup_elem(&hw_carried_frames, &cpu);
+	struct hw_parser *p = bpf_map_lookup_elem(&hw_parsers, &zero);
+
+	if (!at || !frame || !p)
+		return;
+	if (at->awaits)
+		hw_carry_deferred(ctx, p, at, frame, is_xdp);
+	else
+		hw_carry_given(ctx, p, at, frame, each, is_xdp);
+}
+
+/*
+ * The packet that user space has put together, and what became of it. What it carries is there already, if p->headers tells so, and is only
+ * told of. Returns whether a record does.
+ */
+HW_STEP int hw_carry_late(const struct hw_parser *p, struct hw_flow_way *at, int is_refused, int there)
+{
+	__u32 place = hw_control.cpus;
+	struct hw_carried_frame *frame;
+	__u64 octets;
+
+	if (!p || !at || !hw_control.flows.carries || !hw_flow_has_payload(&p->row))
+		return 0;
+	frame = bpf_map_lookup_elem(&hw_carried_frames, &place);
+	if (!frame)
+		return 0;
+	octets = p->row.payload_length;
+	if (is_refused) {
+		at->totals.carried += octets;
+	} else {
+		if (!at->is_given || hw_carry_judge(p, at, &frame->head) < 0)
+			return 0;
+		octets = frame->head.given;
+		there = p->headers && !bpf_ringbuf_output(&hw_carried_ring, &frame->head, sizeof(frame->head), BPF_RB_NO_WAKEUP);
+	}
+	if (!p->headers) {
+		at->totals.carried_unreadable += octets;
+		return 0;
+	}
+	if (!there) {
+		at->totals.carried_lost += octets;
+		return 0;
+	}
+	at->totals.handed += octets;
+	return octets != 0;
 }
 
 #endif

@@ -5,6 +5,41 @@
 
 #include "flow_kernel.h"
 
+/*
+ * Where the records of packets with octets are put together: they have the size that they need, which bpf_ringbuf_reserve() does not give.
+ * One for each possible CPU, and one for what user space runs; too large for a map that is made so by its type.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hw_carried_frame);
+} hw_carried_frames SEC(".maps");
+
+/* Whether a packet has something that flows carry. */
+HW_INLINE int hw_flow_has_payload(const struct hw_packet *row)
+{
+	return (row->proto == HW_PROTO_TCP || row->proto == HW_PROTO_UDP) && row->has & HW_HAS_payload && row->payload_length;
+}
+
+/*
+ * The record of a frame's innermost packet that goes to user space with what it carries: the program behind this one puts that there
+ * (hw_carry_deferred()). NULL: it goes without, or is no such packet.
+ */
+HW_INLINE struct hw_deferred *hw_deferred_begin(const struct hw_packet *row, struct hw_flow_way *at)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct hw_carried_frame *frame;
+
+	if (!hw_control.flows.carries || at->is_late || !hw_flow_has_payload(row))
+		return 0;
+	frame = bpf_map_lookup_elem(&hw_carried_frames, &cpu);
+	if (!frame)
+		return 0;
+	at->awaits = 1;
+	return &frame->deferred;
+}
+
 /* Whether a flow carries what is in the packet. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
 HW_INLINE int hw_flow_carries_by_flow(const struct hw_packet *row)
 {
@@ -102,29 +137,40 @@ HW_STEP int hw_flow_refuse(struct hw_flow_way *at, __u32 place, __u32 keep, __u3
 	return 0;
 }
 
-/* To user space, with all that it cannot know. Returns whether there was room. */
+/* What user space cannot know of a packet that it is to keep. */
+HW_INLINE void hw_flow_describe(struct hw_deferred *slot, const struct hw_packet *row, const struct hw_flow_way *at, __u32 number)
+{
+	__u32 by = at->refusals[number].by, keep = at->refusals[number].keep;
+
+	slot->row = *row;
+	slot->why = HW_DEFERRED_WHY_flow;
+	slot->keep = keep;
+	slot->carries = at->refusals[number].place < at->inner && (keep & HW_DEFERRED_addresses || hw_flow_carries_by_flow(row));
+	slot->is_carried = by != 0;
+	slot->is_late = at->is_late && at->refusals[number].place == HW_MAX_TUNNELS;
+	hw_copy_uid(slot->carrier, at->carriers[(by - 1) & (HW_MAX_TUNNELS - 1)].uid);
+}
+
+/* To user space, with that. Returns whether there was room. */
 HW_STEP int hw_flow_hand_over(const struct hw_packet *row, struct hw_flow_way *at, struct hw_counters *counters, __u32 number)
 {
 	struct hw_deferred *slot;
-	__u32 by, keep;
-	int carries;
 
 	if (!row || !at || !counters || number > HW_MAX_TUNNELS)
 		return 0;
-	keep = at->refusals[number].keep;
-	by = at->refusals[number].by;
-	carries = at->refusals[number].place < at->inner && (keep & HW_DEFERRED_addresses || hw_flow_carries_by_flow(row));
+	if (at->refusals[number].place == HW_MAX_TUNNELS) {
+		slot = hw_deferred_begin(row, at);
+		if (slot) {
+			hw_flow_describe(slot, row, at, number);
+			return 1;
+		}
+	}
 	slot = hw_deferred_new();
 	if (!slot) {
 		counters->undeferred++;
 		return 0;
 	}
-	slot->row = *row;
-	slot->why = HW_DEFERRED_WHY_flow;
-	slot->keep = keep;
-	slot->carries = carries;
-	slot->is_carried = by != 0;
-	hw_copy_uid(slot->carrier, at->carriers[(by - 1) & (HW_MAX_TUNNELS - 1)].uid);
+	hw_flow_describe(slot, row, at, number);
 	counters->deferred_rows++;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 1;

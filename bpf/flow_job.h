@@ -3,13 +3,13 @@
 #ifndef HW_FLOW_JOB_H
 #define HW_FLOW_JOB_H
 
-#include "tap.h"
+#include "flow_carry.h"
 
 enum hw_flow_job {
 	HW_FLOW_JOB_expire, /* end what is due at `now` */
 	HW_FLOW_JOB_report, /* tell of those that had packets since they were told of; `now` is the time that it is done for */
 	HW_FLOW_JOB_end,    /* end all */
-	HW_FLOW_JOB_frame,  /* the frame in hw_flow_handed */
+	HW_FLOW_JOB_frame,  /* the frame in hw_flow_handed; returns whether it is told of what that carries */
 	HW_FLOW_JOB_blame,  /* the ICMP error there, which was counted before */
 };
 
@@ -132,28 +132,30 @@ HW_STEP int hw_flow_blame_again(struct hw_parser *p, struct hw_flow_way *at)
 	return 0;
 }
 
-HW_INLINE void hw_flow_do(void)
+HW_INLINE int hw_flow_do(void)
 {
 	__u32 zero = 0, one = 1;
 	struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &one);
 	struct hw_parser *p = bpf_map_lookup_elem(&hw_flow_handed, &zero);
 	struct hw_counters *counters;
-	int there;
+	int taken, there = 0;
 
 	if (!at || !p)
-		return;
+		return 0;
 	switch (hw_control.flows.job) {
 	case HW_FLOW_JOB_frame:
 		counters = hw_counters_of(p->row.interface);
-		if (counters)
-			hw_flow_frame(p, at, counters, 0, &there);
-		break;
+		if (!counters)
+			break;
+		taken = hw_flow_frame(p, at, counters, 0, &there);
+		return hw_carry_late(p, at, hw_flow_is_refused(taken), there);
 	case HW_FLOW_JOB_blame:
 		hw_flow_blame_again(p, at);
 		break;
 	default:
 		hw_flow_sweep(at);
 	}
+	return 0;
 }
 
 #endif

@@ -63,6 +63,7 @@ struct hw_flow_way {
 	__u32 weirds_before; /* of its flow, */
 	hw_ktime last;	     /* and the time of the packet before it */
 	__u32 is_given;	     /* the innermost packet is counted in its flow, */
+	__u32 awaits;	     /* its record waits for what it carries, */
 	__u32 unblamed;	     /* it is an ICMP error, and what it is about is not there */
 	__u32 carrier_count;
 	struct hw_flow_carrier carriers[HW_MAX_TUNNELS];
@@ -458,7 +459,8 @@ HW_STEP int hw_flow_precede(const struct hw_packet *row, struct hw_flow_way *at)
 	if (hw_flow_is_there(entry, at) && !entry->only_carries && row->ts < first) {
 		which = (at->second ^ entry->orig) & 1;
 		entry->orig ^= which ^ hw_flow_begin_before(&entry->flow, which, row, flip);
-		if (entry->is_named)
+		if (entry->is_named ||
+		    (hw_control.flows.carries && row->proto == HW_PROTO_UDP)) /* what it has carried was told by its uid */
 			entry->flow.first = first;
 		entry->interface = row->interface;
 		hw_flow_due(entry, bucket, at->way & (HW_WAYS - 1), row->ts + 1, row->ts); /* it may have another one now */

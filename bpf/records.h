@@ -247,8 +247,8 @@ enum hw_weird {
 	HW_WEIRD_excessively_small_fragment,  /* an IP packet shorter than 64 octets that is a fragment, and not the last one */
 	HW_WEIRD_excessively_large_fragment,  /* a fragment that ends behind the datagram's first 64,000 octets */
 	HW_WEIRD_fragment_size_inconsistency, /* fragments do not agree on where their datagram ends */
-	HW_WEIRD_fragment_overlap,	      /* a fragment has octets again that came before; of a datagram's first 16 fragments */
-	HW_WEIRD_fragment_inconsistency,      /* likewise, and they are others; those that came first count */
+	HW_WEIRD_fragment_overlap, /* a fragment has octets again that came before; of a datagram's first 16 fragments, where messages are read */
+	HW_WEIRD_fragment_inconsistency, /* likewise, and they are others; those that came first count */
 } HW_PACKED;
 
 /* Whoever can lose something counts it here: HW_DROP_place__reason. docs/ledger.md explains each. */
@@ -266,7 +266,7 @@ enum hw_drop {
 	HW_DROP_flows__contended,      /* other CPUs were in the way of this packet, again and again */
 	HW_DROP_flows__ring_full,      /* the flow before it was over, and the ring for flows had no room to tell that */
 	HW_DROP_carried__full,	       /* octets of a flow: the ring for what flows carry had no room, and they are a gap */
-	HW_DROP_carried__unreadable,   /* octets of a flow: the frame could not be copied, and they are a gap */
+	HW_DROP_carried__unreadable,   /* octets of a flow: they could not be copied from the frame, or a part of one, and are a gap */
 	HW_DROP_streams__no_room,   /* octets of a stream that came before their turn: there was no room to wait in, and they are a gap */
 	HW_DROP_streams__no_stream, /* octets of a flow that is not read: too many are */
 	HW_DROP_flows__no_memory,   /* a packet that would have begun a flow: there was no memory for it */
@@ -382,12 +382,12 @@ struct hw_deferred {
 	struct hw_packet row;
 	__u32 why; /* enum hw_deferred_why */
 	/* of one for which there is no room: */
-	__u8 keep;	 /* HW_DEFERRED_packet, HW_DEFERRED_addresses */
-	__u8 carries;	 /* 1: what it carries is of a flow */
-	__u8 is_carried; /* 1: `carrier` is set */
-	__u8 unused;
+	__u8 keep;	  /* HW_DEFERRED_packet, HW_DEFERRED_addresses */
+	__u8 carries;	  /* 1: what it carries is of a flow */
+	__u8 is_carried;  /* 1: `carrier` is set */
+	__u8 is_late;	  /* 1: it was in pieces; what it carries is known to who put them together */
 	__u8 carrier[12]; /* the uid of what carries it, the innermost */
-	__u32 unused_2;
+	__u32 odd;	  /* of a part of a datagram, as hw_fragments_add() (native/fragments.h) tells it: set in user space */
 };
 
 /* One second of an interface, direction, protocol and service port. What found no room in the table has none of these but the second. */

@@ -15,7 +15,6 @@ static inline __attribute__((always_inline)) __u32 hw_metadata(struct xdp_md *ct
 }
 
 #include "xdp.h"
-#include "flow_carry.h"
 #include "flow_job.h"
 
 #define HW_HEARTBEAT_OLD 5000000000 /* nanoseconds */
@@ -206,8 +205,7 @@ SEC("tc")
 int hw_flows(struct __sk_buff *skb)
 {
 	(void)skb;
-	hw_flow_do();
-	return 0;
+	return hw_flow_do();
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -205,14 +205,30 @@ HW_STEP int hw_put_deferred(const struct hw_packet *row, struct hw_counters *cou
 #include "flow_frame.h"
 
 /* The frame, if user space has to look at it first. Returns whether there was room. */
-HW_INLINE int hw_defer_frame(struct hw_parser *p, struct hw_counters *counters)
+HW_INLINE int hw_defer_frame(struct hw_parser *p, struct hw_flow_way *at, struct hw_counters *counters)
 {
+	struct hw_deferred *slot;
 	__u32 i;
 
 	for (i = 0; i < HW_MAX_TUNNELS && i < p->carrier_count; i++)
 		if (!hw_put_deferred(&p->carriers[i], counters, HW_DEFERRED_WHY_frame))
 			return 0;
+	slot = hw_deferred_begin(&p->row, at);
+	if (slot) {
+		slot->row = p->row;
+		slot->why = HW_DEFERRED_WHY_frame;
+		return 1;
+	}
 	return hw_put_deferred(&p->row, counters, HW_DEFERRED_WHY_frame);
+}
+
+/* User space has to look at the packet; `there`: and can. */
+HW_INLINE void hw_count_deferred(struct hw_counters *counters, int there)
+{
+	if (there)
+		counters->deferred++;
+	else
+		counters->dropped[HW_DROP_deferred__full]++;
 }
 
 /* The frame to its flows. Returns 1 if that is what became of the packet, and it is counted. */
@@ -224,7 +240,7 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 
 	if (!at)
 		return 0;
-	at->is_given = 0;
+	at->is_given = at->is_late = at->awaits = 0;
 	if (!hw_control.flows.keeps)
 		return 0;
 	odd = hw_control.flows.weirds && hw_control.rates_only && (p->row.weird || p->row.has & HW_HAS_neighbor);
@@ -248,14 +264,12 @@ HW_INLINE int hw_to_flows(struct hw_parser *p, struct hw_counters *counters)
 		counters->sampled_out++;
 		return 1;
 	case HW_FLOW_FRAGMENT:
-		there = hw_defer_frame(p, counters);
+		there = hw_defer_frame(p, at, counters);
 		/* fall through */
 	case HW_FLOW_FULL:
 	case HW_FLOW_ELSEWHERE:
-		if (there)
-			counters->deferred++;
-		else
-			counters->dropped[HW_DROP_deferred__full]++;
+		if (!at->awaits)
+			hw_count_deferred(counters, there);
 		return 1;
 	case HW_FLOW_CONTENDED:
 		counters->dropped[HW_DROP_flows__contended]++;
@@ -311,6 +325,8 @@ HW_INLINE int hw_may_carry(const struct hw_packet *row)
 	__u32 zero = 0;
 	const struct hw_flow_way *at = bpf_map_lookup_elem(&hw_flow_ways_taken, &zero);
 
+	if (at && at->awaits)
+		return 1;
 	if (!at || !hw_control.flows.carries || !at->is_given)
 		return 0;
 	if (row->proto == HW_PROTO_TCP)

@@ -40,13 +40,21 @@ size_t hw_frames_octets(void)
 	return sizeof(struct hw_parser);
 }
 
-/* The row as it is to come back: a piece as nothing, unless its datagram is whole with it. Returns whether there is something. */
-static int put(struct hw_frames *frames, const struct hw_packet *row, struct hw_packet *into)
+void hw_frames_keep(struct hw_frames *frames)
 {
-	uint32_t tunnel = row->tunnel, segments = row->segments, odd; /* which nobody here tells */
+	hw_fragments_keep(frames->fragments);
+}
+
+/* The row as it is to come back, and what it carries: a piece as nothing, unless its datagram is whole with it. Returns whether there is
+ * something. */
+static int put(struct hw_frames *frames, struct hw_deferred *deferred, struct hw_packet *into, struct hw_payload *payload)
+{
+	const struct hw_packet *row = &deferred->row;
+	uint32_t tunnel = row->tunnel, segments = row->segments;
 	struct hw_flow_key key = {.proto = 0};
 
 	*into = *row;
+	deferred->odd = 0;
 	if (!hw_is_fragment(row))
 		return 1;
 	if (row->captured < row->length) { /* what was not captured whole cannot be put together: its first piece stands for it */
@@ -54,7 +62,7 @@ static int put(struct hw_frames *frames, const struct hw_packet *row, struct hw_
 		return into->has != 0;
 	}
 	hw_flow_key_apart(row, frames->apart, row->interface, &key);
-	if (!hw_fragments_add(frames->fragments, row, key.apart, into, NULL, &odd)) {
+	if (!hw_fragments_add(frames->fragments, row, key.apart, into, payload, &deferred->odd)) {
 		into->has = 0;
 		return 0;
 	}
@@ -63,27 +71,29 @@ static int put(struct hw_frames *frames, const struct hw_packet *row, struct hw_
 	return 1;
 }
 
-size_t hw_frames_take(struct hw_frames *frames, const void *rows, size_t stride, size_t count, void *into, int *ready)
+size_t hw_frames_take(struct hw_frames *frames, void *rows, const struct hw_payload *payloads, size_t count, void *into,
+		      struct hw_payload *payload, int *ready)
 {
-	const char *first = rows, *at = rows;
+	struct hw_deferred *deferred = rows;
 	struct hw_parser *frame = into;
-	size_t i = 0;
 
 	*ready = 0;
 	frame->carrier_count = 0;
-	for (; i < count; i++, at += stride) {
-		const struct hw_packet *row = (const struct hw_packet *)at;
+	for (size_t i = 0; i < count; i++) {
+		const struct hw_packet *row = &deferred[i].row;
 
-		if (row->ts != ((const struct hw_packet *)first)->ts) {
+		if (row->ts != deferred->row.ts) {
 			*ready = 0; /* the rest of the frame before has found no room */
 			return i;
 		}
+		*payload = payloads ? payloads[i] : (struct hw_payload){0};
 		if (row->segments) {
-			*ready |= put(frames, row, &frame->row);
+			*ready |= put(frames, &deferred[i], &frame->row, payload);
+			frame->headers = payload->length && payload->length == frame->row.payload_length;
 			return i + 1;
 		}
 		if (frame->carrier_count < HW_MAX_TUNNELS)
-			*ready |= put(frames, row, &frame->carriers[frame->carrier_count++]);
+			*ready |= put(frames, &deferred[i], &frame->carriers[frame->carrier_count++], payload);
 	}
 	return 0;
 }

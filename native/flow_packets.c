@@ -305,6 +305,11 @@ void hw_flows_take_refused(struct hw_flows *flows, const struct hw_deferred *ref
 	struct hw_sought sought;
 	struct hw_rare *rare;
 
+	if (refused->why == HW_DEFERRED_WHY_frame) { /* its datagram is the kernel's */
+		if (flows->weirds.a_second)
+			put_odd_fragment(flows, row, refused->odd);
+		return;
+	}
 	hw_flows_seek(flows, row, row, &sought);
 	if (refused->keep & HW_DEFERRED_packet)
 		flow = take(flows, row, &sought);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One packet may be seen at several places, and only one of them counts. In the kernel each place's packets are counted (bpf/flow_place.h);
- * here they come place by place, some at a time, so one place owns each side of a flow: that which saw it first, until it has been silent for
- * a second.
+ * here one place owns each side of a flow: that which saw it first, until it has been silent for a second.
  */
 #include <stdlib.h>
 #include <string.h>

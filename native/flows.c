@@ -191,9 +191,13 @@ size_t hw_flows_add_refused(struct hw_flows *flows, const void *rows, size_t str
 
 		if (!come_to(flows, refused->row.ts))
 			break;
+		if (flows->payloads)
+			flows->payload = flows->payloads[i];
 		hw_flows_take_refused(flows, refused);
 	}
 	found->weird_count = flows->weirds.made;
+	flows->payloads = NULL;
+	flows->payload.length = 0;
 	return i;
 }
 

@@ -25,6 +25,7 @@ struct datagram {
 	uint8_t begun;	    /* the first fragment has come */
 	uint32_t pieces;    /* fragments that have come; 0: nothing is here */
 	uint8_t ended;	    /* the last one has */
+	uint8_t cut;	    /* what one of them carries has not come with it */
 	uint32_t interface; /* where the first of them was seen; at another place they may be seen again */
 	uint32_t length;    /* octets behind the IP header, as far as they have come */
 	uint32_t covered;   /* units that have come */
@@ -301,6 +302,7 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	if (fragments->numbers)
 		number(datagram, payload->frame);
 	datagram->ended |= !row->mf;
+	datagram->cut |= fragments->room && row->has & HW_HAS_payload && payload->length < row->payload_length;
 	if (row->fragment_offset) {
 		uint32_t length = row->has & HW_HAS_payload ? row->payload_length : 0;
 
@@ -348,7 +350,7 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	if (fragments->room) {
 		before = datagram->length - whole->payload_length;
 		payload->octets = datagram->octets + before;
-		payload->length = datagram->length < fragments->room ? whole->payload_length : 0;
+		payload->length = datagram->length < fragments->room && !datagram->cut ? whole->payload_length : 0;
 	}
 	whole->ip_length = header - (whole->ip_version == 6 ? 8 : 0) + datagram->length; /* the Fragment header goes */
 	whole->ts = row->ts;

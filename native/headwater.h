@@ -256,9 +256,15 @@ struct hw_frames;
 struct hw_frames *hw_frames_new(uint32_t datagrams, uint32_t apart);
 void hw_frames_free(struct hw_frames *);
 size_t hw_frames_octets(void); /* of a struct hw_parser */
-/* Takes the next frame of rows of struct hw_deferred. Returns how many rows it took; 0 if its end is not there yet. `ready`: `into`, a
- * struct hw_parser, is to be handed to the kernel. */
-size_t hw_frames_take(struct hw_frames *, const void *rows, size_t stride, size_t count, void *into, int *ready);
+/* From now on rows come with what they carry. */
+void hw_frames_keep(struct hw_frames *);
+/*
+ * Takes the next frame of rows, an array of struct hw_deferred, and what they carry, or NULL. Returns how many rows it took; 0 if its end is
+ * not there. `ready`: `into`, a struct hw_parser, is to be handed to the kernel; `headers` there: `payload`, good until the next call, is what
+ * it carries. What is odd in a row is written there.
+ */
+size_t hw_frames_take(struct hw_frames *, void *rows, const struct hw_payload *payloads, size_t count, void *into,
+		      struct hw_payload *payload, int *ready);
 
 /* -- ring.c: a BPF ring buffer read as an array --------------------------------------------------------------------------- */
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import frames
 import pytest
 from answering import dns_server
-from netns import End, Veth
+from netns import End, FrameSender, Veth
 from tcpdumps import tcpdump
 from watched import read, watching, written
 
@@ -63,6 +64,66 @@ def http_server(end: End, folder: Path, version: str = "1.1", port: int = 8080) 
     finally:
         server.kill()
         server.communicate()
+
+
+@pytest.mark.parametrize("hook", ["tcx", "xdp", "af_packet"])
+def test_answers_in_pieces_as_tcpdump_has_them(veth: Veth, hook: str, tmp_path: Path) -> None:
+    """Of more octets than the path takes at a time; what is handed on is what came."""
+    with (
+        dns_server(veth.far, most=4096),
+        tcpdump(veth.near, tmp_path / "same.pcap"),
+        watching(veth.near, tmp_path / "live", "dns", "--record", "conn", "--hook", hook) as rows,
+    ):
+        for words in ("big.example TXT", "one.example A", "big.other TXT"):
+            veth.near.space.run("dig", f"@{veth.far.ip4}", *words.split(), "+bufsize=4096", "+ignore", "+tries=1", "+time=5")
+    read(tmp_path / "same.pcap", tmp_path / "file", "dns")
+    there = written(tmp_path / "file", "dns")
+    if hook == "xdp":  # which sees what arrives, and whose flows begin with an answer
+        assert [row["answers"] for row in told(rows)] == [row["answers"] for row in told(there)]
+    else:
+        assert told(rows) == told(there)
+    assert [len(row["answers"][0]) > 3000 for row in told(rows)] == [True, False, True]
+    if hook != "af_packet":
+        counted = octets(rows.said, "kernel")
+        assert counted == {name: octets(rows.said, "tap")["carried"] for name in ("carried", "handed_on")}
+
+
+@pytest.mark.parametrize("hook", ["tcx", "clsact", "xdp", "af_packet"])
+def test_pieces_that_do_not_fit_are_odd(silent_veth: Veth, hook: str, tmp_path: Path) -> None:
+    """As they are in the file, whoever puts them together."""
+    small, again, other, longer, fits = (frames.udp("10.9.0.2", "10.9.0.1", 4000 + number, 5000, bytes(1200)) for number in range(5))
+    changed = frames.pieces(other, 400, 800, identification=3)[1]
+    sent = [
+        *frames.pieces(small, 24, 800, identification=1),
+        *frames.pieces(again, 400, 800, identification=2)[:2],
+        *frames.pieces(again, 400, 800, identification=2)[1:],
+        *frames.pieces(other, 400, identification=3)[:1],
+        changed[:-16] + bytes(range(16)),
+        *frames.pieces(other, 400, identification=3)[1:],
+        *frames.pieces(longer, 800, identification=4)[:1],
+        *frames.pieces(longer[:-8], 1000, identification=4)[1:],
+        *frames.pieces(longer, 800, identification=4)[1:],
+        *frames.pieces(fits, 400, 800, identification=5),
+    ]
+    with (
+        tcpdump(silent_veth.near, tmp_path / "same.pcap"),
+        watching(silent_veth.near, tmp_path / "live", "weird", "--record", "dns", "--record", "conn", "--hook", hook) as rows,
+        FrameSender(silent_veth.far) as sender,
+    ):
+        sender.send(sent)
+    names = ("id.orig_h", "id.resp_h", "name", "proto")
+    read(tmp_path / "same.pcap", tmp_path / "file", "weird")
+    there = [[row.get(name) for name in names] for row in written(tmp_path / "file", "weird")]
+    assert [[row.get(name) for name in names] for row in rows] == there
+    assert {row["name"] for row in rows} == {
+        "excessively_small_fragment",
+        "fragment_overlap",
+        "fragment_inconsistency",
+        "fragment_size_inconsistency",
+    }
+    assert "1 fragment" not in rows.said or hook == "af_packet"
+    conns = written(tmp_path / "live", "conn")
+    assert sorted(row["id.orig_p"] for row in conns) == [4000, 4001, 4002, 4003, 4004]
 
 
 def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: Path) -> None:

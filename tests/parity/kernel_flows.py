@@ -21,7 +21,7 @@ from headwater.records.layouts import FilterOf
 from headwater.sources.capture import Capture
 from headwater.sources.kernel_flows import SWEEP, KernelFlows
 from headwater.sources.tap import RATE_SLOTS
-from headwater.telemetry import Ledger
+from headwater.telemetry import Entry, Ledger
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 HERE = Path(__file__).parent
@@ -36,8 +36,6 @@ FINISHED = next(value for value, name in ENUMS["hw_conn_state"].items() if name 
 EVICTED, OVERDUE, ATTEMPT = (next(v for v, n in ENUMS["hw_conn_end"].items() if n == name) for name in ("evicted", "timeout", "attempt"))
 APART = {CONN.name: ("interface",), TUNNEL.name: ("ts",), WEIRD.name: ("interface", "direction", "addl", "source")}
 """Columns that are not to be equal: a capture's interface is none of the kernel's, and a tunnel is over when the clock is looked at."""
-OF_FRAGMENTS = [number for number, name in ENUMS["hw_weird"].items() if name.startswith(("excessively_", "fragment_")) and "DF" not in name]
-"""What is odd in pieces of datagrams."""
 
 
 def build(headers: Path, into: Path) -> Path:
@@ -111,7 +109,8 @@ class Table:
         while at < len(rows):
             end = at + 1 + int(np.argmax(rows["segments"][at:] != 0))
             self.now = max(self.now, int(rows["ts"][at]))
-            self.kernel.hand_back(deferred[at:end])
+            for batch in self.kernel.deferred.frames(deferred[at:end], NAMES):
+                yield from self._found(batch)
             yield from self.told()
             at = end
 
@@ -143,6 +142,12 @@ class Table:
 
     def _found(self, batch: Batch) -> Iterator[Batch]:
         yield from [batch] if batch.record is SERVER else self._flows.find(batch)
+
+    def streams(self) -> int:
+        """Octets that came of what flows carry."""
+        ledger = Ledger()
+        self._flows.account(ledger)
+        return ledger.get(Entry("octets", "kernel", "carried"))
 
     def told(self) -> Iterator[Batch]:
         """What the kernel has told till now."""
@@ -199,13 +204,11 @@ def rows_through_native(given: Rows, settings: FlowSettings) -> dict[str, Rows]:
 
 
 def _rows(found: list[Batch]) -> dict[str, Rows]:
-    """By record, but for what is odd in fragments: the kernel's are put together apart from flows, by who does not tell that."""
-    made = {
+    """By record."""
+    return {
         record.name: np.concatenate([np.empty(0, record.dtype), *(b.rows for b in found if b.record is record)], dtype=record.dtype)
         for record in (CONN, TUNNEL, WEIRD, SERVER)
     }
-    made[WEIRD.name] = made[WEIRD.name][~np.isin(made[WEIRD.name]["name"], OF_FRAGMENTS)]
-    return made
 
 
 def sums_of_servers(rows: Rows) -> dict[tuple[bytes, ...], dict[str, int]]:

@@ -254,7 +254,7 @@ def test_tunnels_and_what_they_carry_that_find_no_room(
     assert len(native["tunnel"]) > 0
     with Table(SETTINGS, octets=1) as small:
         assert differences(kf.through_kernel(small, list(captured.frames(path))), native) == []
-        assert small.kernel.looked_at > 0
+        assert small.kernel.deferred.looked_at > 0
         assert small.elsewhere() == 0
         given_rows = kf.rows_of(path)
         assert given_rows is not None

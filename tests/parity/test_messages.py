@@ -1,5 +1,6 @@
 """What the kernel's flows carry, as the native table's do: the same messages of the same captures, and the same services."""
 
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import frames
 import kernel_flows as kf
 import numpy as np
 import pytest
+from answering import answer
 from conversations import ACK, SYN
+from forge import timed
 from headwater._native import ffi
 from kernel_flows import Table
 from places import CORPORA
@@ -43,7 +46,6 @@ UNLIKE = {
     "dns53": "likewise",
     "dns__max-compression-depth": "likewise",
     "ntp__misordered-ntp": "likewise",
-    "ipv4__fragmented-1": "its datagram is in pieces",
     "http__entity_gap": "the time of a gap is that of the packet by which it is one",
     "http__http-body-match": "likewise",
     "smtp__smtp-bdat-gap": "likewise",
@@ -167,3 +169,62 @@ def test_a_form_is_whole_when_it_is_answered(objects: Path, monkeypatch: pytest.
     rows = [row for batch in batches if batch.record.name == "http" for row in batch.rows[names].tolist()]
     assert rows == [(number, 30_000, 200, pytest.approx(0.001, abs=2e-6)) for number in (1, 2)]
     assert totals["handed"] < totals["carried"] / 4
+
+
+def asked_and_answered(count: int) -> Iterator[tuple[int, bytes]]:
+    """So many flows of DNS and of HTTP that go on together, a millisecond a frame; every other answer of DNS comes in pieces."""
+    ends = [(f"10.0.{number >> 8}.{number & 255}", "10.1.0.1") for number in range(count)]
+    said: list[bytes] = []
+    for number, (asks, tells) in enumerate(ends):
+        question = struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + (b"\3big" if number % 2 else b"\3one") + b"\0\0\x10\0\1"
+        said += [frames.ethernet(frames.udp(asks, tells, 4000, 53, question), 0x0800)]
+        told = frames.udp(tells, asks, 53, 4000, answer(question))
+        said += frames.pieces(told, 1480, identification=number) if number % 2 else [frames.ethernet(told, 0x0800)]
+        for side, flags, seq, ack in ((0, SYN, 100, 0), (1, SYN | ACK, 900, 101), (0, ACK, 101, 901)):
+            said += [http(asks, tells, side, flags, seq, ack)]
+    for asks, tells in ends:
+        question, told = b"GET /%b HTTP/1.1\r\n\r\n" % asks.encode(), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere"
+        said += [http(asks, tells, 0, ACK, 101, 901, question), http(asks, tells, 1, ACK, 901, 101 + len(question), told)]
+    yield from ((10**18 + place * 10**6, frame) for place, frame in enumerate(said))
+
+
+def http(asks: str, tells: str, side: int, flags: int, seq: int, ack: int, payload: bytes = b"") -> bytes:
+    ends = (tells, asks, 8080, 40_000) if side else (asks, tells, 40_000, 8080)
+    return frames.ethernet(frames.tcp(*ends, flags, payload=payload, seq=seq, ack=ack), 0x0800)
+
+
+def test_a_question_in_pieces_is_before_its_answer(objects: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is whole when the answer was seen already, with which its flow has begun."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    question = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + b"\3one\0\0\1\0\1"
+    asks, tells = frames.udp("10.0.0.1", "10.1.0.1", 4000, 53, question), frames.udp("10.1.0.1", "10.0.0.1", 53, 4000, answer(question))
+    made = [(10**18 + place * 10**6, frame) for place, frame in enumerate([*frames.pieces(asks, 16), frames.ethernet(tells, 0x0800)])]
+    (tmp_path / "made.pcap").write_bytes(timed(made))
+    (expected,) = native(tmp_path / "made.pcap")["dns"]
+    with Table(SETTINGS, budget=2048) as table:
+        table.forget()
+        for ts, frame in made:
+            table.put(ts, frame)
+        found = [batch.copy() for batch in table.told()]
+        found = told(found + [batch.copy() for batch in table.end()])
+    ((_, uid, *row),) = found["dns"]
+    assert row == list(expected[2:])
+    assert {(str(uid), service) for uid, service in found["service"]} == {(uid, "dns")}
+
+
+@pytest.mark.parametrize(("octets", "budget"), [(32 << 20, 2048), (1, 2048), (1, WANT_ALL)])
+def test_flows_that_find_no_room_and_answers_in_pieces(
+    octets: int, budget: int, objects: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a table of 32 flows as in a large one: all their messages are read, and all octets are accounted for."""
+    monkeypatch.setattr(libbpf, "OBJECTS", objects)
+    path = tmp_path / "made.pcap"
+    path.write_bytes(timed(asked_and_answered(200)))
+    expected = native(path)
+    assert {name: len(rows) for name, rows in expected.items() if rows} == {"dns": 200, "http": 200, "service": 400, "files": 200}
+    with Table(SETTINGS, octets=octets, budget=budget) as table:
+        assert kernel(table, list(captured.frames(path))) == expected
+        totals, streams = table.kernel.totals(), table.streams()
+    assert (totals["refused"] > 1000) == (octets == 1)
+    assert totals["carried"] == sum(totals[name] for name in ("handed", "unwanted", "beyond")) >= 200 * (3000 + 40) / 2
+    assert totals["handed"] == streams

@@ -252,7 +252,7 @@ class Flows:
                 lib.hw_flows_carry(self._flows, batch.payloads.each + at)
             at += take(self._flows, first, rows.strides[0], len(rows) - at, self._first, self._found)
             yield from self._batches()
-        self._count += len(rows) if batch.record not in (FLOW_EVENT, CARRIED) else 0
+        self._count += len(rows) if batch.record not in (FLOW_EVENT, CARRIED) and batch.deferred != "frame" else 0
         self._counts = self.counts(), self._count
 
     def tick(self, now: int) -> Iterator[Batch]:

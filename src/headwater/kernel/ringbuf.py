@@ -11,9 +11,11 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.records import Batch, Record
-from headwater.records.batch import joined
+from headwater.records.batch import Payloads, joined
 
 HEADER = 8
+PAYLOAD = np.dtype([("at", "<u8"), ("length", "<u4"), ("frame", "<u4")])
+"""A struct hw_payload."""
 
 
 class Ring:
@@ -43,6 +45,43 @@ class Ring:
         """Give `rows` borrowed rows back to the kernel, oldest first."""
         self._position += rows * self._slot
         lib.hw_ring_release(self._consumer_address, self._position)
+
+
+class OctetRing:
+    """The records of one ring, each with a head of `record`'s size and any number of octets behind it; `most` of them at a time. `fd` as
+    in Ring.
+    """
+
+    def __init__(self, fd: int, octets: int, record: Record, most: int) -> None:
+        self._mask = octets - 1
+        self._heads = np.empty(most, record.dtype)
+        self._each = np.empty(most, PAYLOAD)
+        self._consumer = mmap.mmap(fd, mmap.PAGESIZE)
+        self._data = mmap.mmap(fd, mmap.PAGESIZE + 2 * octets, prot=mmap.PROT_READ, offset=mmap.PAGESIZE)
+        self._consumer_address, self._producer_address = ffi.from_buffer(self._consumer), ffi.from_buffer(self._data)
+        self._position = ffi.new("uint64_t *", lib.hw_ring_position(self._consumer_address))
+
+    def end(self) -> int:
+        """Up to where there are records now."""
+        return int(lib.hw_ring_end(self._producer_address))
+
+    def read(self, end: int) -> tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[Any]]]:
+        """What came before that: heads, good until the next call, and the octets behind each (PAYLOAD), good until release()."""
+        data, size = self._producer_address + mmap.PAGESIZE, self._heads.itemsize
+        heads, each = (ffi.cast("void *", made.ctypes.data) for made in (self._heads, self._each))
+        count = lib.hw_ring_read(
+            data, self._mask, self._position, end, size, heads, ffi.cast("struct hw_payload *", each), len(self._heads)
+        )
+        return self._heads[:count], self._each[:count]
+
+    def release(self) -> None:
+        """Give what was read back to the kernel."""
+        lib.hw_ring_release(self._consumer_address, self._position[0])
+
+
+def payloads_of(each: np.ndarray[Any, np.dtype[Any]]) -> Payloads:
+    """What rows carry, for a batch."""
+    return Payloads(ffi.cast("struct hw_payload *", each.ctypes.data), each)
 
 
 def merge(record: Record, parts: list[np.ndarray[Any, np.dtype[Any]]], interfaces: dict[int, str]) -> Batch:

@@ -32,7 +32,8 @@ class Batch:
     packets stand for no packet, but for what carries the next one: they have 0 segments, and their `tunnel` is what they carry.
 
     Where flows are kept in the kernel, packets are `tracked`: their flows are known there. Others are `deferred`, for analyses alone: the
-    kernel has no room for their `flow` (rows of DEFERRED), or something is `weird` in them, or only flows are wanted of these `packets`.
+    kernel has no room for their `flow`, or gets their `frame` back when a datagram in pieces is whole, and something is odd in it (both
+    rows of DEFERRED); or something is `weird` in them, or only flows are wanted of these `packets`.
 
     `payloads` is what borrowed packets carry, for the analysis of flows; no copy has it.
     """

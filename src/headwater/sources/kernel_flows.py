@@ -15,9 +15,10 @@ from headwater.kernel import libbpf, sockets
 from headwater.kernel.control import Control, Job
 from headwater.kernel.pins import SECRET_OCTETS, Pins, layout
 from headwater.kernel.ringbuf import Ring
-from headwater.records import DEFERRED, FLOW_EVENT, PACKET, Batch, Drop, btf
+from headwater.records import FLOW_EVENT, Batch, Drop, btf
 from headwater.records.layouts import ENUMS, OBJECTS, FilterOf, dtype, place_reason
 from headwater.sources.carried import FIRST, KEEPERS, Carried
+from headwater.sources.deferred import Deferred
 from headwater.sources.seconds import Seconds
 from headwater.telemetry import Entry
 
@@ -26,13 +27,11 @@ WAYS = 32  # HW_WAYS
 SWEEP = 128  # buckets that a run of the job looks at, HW_SWEEP at most: 3 ms where all flows are told of
 LAG_NS = 100_000_000  # by which the clock is late, so that it overtakes no packet on its way to its flow
 LEAST_RING, FEWER = 1 << 16, 8  # octets of a ring for what is deferred, and by how much it is smaller than the other
-DATAGRAMS = 4096  # in pieces, at a time
 EVENTS = 1 << 16  # that are borrowed at a time: all that a ring of 32 MiB holds
 EVERY_NS = 1_000_000_000
 ELSEWHERE = 1 << 17  # flows that find no room, at a time
 CONN_ENDS = {name: value for value, name in ENUMS["hw_conn_end"].items()}
 WHY = {Job.expire: CONN_ENDS["timeout"], Job.report: 0, Job.end: CONN_ENDS["stopped"]}
-WHY_DEFERRED = ENUMS["hw_deferred_why"]
 
 FURTHER = {
     "tcx": ("hw_tc_further", ("hw_tc_keep",)),
@@ -94,24 +93,22 @@ class KernelFlows:
         self._known = known
         self._seconds = Seconds(servers) if servers else None
         self._ring_bytes = ring_bytes
-        self.carried = Carried(budget, self.room, 2 * ring_bytes) if budget else None
+        self.carried = Carried(budget, self.room, 2 * ring_bytes, dtype(structs["hw_carried"])) if budget else None
+        self.deferred = Deferred(int(settings["apart"][0]), self.carried, self._hand, weirds=bool(settings["weirds_a_second"][0]))
         self._further, self._keepers = FURTHER[hook]
         self._carriers = tuple(KEEPERS[name] for name in self._keepers) if budget else ()
         self.programs = (*self._keepers, *self._carriers, self.job)
         self._events: list[Ring] = []
-        self._deferred: list[Ring] = []
-        self._frame = bytearray(lib.hw_frames_octets())
+        self._alone = bytearray(structs["hw_parser"].size)
         self._ways_fd = self._handed_fd = self._elsewhere_fd = self._program = -1
-        self.begin()
+        self._next = 0  # when the clock is looked at
+        self._report_at = 0
         self.heard = 0  # events read
-        self.looked_at = 0  # deferred rows read
 
     def begin(self) -> None:
         """As if no packet had come yet; what lies in the table stays. Raises MemoryError."""
-        self._frames = ffi.gc(lib.hw_frames_new(DATAGRAMS, int(self._settings["apart"][0])), lib.hw_frames_free)
-        if self._frames == ffi.NULL:
-            raise MemoryError("no memory for datagrams in pieces")
-        self._next = 0  # when the clock is looked at
+        self.deferred.begin()
+        self._next = 0
         self._report_at = 0
 
     @property
@@ -153,12 +150,15 @@ class KernelFlows:
         """Make the rings, and let the programs begin. `now` is the time that packets would have. Returns the memory of rings."""
         memory: dict[str, int] = {}
         for cpu in range(libbpf.possible_cpus()):
-            for name, rings, record in (("hw_flow_rings", self._events, FLOW_EVENT), ("hw_deferred_rings", self._deferred, DEFERRED)):
-                octets = self._ring_bytes if record is FLOW_EVENT else max(LEAST_RING, self._ring_bytes // FEWER)
+            fewer = max(LEAST_RING, self._ring_bytes // FEWER)
+            for name, octets in (("hw_flow_rings", self._ring_bytes), ("hw_deferred_rings", fewer)):
                 fd = libbpf.create_ring(name, octets)
                 libbpf.put(loaded.map(name), cpu, struct.pack("=I", fd))
                 memory[name] = memory.get(name, 0) + libbpf.memory_of(fd)
-                rings.append(Ring(fd, octets, record))
+                if name == "hw_flow_rings":
+                    self._events.append(Ring(fd, octets, FLOW_EVENT))
+                else:
+                    self.deferred.open(fd, octets)
                 os.close(fd)
         for place, name in (*enumerate(self._keepers), *enumerate(self._carriers, FIRST)):
             libbpf.put(loaded.map(self._further), place, struct.pack("=I", loaded.program(name)))
@@ -273,26 +273,7 @@ class KernelFlows:
     # -- rings ------------------------------------------------------------------------------------------------------------
 
     def _read(self, interfaces: Mapping[int, str]) -> Iterator[Batch]:
-        blamed: list[np.ndarray[Any, np.dtype[Any]]] = []
-        for ring in self._deferred:
-            rows = ring.borrow(EVENTS)
-            left = len(rows)
-            for part in np.split(rows, np.flatnonzero(np.diff(rows["why"])) + 1) if left else ():
-                why, done = WHY_DEFERRED[int(part["why"][0])], len(part)
-                left -= done
-                if why == "blame":
-                    blamed.append(np.array(part["row"]))
-                elif why == "frame":
-                    taken = self.hand_back(part)
-                    done = done if left else taken  # the last frame's end may come yet
-                elif why == "flow":
-                    yield Batch(DEFERRED, np.array(part), interfaces, deferred=why)
-                else:
-                    yield Batch(PACKET, np.array(part["row"]), interfaces, deferred=why)
-                self.looked_at += done
-                ring.release(done)
-        for row in (row for rows in blamed for row in rows):  # now that what they are about may be there
-            self._hand(row.tobytes(), Job.blame)
+        yield from self.deferred.read(interfaces)
         told = [(ring, events) for ring in self._events if len(events := ring.borrow(EVENTS))]
         if self.carried:  # what flows carried came before their end was told
             yield from self.carried.read(self.carried.end(), interfaces)
@@ -301,27 +282,14 @@ class KernelFlows:
             self.heard += len(events)
             ring.release(len(events))
 
-    def hand_back(self, rows: np.ndarray[Any, np.dtype[Any]]) -> int:
-        """Frames with datagrams in pieces: those that are whole go to the kernel's table. Returns how many rows are done with."""
-        at, ready = 0, ffi.new("int *")
-        into = ffi.from_buffer(self._frame)
-        while at < len(rows):
-            first = ffi.cast("char *", rows.ctypes.data) + at * rows.strides[0]
-            taken = lib.hw_frames_take(self._frames, first, rows.strides[0], len(rows) - at, into, ready)
-            if not taken:
-                break
-            at += int(taken)
-            if ready[0]:
-                self._hand(self._frame, Job.frame)
-        return at
-
-    def _hand(self, frame: bytes | bytearray, job: Job) -> None:
-        """A frame (struct hw_parser), or a row alone, to the program."""
-        if len(frame) < len(self._frame):
-            self._frame[self._row_at : self._row_at + len(frame)] = frame
-        libbpf.put(self._handed_fd, 0, bytes(self._frame))
+    def _hand(self, frame: bytes | bytearray, job: Job) -> int:
+        """A frame (struct hw_parser), or a row alone, to the program. Returns what that returns."""
+        if len(frame) < len(self._alone):
+            self._alone[self._row_at : self._row_at + len(frame)] = frame
+            frame = self._alone
+        libbpf.put(self._handed_fd, 0, bytes(frame))
         self._control.ask(job)
-        libbpf.run(self._program)
+        return libbpf.run(self._program)
 
     # -- the clock -----------------------------------------------------------------------------------------------------
 

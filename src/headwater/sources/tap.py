@@ -306,7 +306,9 @@ class Tap:
             time.sleep(BUSY_S)  # longer than any program runs: each that was begun before has ended
             yield from self._poll_rings()
             with self._lock:
-                if self._accounts.rows() == self._rows_read and (not self.flows or self._accounts.deferred() == self.flows.looked_at):
+                if self._accounts.rows() == self._rows_read and (
+                    not self.flows or self._accounts.deferred() == self.flows.deferred.looked_at
+                ):
                     break
         if self.flows:
             yield from self.flows.end(self._interfaces)
