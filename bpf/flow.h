@@ -279,7 +279,6 @@ HW_INLINE void hw_flow_judge(struct hw_flow *flow, int which, const struct hw_pa
 /* Give it a packet of the side `which`. */
 HW_INLINE void hw_flow_add(struct hw_flow *flow, int which, const struct hw_packet *row)
 {
-	int whole = row->captured >= row->length;
 	struct hw_side *side;
 
 	if (hw_flow_is_damaged(row)) {
@@ -289,7 +288,7 @@ HW_INLINE void hw_flow_add(struct hw_flow *flow, int which, const struct hw_pack
 	}
 
 	if (flow->proto == HW_PROTO_TCP)
-		which = hw_tcp_add(flow, which, row, whole);
+		which = hw_tcp_add(flow, which, row, hw_is_whole(row));
 	else
 		flow->last = row->ts;
 	hw_path_add(flow, which & 1, row);

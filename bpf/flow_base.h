@@ -172,6 +172,16 @@ struct hw_rare {
 
 _Static_assert(HW_WEIRD_excessive_data_without_further_acks - HW_WEIRD_OF_FLOWS < 32, "a bit for each");
 
+/* Whether all of what it carries was there to read: a frame may be cut, and a layer before IP shorter than IP says. */
+HW_INLINE int hw_is_whole(const struct hw_packet *row)
+{
+	__u64 cut = row->length > row->captured, longer = row->weird ^ HW_WEIRD_truncated_IP_len;
+
+	HW_OPAQUE(longer);
+	longer = (longer - 1) >> 63; /* a comparison would be two more paths for the verifier */
+	return !(cut | longer);
+}
+
 /* Something is odd. The store is not put off, so that paths of the verifier meet. */
 HW_INLINE void hw_flow_weird(struct hw_flow *flow, enum hw_weird name)
 {

@@ -93,7 +93,7 @@ HW_STEP int hw_carry_judge(const struct hw_parser *p, struct hw_flow_way *at, st
 		return -1;
 	if (wants->first != at->first)
 		hw_wants_begin(wants, at);
-	length = row->payload_length;
+	length = hw_is_whole(row) ? row->payload_length : 0;
 	if (row->proto == HW_PROTO_TCP)
 		head->place = at->moment.delivered +
 			      (__s32)(row->seq + !!(row->tcp_flags & HW_SYN) - at->moment.first - (__u32)at->moment.delivered);

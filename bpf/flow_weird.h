@@ -170,8 +170,7 @@ HW_INLINE void hw_weird_tcp(struct hw_flow *flow, int which, const struct hw_pac
 		hw_weird_window(flow, which, row);
 	if (flags & HW_ACK)
 		hw_weird_ack(flow, which, row);
-	if (row->payload_length && !(flags & HW_RST) && !before_begin &&
-	    (row->captured < row->length || row->weird == HW_WEIRD_truncated_IP_len))
+	if (row->payload_length && !(flags & HW_RST) && !before_begin && !hw_is_whole(row))
 		hw_flow_weird(flow, HW_WEIRD_truncated_tcp_payload);
 	switch (flow->sides[which].state) {
 	case HW_TCP_established:

@@ -315,12 +315,14 @@ static void put_whole(struct hw_af_packet *a, const struct tpacket3_hdr *packet)
 /* What the packet of the row carries, as far as it was captured. */
 static void put_payload(const struct hw_af_packet *a, const struct tpacket3_hdr *packet, struct hw_af_packet_room *room)
 {
-	uint32_t skip = skip_of(a, packet), captured = packet->tp_snaplen - skip, length = a->parser.row.payload_length;
+	uint32_t skip = skip_of(a, packet), end = packet->tp_snaplen - skip, length = a->parser.row.payload_length;
 
-	if (!a->parser.headers || !(a->parser.row.has & HW_HAS_payload) || a->parser.headers >= captured)
+	if (end > a->parser.limit)
+		end = a->parser.limit;
+	if (!a->parser.headers || !(a->parser.row.has & HW_HAS_payload) || a->parser.headers >= end)
 		length = 0;
-	else if (length > captured - a->parser.headers)
-		length = captured - a->parser.headers;
+	else if (length > end - a->parser.headers)
+		length = end - a->parser.headers;
 	*room->payloads++ = (struct hw_payload){.octets = room->octets, .length = length};
 	memcpy(room->octets, (const uint8_t *)packet + packet->tp_mac + skip + a->parser.headers, length);
 	room->octets += length;

@@ -149,12 +149,14 @@ static uint32_t least(uint32_t one, uint32_t other)
 	return one < other ? one : other;
 }
 
-/* How many octets of the payload there are in the frame. */
-static uint32_t payload_of(const struct hw_parser *parser, const struct hw_record *record)
+/* How many octets of the payload there are in the frame, `shift` octets further than where the window has them. */
+static uint32_t payload_of(const struct hw_parser *parser, const struct hw_record *record, uint32_t shift)
 {
-	if (!parser->headers || !(parser->row.has & HW_HAS_payload) || parser->headers >= record->captured)
+	uint32_t end = least(record->captured, parser->limit + shift);
+
+	if (!parser->headers || !(parser->row.has & HW_HAS_payload) || parser->headers >= end)
 		return 0;
-	return least(parser->row.payload_length, record->captured - parser->headers);
+	return least(parser->row.payload_length, end - parser->headers);
 }
 
 /*
@@ -192,7 +194,7 @@ static bool put_packet(struct hw_capture *capture, struct hw_feed *feed, uint32_
 		parser->carrier_count = 0;
 	for (uint32_t i = 0; i < parser->carrier_count; i++)
 		put_row(capture, feed, index, &parser->carriers[i], NULL, 0);
-	payload = feed->payload ? payload_of(parser, record) : 0;
+	payload = feed->payload ? payload_of(parser, record, shift) : 0;
 	put_row(capture, feed, index, &parser->row, record->frame + parser->headers, payload);
 	counts->carriers += parser->carrier_count;
 	counts->as_row++;

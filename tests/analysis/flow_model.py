@@ -54,7 +54,7 @@ class Segment:
         self.syn, self.fin, self.rst, self.acks = (bool(flags & bit) for bit in (SYN, FIN, RST, ACK))
         self.number, self.acked, self.payload, self.window = (int(row[name]) for name in ("seq", "ack", "payload_length", "window"))
         self.length = (0 if self.rst else self.payload) + self.syn + self.fin
-        self.is_whole = bool(row["captured"] >= row["length"])
+        self.is_whole = bool(row["captured"] >= row["length"] and row["weird"] != LONGER)
 
 
 class Side:

@@ -1,13 +1,17 @@
 """What flows carry, in order: every octet that was read is where it belongs, what was not seen is a gap, and the sum comes out."""
 
+import struct
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+import frames
 import numpy as np
 import pytest
 from conversations import ACK, START, SYN, TCP, UDP, Packet, Step, Tcp, rows, tcp, traffic
 from flowing import NAMES, SECRET
+from forge import timed
 from headwater._native import ffi
 from hypothesis import assume, given, settings
 
@@ -17,6 +21,7 @@ from headwater.analysis.wire import Malformed
 from headwater.records import PACKET, Batch
 from headwater.records.address import packed
 from headwater.records.batch import Payloads
+from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger, imbalances
 
 ENDS = [("10.0.0.1", 40_000), ("10.0.0.2", 50_000)]
@@ -176,6 +181,31 @@ def test_a_segment_that_was_not_captured_whole_is_a_gap() -> None:
     ]
     [recorder] = read(made.packets(steps))
     assert of_side(recorder, 0)[:30] == [*octets_at(1, 10), *[None] * 10, *octets_at(21, 10)]
+
+
+def test_what_lies_behind_the_end_of_a_layer_is_no_payload(tmp_path: Path) -> None:
+    """PPPoE (RFC 2516) tells how long a packet is: what follows in the frame is not of it, and what comes in its place later is."""
+    (orig, sport), (resp, dport) = ENDS
+
+    def frame(packet: bytes, behind: int = 0) -> bytes:
+        return frames.ethernet(struct.pack("!BBHHH", 0x11, 0, 1, 2 + len(packet) - behind, 0x0021) + packet, 0x8864)
+
+    said = [
+        frame(frames.tcp(orig, resp, sport, dport, SYN, seq=100)),
+        frame(frames.tcp(resp, orig, dport, sport, SYN | ACK, seq=900, ack=101)),
+        frame(frames.tcp(orig, resp, sport, dport, ACK, seq=101, ack=901, payload=b"behind"), behind=6),
+        frame(frames.tcp(orig, resp, sport, dport, ACK, seq=101, ack=901, payload=b"in its place")),
+    ]
+    path = tmp_path / "made.pcap"
+    path.write_bytes(timed(enumerate(said)))
+    Recorder.seen.clear()
+    flows = Flows("made", FlowSettings(SECRET), messages=True)
+    with Capture(str(path), Ledger(), carriers=True, payloads=True) as source:
+        for some in source.read():
+            list(flows.find(some))
+    list(flows.end())
+    [recorder] = Recorder.seen
+    assert bytes(octet or 0 for octet in of_side(recorder, 0)) == b"in its place"
 
 
 def test_datagrams_are_whole_and_each_alone() -> None:
