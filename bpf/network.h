@@ -73,7 +73,7 @@ HW_INLINE int hw_next_of_proto(struct hw_parser *p)
 		return HW_NEXT_esp;
 	}
 	hw_payload(p, 0);
-	p->cut = row->mf;
+	p->cut |= row->mf;
 	switch (row->proto) {
 	case 4:
 		return hw_enter(p, row->ip_version == 4 ? HW_TUNNEL_ipip : HW_TUNNEL_4in6, -1, HW_NEXT_ip);

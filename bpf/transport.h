@@ -176,7 +176,7 @@ HW_INLINE int hw_in_datagram(struct hw_parser *p, __u32 at, __u32 stated, __u32 
 		return HW_NEXT_nothing;
 	p->headers = 0;
 	hw_trim(p, stated >= 8 && p->row.segments == 1 && at + stated < stop ? at + stated : stop);
-	p->cut = p->row.mf;
+	p->cut |= p->row.mf;
 	p->at = at + 8;
 	return next == HW_NEXT_mpls ? hw_enter(p, HW_TUNNEL_mpls, -1, next) : next;
 }

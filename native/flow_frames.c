@@ -45,55 +45,63 @@ void hw_frames_keep(struct hw_frames *frames)
 	hw_fragments_keep(frames->fragments);
 }
 
-/* The row as it is to come back, and what it carries: a piece as nothing, unless its datagram is whole with it. Returns whether there is
- * something. */
-static int put(struct hw_frames *frames, struct hw_deferred *deferred, struct hw_packet *into, struct hw_payload *payload)
+/*
+ * All rows of a frame as they are to come back, and what the last of them carries: a piece of a datagram as nothing, and what it carries, until
+ * the datagram is whole. What is odd goes with the row that came. Returns whether there is something.
+ */
+static int put(struct hw_frames *frames, struct hw_deferred *const *rows, uint32_t count, struct hw_parser *into,
+	       struct hw_payload *payload)
 {
-	const struct hw_packet *row = &deferred->row;
-	uint32_t tunnel = row->tunnel, segments = row->segments;
-	struct hw_flow_key key = {.proto = 0};
+	struct hw_packet all[HW_MOST_ROWS], whole[HW_MOST_ROWS];
+	uint32_t i, more, odd, came = count;
 
-	*into = *row;
-	deferred->odd = 0;
-	if (!hw_is_fragment(row))
-		return 1;
-	if (row->captured < row->length) { /* what was not captured whole cannot be put together: its first piece stands for it */
-		into->has = row->fragment_offset ? 0 : row->has;
-		return into->has != 0;
+	for (i = 0; i < count; i++)
+		all[i] = rows[i]->row;
+	into->row = all[count - 1];
+	into->row.has = 0;
+	for (i = 0; i < count; i++) {
+		struct hw_flow_key key = {.proto = 0};
+
+		if (!hw_is_fragment(&all[i]) || (all[i].captured < all[i].length && !all[i].fragment_offset))
+			continue; /* what was not captured whole cannot be put together: its first piece stands for it */
+		hw_flow_key_apart(&all[i], frames->apart, all[i].interface, &key);
+		more = 0;
+		if (all[i].captured >= all[i].length)
+			more = hw_fragments_add(frames->fragments, &all[i], count - i, key.apart, whole, payload,
+						i < came ? &rows[i]->odd : &odd);
+		count = i + (i + more > HW_MOST_ROWS ? 0 : more);
+		memcpy(&all[i], whole, (count - i) * sizeof(*whole));
+		came = i + 1; /* behind it lies what was put together */
 	}
-	hw_flow_key_apart(row, frames->apart, row->interface, &key);
-	if (!hw_fragments_add(frames->fragments, row, key.apart, into, payload, &deferred->odd)) {
-		into->has = 0;
-		return 0;
-	}
-	into->tunnel = tunnel;
-	into->segments = segments;
-	return 1;
+	if (count && all[count - 1].segments)
+		into->row = all[--count];
+	memcpy(into->carriers, all, count * sizeof(*all));
+	into->carrier_count = count;
+	return count || into->row.has;
 }
 
 size_t hw_frames_take(struct hw_frames *frames, void *rows, const struct hw_payload *payloads, size_t count, void *into,
 		      struct hw_payload *payload, int *ready)
 {
-	struct hw_deferred *deferred = rows;
+	struct hw_deferred *all[HW_MOST_ROWS], *deferred = rows;
 	struct hw_parser *frame = into;
+	uint32_t found = 0;
 
 	*ready = 0;
-	frame->carrier_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		const struct hw_packet *row = &deferred[i].row;
+		struct hw_packet *row = &deferred[i].row;
 
-		if (row->ts != deferred->row.ts) {
-			*ready = 0; /* the rest of the frame before has found no room */
+		if (row->ts != deferred->row.ts) /* the rest of the frame before has found no room */
 			return i;
-		}
-		*payload = payloads ? payloads[i] : (struct hw_payload){0};
+		deferred[i].odd = 0;
+		if (row->segments || found < HW_MAX_TUNNELS)
+			all[found++] = &deferred[i];
 		if (row->segments) {
-			*ready |= put(frames, &deferred[i], &frame->row, payload);
+			*payload = payloads ? payloads[i] : (struct hw_payload){0};
+			*ready = put(frames, all, found, frame, payload);
 			frame->headers = payload->length && payload->length == frame->row.payload_length;
 			return i + 1;
 		}
-		if (frame->carrier_count < HW_MAX_TUNNELS)
-			*ready |= put(frames, &deferred[i], &frame->carriers[frame->carrier_count++], payload);
 	}
 	return 0;
 }

@@ -230,7 +230,7 @@ static uint32_t carry_ip(struct hw_flows *flows, const struct hw_packet *row)
 	hw_flow_answered(&flows->table, flow); /* in use, if only one way */
 	hw_flow_is_due(&flows->table, flow, row->ts + flows->settings.tunnel_timeout);
 	if (flows->picks)
-		hw_flows_pick_packet(flows, hw_flow_at(&flows->table, flow)->uid, 0);
+		hw_flows_pick_packet(flows, hw_flow_at(&flows->table, flow)->uid, flows->in_pieces);
 	return flow;
 }
 
@@ -241,47 +241,92 @@ static void put_odd_fragment(struct hw_flows *flows, const struct hw_packet *row
 			hw_weird_rows_put(&flows->weirds, row, HW_WEIRD_excessively_small_fragment + i);
 }
 
-/* A packet, or a datagram that is whole by now. Returns its flow. */
+/* A packet. Returns its flow. */
 static uint32_t take(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
 {
-	struct hw_packet whole;
-	struct hw_sought anew;
-	uint32_t odd = 0;
-	int waits;
-
-	flows->is_duplicate = flows->in_pieces = 0;
-	if (hw_is_fragment(row)) {
-		waits = row->fragment_offset > 0;
-		if (row->captured >= row->length)
-			waits = !hw_fragments_add(flows->fragments, row, sought->key.apart, &whole, &flows->payload, &odd);
-		if (odd && flows->weirds.a_second)
-			put_odd_fragment(flows, row, odd);
-		if (waits) {
-			flows->counts.fragments++;
-			return HW_NOBODY;
-		}
-		if (row->captured >= row->length) { /* else the first one, of a datagram that cannot be put together */
-			row = &whole;
-			flows->in_pieces = 1;
-			if (flows->streams && flows->payload.length) /* the next datagram may be put together in the same place */
-				hw_streams_hold(flows->streams, &flows->payload);
-			hw_flows_seek(flows, row, row, &anew);
-			sought = &anew;
-		}
-	}
 	if (hw_flow_is_of(row))
 		return add(flows, row, sought);
 	flows->counts.no_flow++;
 	return HW_NOBODY;
 }
 
+/*
+ * The packets of a datagram that is whole by now, the last of them with what it carries. The others have been counted as fragments, and the row
+ * with which it became whole is still to be.
+ */
+static void unpack(struct hw_flows *flows, const struct hw_packet *rows, uint32_t count)
+{
+	struct hw_payload payload = flows->payload;
+	struct hw_sought sought;
+
+	flows->counts.fragments -= count - 1;
+	flows->payload.length = 0;
+	flows->unpacking++;
+	for (; count > 1; count--, rows++) {
+		hw_flows_seek(flows, rows, rows, &sought);
+		hw_flows_take_carrier(flows, rows, &sought);
+	}
+	flows->payload = payload;
+	hw_flows_seek(flows, rows, rows, &sought);
+	hw_flows_take_packet(flows, rows, &sought);
+	flows->unpacking--;
+}
+
+/* A piece of a datagram, and of what it carries as many rows as make `count`. Returns the datagram's flow, if it is whole with it. */
+static uint32_t take_piece(struct hw_flows *flows, const struct hw_packet *rows, uint32_t count)
+{
+	struct hw_packet whole[HW_MOST_ROWS];
+	struct hw_sought sought;
+	uint32_t odd = 0;
+
+	hw_flows_seek(flows, rows, rows, &sought);
+	if (rows->captured < rows->length)
+		count = 0;
+	else
+		count = hw_fragments_add(flows->fragments, rows, count, sought.key.apart, whole, &flows->payload, &odd);
+	if (odd && flows->weirds.a_second)
+		put_odd_fragment(flows, rows, odd);
+	if (!count || (count > 1 && flows->unpacking == HW_WITHIN)) {
+		flows->counts.fragments++;
+		return HW_NOBODY;
+	}
+	flows->in_pieces = 1;
+	if (flows->streams && flows->payload.length) /* the next datagram may be put together in the same place */
+		hw_streams_hold(flows->streams, &flows->payload);
+	if (count == 1) {
+		hw_flows_seek(flows, whole, whole, &sought);
+		return take(flows, whole, &sought);
+	}
+	unpack(flows, whole, count);
+	return HW_NOBODY;
+}
+
+/* Whether a row waits for the rest of its frame: it is of a piece of a datagram that carries packets, or of one of these. */
+static int hold(struct hw_flows *flows, const struct hw_packet *row)
+{
+	if (row->ts != flows->held[0].ts || flows->held_count == HW_MOST_ROWS) /* live, the rest may be lost */
+		flows->held_count = 0;
+	if (!flows->held_count && (row->segments || !hw_is_fragment(row) || row->captured < row->length))
+		return 0;
+	flows->held[flows->held_count++] = *row;
+	return 1;
+}
+
 /* What carries the packets after it. A tunnel of GRE over UDP is one between addresses, as in Zeek. */
 void hw_flows_take_carrier(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
 {
 	int by_flow = row->has & HW_HAS_ports && row->tunnel != HW_TUNNEL_gre;
-	uint32_t flow = row->has & HW_HAS_ports ? take(flows, row, sought) : HW_NOBODY;
+	uint32_t flow = HW_NOBODY;
 	struct hw_carrier *carrier;
 
+	if (hold(flows, row)) {
+		flows->counts.fragments++;
+		return;
+	}
+	flows->is_duplicate = 0;
+	flows->in_pieces = flows->unpacking > 0;
+	if (row->has & HW_HAS_ports)
+		flow = take(flows, row, sought);
 	if (row->ts != flows->carrier_ts)
 		flows->carrier_count = 0;
 	flows->carrier_ts = row->ts;
@@ -311,6 +356,7 @@ void hw_flows_take_refused(struct hw_flows *flows, const struct hw_deferred *ref
 		return;
 	}
 	hw_flows_seek(flows, row, row, &sought);
+	flows->is_duplicate = flows->in_pieces = 0;
 	if (refused->keep & HW_DEFERRED_packet)
 		flow = take(flows, row, &sought);
 	else
@@ -338,8 +384,22 @@ static int is_further(const struct hw_flows *flows, const struct hw_packet *row)
 
 void hw_flows_take_packet(struct hw_flows *flows, const struct hw_packet *row, const struct hw_sought *sought)
 {
-	uint32_t flow = take(flows, row, sought);
+	uint32_t flow, held;
 
+	flows->is_duplicate = 0;
+	flows->in_pieces = flows->unpacking > 0;
+	if (hold(flows, row)) {
+		held = flows->held_count;
+		flows->held_count = 0;
+		take_piece(flows, flows->held, held);
+		flows->carrier_count = flows->carried_by = 0;
+		return;
+	}
+	if (!hw_is_fragment(row) ||
+	    (row->captured < row->length && !row->fragment_offset)) /* that cannot be put together: it stands for all */
+		flow = take(flows, row, sought);
+	else
+		flow = take_piece(flows, row, 1);
 	if (!flows->carrier_count && is_further(flows, row))
 		flows->carrier_count = flows->carried_by;
 	if (flow != HW_NOBODY && !flows->is_duplicate && flows->carrier_count && row->ts == flows->carrier_ts)

@@ -6,8 +6,8 @@
 #include "../bpf/flow_hash.h"
 #include "flow_state.h"
 
-#define SPARE 8		/* rows that one packet may make */
-#define SPARE_WEIRDS 40 /* likewise; and one of each name for the second before */
+#define SPARE 64	 /* rows that one packet may make, with those that datagrams in pieces carry which are whole with it */
+#define SPARE_WEIRDS 400 /* likewise; and one of each name for the second before */
 #define TRIES 64
 
 static int is_local(const struct hw_flows *flows, const uint8_t *addr)

@@ -35,7 +35,7 @@ struct hw_flows {
 	struct hw_known known;
 	struct hw_flow_owners *owners;	   /* of each flow by its number; NULL: no packet is seen at several places */
 	int is_duplicate;		   /* the packet that a flow was just found for is another place's */
-	int in_pieces;			   /* it is a datagram that came so */
+	int in_pieces;			   /* it is a datagram that came so, or is in one */
 	struct hw_servers *servers;	   /* NULL: nobody asks for them */
 	struct hw_streams *streams;	   /* NULL: nobody reads what flows carry */
 	struct hw_carried_flows *kernels;  /* NULL: the kernel keeps none; to streams, its flows have numbers from table.most on */
@@ -44,6 +44,9 @@ struct hw_flows {
 	struct hw_picks *picks;		   /* NULL: nobody asks for frames */
 	struct hw_prefix *local;
 	size_t local_count;
+	struct hw_packet held[HW_MOST_ROWS]; /* of a frame with a piece of a datagram that carries packets: that, and what it carries */
+	uint32_t held_count;
+	uint32_t unpacking;			    /* so many whole datagrams, one within the other, */
 	struct hw_carrier carriers[HW_MAX_TUNNELS]; /* of the next packet, the outermost first */
 	uint32_t carrier_count;
 	uint32_t carried_by;	  /* how many the packet before had, */

@@ -11,6 +11,7 @@
 #define COMPARED 16 /* fragments of a datagram whose octets are compared with those that come again */
 #define SMALL 64    /* octets of a packet, and */
 #define LARGE 64000 /* of a datagram: Zeek's Frag.cc */
+#define NOWHERE UINT32_MAX
 #define ODD(name) (1u << (HW_WEIRD_##name - HW_WEIRD_excessively_small_fragment)) /* as hw_fragments_add() tells it */
 
 struct piece {
@@ -37,7 +38,11 @@ struct datagram {
 	uint32_t ack; /* the second eight octets of TCP's header, where they are the begin of a piece */
 	uint16_t offset_flags, window;
 	struct hw_packet first;
-	uint32_t *frames; /* of its pieces, where they are asked for */
+	struct hw_packet *within; /* what it carries, as its first fragment shows: so many rows, */
+	uint32_t within_count;
+	uint32_t within_at; /* and where the payload of the last one begins; NOWHERE: that is not known */
+	uint32_t early;	    /* octets of the first fragment's payload that lie at the end of `octets` until their place is known */
+	uint32_t *frames;   /* of its pieces, where they are asked for */
 	uint64_t units[UNITS / 64];
 	uint8_t octets[]; /* behind the IP header, where they are kept */
 };
@@ -70,13 +75,20 @@ struct hw_fragments *hw_fragments_new(uint32_t most, uint64_t salt)
 	return fragments;
 }
 
+static void forget(struct datagram *datagram)
+{
+	free(datagram->frames);
+	free(datagram->within);
+	memset(datagram, 0, sizeof(*datagram));
+}
+
 void hw_fragments_free(struct hw_fragments *fragments)
 {
 	if (!fragments)
 		return;
 	for (uint32_t i = 0; i < fragments->groups * PLACES; i++) {
 		if (fragments->datagrams[i])
-			free(fragments->datagrams[i]->frames);
+			forget(fragments->datagrams[i]);
 		free(fragments->datagrams[i]);
 	}
 	free(fragments->datagrams);
@@ -135,6 +147,8 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 			break;
 		if (is_of(places[i], row, apart))
 			return places[i];
+		if (places[i] == fragments->whole && places[i]->within_count) /* what it carries is being looked at */
+			continue;
 		if (!best || (*best)->touched > places[i]->touched) /* one that is done was touched at 0 */
 			best = &places[i];
 	}
@@ -142,8 +156,7 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 		return NULL;
 	fragments->given_up += (*best)->pieces;
 	fragments->waiting -= (*best)->pieces;
-	free((*best)->frames);
-	memset(*best, 0, sizeof(**best));
+	forget(*best);
 	memcpy((*best)->src, row->src, sizeof(row->src));
 	memcpy((*best)->dst, row->dst, sizeof(row->dst));
 	memcpy((*best)->apart, apart, sizeof((*best)->apart));
@@ -183,14 +196,6 @@ static void cover(struct datagram *datagram, uint32_t begin, uint32_t end)
 	}
 	if (end > datagram->length)
 		datagram->length = end;
-}
-
-static void cover_first(struct datagram *datagram, const struct hw_packet *first)
-{
-	uint32_t header = header_of(datagram, first);
-
-	if (header && header < first->ip_length)
-		cover(datagram, 0, first->ip_length - header);
 }
 
 /* What a fragment carries goes to its place, and of what is there already the first one counts: Zeek's way, and most hosts'. */
@@ -243,6 +248,32 @@ static uint32_t judge_octets(struct datagram *datagram, uint32_t at, const struc
 	return overlaps ? ODD(fragment_overlap) : 0;
 }
 
+/*
+ * A first fragment goes to its place, if its header is known by now. What its row tells of it, `payload`, is the end of it where it carries
+ * packets, and else what is behind the transport's header. Returns what is odd in it.
+ */
+static uint32_t place_first(struct datagram *datagram, const struct hw_packet *first, const struct hw_payload *payload, int carries,
+			    size_t room)
+{
+	uint32_t header = header_of(datagram, first), end, size, odd;
+
+	if (!header || header >= first->ip_length)
+		return 0;
+	end = first->ip_length - header;
+	odd = judge_size(datagram, first, end);
+	if (room && first->has & HW_HAS_payload) {
+		size = carries ? payload->length : first->payload_length;
+		if (size && size <= end) {
+			if (datagram->within_at == NOWHERE)
+				datagram->within_at = end - size;
+			odd |= judge_octets(datagram, end - size, payload, room);
+			keep(datagram, end - size, payload, room);
+		}
+	}
+	cover(datagram, 0, end);
+	return odd;
+}
+
 /* What came in pieces of TCP's header, which is `size` octets of `length` then. */
 static void join_tcp(const struct datagram *datagram, struct hw_packet *whole)
 {
@@ -283,9 +314,50 @@ static void number(struct datagram *datagram, uint32_t frame)
 	datagram->frames[at] = frame;
 }
 
-int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
-		     struct hw_payload *payload, uint32_t *odd)
+/* The first fragment has come, and rows of what it carries; without memory for these, it has not. Its payload waits where that is far from others. */
+static void begin(struct datagram *datagram, const struct hw_packet *rows, uint32_t count, const struct hw_payload *payload, size_t room)
 {
+	datagram->first = rows[0];
+	datagram->within_at = NOWHERE;
+	if (count > 1) {
+		datagram->within = malloc((count - 1) * sizeof(*rows));
+		if (!datagram->within)
+			return;
+		memcpy(datagram->within, rows + 1, (count - 1) * sizeof(*rows));
+		datagram->within_count = count - 1;
+	}
+	datagram->begun = 1;
+	if (room && datagram->length + (uint64_t)payload->length <= room) {
+		datagram->early = payload->length;
+		memcpy(datagram->octets + room - datagram->early, payload->octets, datagram->early);
+	}
+}
+
+/* What a whole datagram carries: its rows, as of that time, and the payload of the last of them. */
+static void unpack(const struct hw_fragments *fragments, const struct datagram *datagram, uint64_t ts, struct hw_packet *within,
+		   struct hw_payload *payload)
+{
+	const struct hw_packet *last = &datagram->within[datagram->within_count - 1];
+	uint32_t at = datagram->within_at;
+
+	for (uint32_t i = 0; i < datagram->within_count; i++) {
+		within[i] = datagram->within[i];
+		within[i].ts = ts;
+		within[i].captured = within[i].length;
+	}
+	if (!fragments->room)
+		return;
+	payload->length = 0;
+	if (at > datagram->length || datagram->length >= fragments->room || !(last->has & HW_HAS_payload))
+		return;
+	payload->octets = datagram->octets + at;
+	payload->length = last->payload_length < datagram->length - at ? last->payload_length : datagram->length - at;
+}
+
+uint32_t hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *rows, uint32_t count, const uint32_t apart[3],
+			  struct hw_packet *whole, struct hw_payload *payload, uint32_t *odd)
+{
+	const struct hw_packet *row = rows;
 	struct datagram *datagram = find(fragments, row, apart);
 	uint32_t header, before;
 
@@ -302,7 +374,7 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	if (fragments->numbers)
 		number(datagram, payload->frame);
 	datagram->ended |= !row->mf;
-	datagram->cut |= fragments->room && row->has & HW_HAS_payload && payload->length < row->payload_length;
+	datagram->cut |= fragments->room && count == 1 && row->has & HW_HAS_payload && payload->length < row->payload_length;
 	if (row->fragment_offset) {
 		uint32_t length = row->has & HW_HAS_payload ? row->payload_length : 0;
 
@@ -316,27 +388,23 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 		if (fragments->room) {
 			*odd |= judge_octets(datagram, row->fragment_offset, payload, fragments->room);
 			keep(datagram, row->fragment_offset, payload, fragments->room);
+			if (row->fragment_offset + payload->length > fragments->room - datagram->early)
+				datagram->early = 0;
 		}
 		cover(datagram, row->fragment_offset, row->fragment_offset + length);
 	} else {
-		header = header_of(datagram, row);
-		if (header && header < row->ip_length) {
-			*odd = judge_size(datagram, row, row->ip_length - header);
-			if (fragments->room && row->has & HW_HAS_payload) {
-				before = row->ip_length - header - row->payload_length;
-				*odd |= judge_octets(datagram, before, payload, fragments->room);
-				keep(datagram, before, payload, fragments->room);
-			}
-		}
-		cover_first(datagram, row);
-		if (!datagram->begun)
-			datagram->first = *row;
-		datagram->begun = 1;
+		if (datagram->begun)
+			*odd = place_first(datagram, row, payload, count > 1, fragments->room);
+		else
+			begin(datagram, rows, count, payload, fragments->room);
+	}
+	if (datagram->begun && !(datagram->units[0] & 1)) { /* its header was not known, or it has just come */
+		struct hw_payload early = {.octets = datagram->octets + fragments->room - datagram->early, .length = datagram->early};
+
+		*odd |= place_first(datagram, &datagram->first, &early, datagram->within_count > 0, fragments->room);
 	}
 	if (row->interface != datagram->interface)
 		*odd = 0;
-	if (datagram->begun && !(datagram->units[0] & 1)) /* its header was not known yet */
-		cover_first(datagram, &datagram->first);
 	if (!datagram->begun || !datagram->ended || datagram->covered < (datagram->length + UNIT - 1) / UNIT)
 		return 0;
 	*whole = datagram->first;
@@ -347,7 +415,9 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 		before = whole->has & HW_HAS_payload ? whole->ip_length - header - whole->payload_length : 0;
 		whole->payload_length = datagram->length - before;
 	}
-	if (fragments->room) {
+	if (datagram->within_count) {
+		unpack(fragments, datagram, row->ts, whole + 1, payload);
+	} else if (fragments->room) {
 		before = datagram->length - whole->payload_length;
 		payload->octets = datagram->octets + before;
 		payload->length = datagram->length < fragments->room && !datagram->cut ? whole->payload_length : 0;
@@ -361,5 +431,5 @@ int hw_fragments_add(struct hw_fragments *fragments, const struct hw_packet *row
 	fragments->whole_pieces = datagram->pieces;
 	datagram->pieces = 0;
 	datagram->touched = 0;
-	return 1;
+	return 1 + datagram->within_count;
 }

@@ -6,18 +6,24 @@
 
 #include "headwater.h"
 
+#define HW_WITHIN 2 /* datagrams in pieces, one within the other, that are put together */
+
 /* IP datagrams in pieces (RFC 791, 3.2; RFC 8200, 4.5), by their rows: which octets have come, and what they are where that is asked for. */
 struct hw_fragments;
 /* Remembers about so many datagrams. `salt` is a secret. NULL without memory. */
 struct hw_fragments *hw_fragments_new(uint32_t most, uint64_t salt);
 void hw_fragments_free(struct hw_fragments *);
 /*
- * Takes the row of a fragment. Returns 1 if its datagram is whole with it, and fills in the row that it would have had in one piece. `odd` is
- * what is so in it, a bit for each of enum hw_weird from excessively_small_fragment on.
+ * Takes the row of a fragment, or of a first one that carries packets all of its frame's from it on: `count`, no more than HW_MOST_ROWS.
+ * Returns how many rows there would have been in one piece, and fills these in; 0 if its datagram is not whole with it. `odd` is what is so in
+ * it, a bit for each of enum hw_weird from excessively_small_fragment on.
  */
-int hw_fragments_add(struct hw_fragments *, const struct hw_packet *row, const uint32_t apart[3], struct hw_packet *whole,
-		     struct hw_payload *payload, uint32_t *odd);
-/* From now on keep what they carry: hw_fragments_add() is given it, and gives that of the whole, good until it is called again. */
+uint32_t hw_fragments_add(struct hw_fragments *, const struct hw_packet *rows, uint32_t count, const uint32_t apart[3],
+			  struct hw_packet *whole, struct hw_payload *payload, uint32_t *odd);
+/*
+ * From now on keep what they carry: hw_fragments_add() is given the payload of the last of the rows, and gives that of the last of the whole,
+ * good until it is called again, or, of a datagram that carries packets, until another one is whole.
+ */
 void hw_fragments_keep(struct hw_fragments *);
 /* From now on remember in which frames they came, as hw_fragments_add() is told with what they carry. */
 void hw_fragments_number(struct hw_fragments *);

@@ -96,7 +96,7 @@ struct hw_flows_counts {
 	/* what became of the rows given: one of these each */
 	uint64_t in_flow;
 	uint64_t no_flow;   /* neither IP nor a whole transport header, or an IP packet that only carries another */
-	uint64_t fragments; /* of a datagram that is not whole with it */
+	uint64_t fragments; /* of a datagram that is not whole with it, or carried by such a one */
 	uint64_t damaged;   /* a wrong checksum: a letter of its flow's history, and nothing else */
 	uint64_t sampled_out;
 	uint64_t duplicate_hook; /* its flow has it from another place */

@@ -24,7 +24,7 @@
 
 struct step {
 	uint8_t flow;	/* below FLOWS; the highest bit is the side */
-	uint8_t flags;	/* of TCP; the two highest: fragments of UDP, and a payload that was cut */
+	uint8_t flags;	/* of TCP; the three highest: fragments of UDP, a payload that was cut, and what carries the next packet */
 	uint8_t at[2];	/* behind the side's first sequence number */
 	uint8_t ack[2]; /* likewise, of the other side */
 	uint8_t length[2];
@@ -39,6 +39,7 @@ struct reader { /* of a side of a stream */
 
 static struct reader readers[MOST][2];
 static int begun[MOST], carries_tcp[MOST];
+static int carries;		/* the packet before: this one is of UDP, whose octets nobody compares */
 static uint8_t spoke[FLOWS][2]; /* a SYN later than a side's first packet begins its numbers anew: there are none */
 
 static void read_runs(const struct hw_runs *runs)
@@ -101,7 +102,7 @@ static void check_sum(struct hw_flows *flows)
 
 static void make(const struct step *step, uint64_t ts, struct hw_packet *row, struct hw_payload *payload)
 {
-	int flow = (step->flow & 0x7f) % FLOWS, side = step->flow >> 7, is_udp = flow >= FLOWS - 3;
+	int flow = (step->flow & 0x7f) % FLOWS, side = step->flow >> 7, is_udp = flow >= FLOWS - 3 || carries;
 	uint32_t at = step->at[0] << 8 | step->at[1], length = (step->length[0] << 8 | step->length[1]) % LONGEST;
 	uint8_t *octets;
 
@@ -125,13 +126,16 @@ static void make(const struct step *step, uint64_t ts, struct hw_packet *row, st
 			row->fragment_offset = step->ack[1] * 8;
 			row->has |= HW_HAS_fragment;
 		}
+		carries = step->flags & 0x20;
+		row->tunnel = carries ? HW_TUNNEL_vxlan : HW_TUNNEL_none;
+		row->segments = !carries;
 	} else {
 		row->tcp_flags = step->flags & 0x1f & (spoke[flow][side] ? ~HW_SYN : ~0);
 		spoke[flow][side] = 1;
 		row->seq = (side ? 0xfffffe00u : 1000) + at;
 		row->ack = (side ? 1000 : 0xfffffe00u) + (step->ack[0] << 8 | step->ack[1]);
 	}
-	*payload = (struct hw_payload){.octets = NULL, .length = step->flags & 0x40 ? length / 2 : length};
+	*payload = (struct hw_payload){.octets = NULL, .length = !row->segments ? 0 : step->flags & 0x40 ? length / 2 : length};
 	octets = malloc(payload->length + 1); /* of its own, so that what is read behind it is found */
 	REQUIRE(octets);
 	for (uint32_t i = 0; i < payload->length; i++)
@@ -192,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	REQUIRE(flows && !hw_flows_follow(flows, MOST, WAITING));
 	memset(begun, 0, sizeof(begun));
 	memset(spoke, 0, sizeof(spoke));
+	carries = 0;
 	for (size_t at = 0; at < count; at += AT_ONCE) {
 		const struct step *step = (const struct step *)data + at;
 		size_t some = count - at < AT_ONCE ? count - at : AT_ONCE, taken;

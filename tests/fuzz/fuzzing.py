@@ -59,6 +59,12 @@ CONVERSATIONS = (  # flow, side, flags of TCP, its number, what it acknowledges,
     (*_BEGIN, (0, 0, 16, 1, 1, 100), (0, 0, 16, 201, 1, 50), (0, 0, 16, 101, 1, 150), (0, 1, 16, 1, 251, 200), (0, 0, 17, 251, 201, 0)),
     (*_BEGIN, (0, 0, 16, 1, 1, 100), (0, 1, 16, 1, 301, 300), (0, 0, 16, 501, 301, 50), (0, 1, 16, 301, 551, 200)),
     ((11, 0, 0, 1, 0, 60), (11, 1, 0, 2, 0, 300), (10, 0, 0x81, 5, 0, 64), (10, 0, 0x81, 5, 9, 64), (10, 0, 0x80, 5, 17, 30)),
+    (
+        (11, 0, 0xA1, 5, 0, 56),
+        (10, 0, 0x40, 1, 0, 100),
+        (11, 0, 0x81, 5, 8, 64),
+        (11, 0, 0x80, 5, 16, 30),
+    ),  # all at once: one carries the next
 )
 
 
@@ -77,7 +83,7 @@ def make_seeds(into: Path) -> None:
             (into / name / f"kept-{number}").write_bytes(bytes.fromhex(octets))
     for number, steps in enumerate(CONVERSATIONS):
         octets = b"".join(
-            struct.pack(">BBHHHBB", flow | side << 7, flags, at, ack, length, 1, 0) for flow, side, flags, at, ack, length in steps
+            struct.pack(">BBHHHBB", flow | side << 7, flags, at, ack, length, number < 3, 0) for flow, side, flags, at, ack, length in steps
         )
         (into / "streams" / f"{number}").write_bytes(octets)
     command = ["cc", "-std=gnu11", f"-I{ROOT / 'bpf'}", f"-I{ROOT / 'native'}", str(HERE / "seeds.c"), str(ROOT / "native/link.c")]

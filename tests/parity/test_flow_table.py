@@ -261,6 +261,26 @@ def test_tunnels_and_what_they_carry_that_find_no_room(
         assert differences(kf.rows_through_kernel(small, given_rows), native) == []
 
 
+@pytest.mark.parametrize("tunnel", [in_vxlan, in_gre])
+@pytest.mark.parametrize("lost", [None, 1, -1], ids=["all", "a-first", "a-last"])
+def test_tunnels_whose_datagrams_are_in_pieces(tunnel: Tunnel, lost: int | None, table: Table, tmp_path: Path) -> None:
+    """What they carry counts when they are whole; through the tap's program, and as handed back to it."""
+    made = []
+    for number, (at, frame) in enumerate(carried(20, tunnel, apart=True)):
+        parts = frames.pieces(frame[14:], 72, identification=number)
+        if lost and number == 50:
+            parts.pop(min(lost - 1, 0))
+        made += [(at, part) for part in (parts[::-1] if number % 3 else parts)]
+    path = tmp_path / "pieces.pcap"
+    path.write_bytes(timed(made))
+    native = kf.through_native(path, SETTINGS)
+    assert sum(native["conn"]["orig_pkts"] + native["conn"]["resp_pkts"]) == (140 - bool(lost)) * (1 + (tunnel is in_vxlan))
+    assert differences(kf.through_kernel(table, list(captured.frames(path))), native) == []
+    given_rows = kf.rows_of(path)
+    assert given_rows is not None
+    assert differences(kf.rows_through_kernel(table, given_rows), native) == []
+
+
 def test_flows_that_nobody_answers_make_room_oldest_first(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty that are answered stay whole beside 2,000 that are not."""
     monkeypatch.setattr(libbpf, "OBJECTS", objects)

@@ -46,6 +46,7 @@ UNLIKE = {
     "dns53": "likewise",
     "dns__max-compression-depth": "likewise",
     "ntp__misordered-ntp": "likewise",
+    "erspan": "datagrams that carry its packets are in pieces",
     "http__entity_gap": "the time of a gap is that of the packet by which it is one",
     "http__http-body-match": "likewise",
     "smtp__smtp-bdat-gap": "likewise",
