@@ -303,6 +303,16 @@ def test_a_line_without_an_end_is_malformed_and_a_gap_is_thrown() -> None:
     assert got[3:] == ["Gap(2)"]
 
 
+def test_what_is_skipped_may_be_told_of_gaps() -> None:
+    got: list[Any] = []
+    side = Side(Flow(), 0, asking((Skip(9, gaps=True), Skip(9), 1), got))  # type: ignore[arg-type] - likewise
+    side.feed(b"abc", 1)
+    side.gap(5, 2)
+    side.gap(5, 3)
+    side.feed(b"defgh", 4)
+    assert (got[0], got[2]) == ("Gap(5)", b"h")
+
+
 class Envelope(Protocol):
     """What is behind a first line that the originator sends, on either side, is of something else."""
 

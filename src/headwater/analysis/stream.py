@@ -64,12 +64,14 @@ class Some:
 
 
 class Skip:
-    """A parser wants so many octets to be gone, whatever they are and whether they were seen; what it is given then says nothing."""
+    """A parser wants so many octets to be gone, whatever they are and whether they were seen; what it is given then says nothing. With
+    `gaps` it is thrown those of which none was seen.
+    """
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "gaps")
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, *, gaps: bool = False) -> None:
+        self.count, self.gaps = count, gaps
 
 
 SOME: Final = Some(1 << 64)
@@ -136,7 +138,7 @@ class Side:
             self._into.feed(self._side, octets[at:], ts, _behind(times, at - before))
         elif self.open:
             if isinstance(self._want, Skip):
-                self._want, at = Skip(self._want.count - (len(octets) - at)), len(octets)
+                self._want, at = Skip(self._want.count - (len(octets) - at), gaps=self._want.gaps), len(octets)
             self._hold(octets, at, before, ts, times)
 
     def _hold(self, octets: bytes, at: int, before: int, ts: int, times: Times) -> None:
@@ -185,10 +187,10 @@ class Side:
         try:
             self._give_held(lines=True)
             want = self._want
-            if isinstance(want, Skip) and want.count > octets:
+            if isinstance(want, Skip) and want.count > octets and not want.gaps:
                 self._want = Skip(want.count - octets)
                 return
-            if isinstance(want, Skip):
+            if isinstance(want, Skip) and not want.gaps:
                 octets -= want.count
                 self._want = self._parser.send(b"")  # as much of it as there is
             if octets:

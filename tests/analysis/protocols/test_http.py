@@ -164,8 +164,13 @@ def test_a_connection_through_a_proxy_is_something_else() -> None:
 def test_an_upgrade_to_websocket_is_told_and_what_is_in_it_is_left_alone() -> None:
     ask = b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"
     answer = b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Protocol: b\r\n\r\n\x81\x02hi"
-    made = spoken(Http, [(0, ask), (1, answer), (0, b"\x81\x82abcdxx\r\n\r\n")], "tcp", resp_port=80)
-    assert [row["_path"] for row in made.rows] == ["websocket", "http"]
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, ask)
+    made.say(1, answer)
+    for side in made.sides:
+        side.gap(9, made.stream.now)
+    made.say(0, b"\x81\x82abcdxx\r\n\r\n")
+    assert [row["_path"] for row in made.over()] == ["websocket", "http"]
     assert (made.rows[0]["uri"], made.rows[0]["subprotocol"], made.rows[0]["client_protocols"]) == ("/ws", "b", ["a", "b"])
     assert (made.stream.services, made.weirds) == (["http", "websocket"], [])
 
@@ -211,6 +216,46 @@ def test_a_gap_in_a_body_is_missing_of_it_and_one_elsewhere_ends_it() -> None:
     assert [(row["response_body_len"], row["status_code"]) for row in found if row["_path"] == "http"] == [(13, 200), (0, 200)]
     [file] = [row for row in found if row["_path"] == "files"]
     assert (file["seen_bytes"], file["missing_bytes"], file["md5"]) == (8, 5, None)
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_an_answer_that_was_lost_is_a_file_of_which_nothing_came(missing: int) -> None:
+    """Of the name of the one before, if that was not all seen."""
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, GET * 2)
+    made.say(1, ANSWER[: len(ANSWER) - missing])
+    for octets in (*([missing] if missing else []), 100, 50):
+        made.stream.now += 10**9
+        made.sides[1].gap(octets, made.stream.now)
+        made.say(1, b"what is no answer")
+    found = made.over()
+    first, lost = [row for row in found if row["_path"] == "files"]
+    assert (lost["seen_bytes"], lost["missing_bytes"], lost["timedout"], lost["duration"]) == (0, 150, True, 1.001)
+    assert (lost["fuid"] == first["fuid"]) == bool(missing)
+    answers = [(row["status_code"], row["resp_fuids"]) for row in found if row["_path"] == "http"]
+    assert answers == [(200, [first["fuid"]]), (None, [lost["fuid"]])]
+
+
+def test_what_was_lost_before_the_first_answer_is_no_file() -> None:
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, GET)
+    made.sides[1].gap(100, made.stream.now)
+    assert [row["_path"] for row in made.over()] == ["http"]
+
+
+def test_what_is_unpacked_behind_a_gap_counts_until_it_fails() -> None:
+    packed_body = gzip.compress(b"".join(b"%d of many lines\n" % (number * number) for number in range(20_000)), mtime=0)
+    half = len(packed_body) // 2
+    made = Spoken(Http, "tcp", 80)
+    made.say(0, GET)
+    made.say(1, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed_body) + packed_body[:half])
+    made.sides[1].gap(2, made.stream.now)
+    made.say(1, packed_body[half + 2 :])
+    before = len(zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(packed_body[:half]))
+    [file] = [row for row in made.over() if row["_path"] == "files"]
+    assert ("inflate_failed", "") in made.weirds
+    assert file["seen_bytes"] > before
+    assert (file["seen_bytes"] - before) % 4096 == 0
 
 
 @pytest.mark.parametrize(

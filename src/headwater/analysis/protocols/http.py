@@ -29,7 +29,7 @@ _MOST_FILES: Final = 15  # that a row tells of, for each side: Zeek's max_files_
 _PIECE: Final = Some(1 << 64, apart=True)
 _MOST_SPELLED: Final = 4096
 _MOST_HEADERS: Final = 32  # that are told of a request and its answer because somebody wants them
-_FOREVER: Final = Skip(1 << 62)
+_FOREVER: Final = Skip(1 << 62, gaps=True)
 _SAID: Final = frozenset(b"host referer user-agent origin range traceparent x-request-id".split())
 _PROXIES: Final = frozenset(b"forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection".split())
 _WANTED: Final = FRAMING | _SAID | _PROXIES | {b"authorization", b"proxy-authorization"}
@@ -133,6 +133,8 @@ class Http(Protocol):
         self._versions: list[Version | None] = [None, None]
         self._keeps_alive = self._connects = self._is_09 = False
         self._bodies: list[Body | None] = [None, None]
+        self._handles = [b"", b""]  # of the last message's file, if some of it was never seen, so that more may be of it
+        self._lost: list[File | None] = [None, None]
         self._stopped = [False, False]
 
     @classmethod
@@ -149,19 +151,37 @@ class Http(Protocol):
         """Requests, or answers, one after the other."""
         try:
             yield from self._answers() if side == RESP else self._requests()
-        except Gap:
+        except Gap as gap:
             if side == ORIG:
                 self._interrupt(RESP)
+            self._lose(side, gap.octets)
         except Malformed as wrong:
             self._weird(str(wrong))
         self._stopped[side] = True
-        while True:
-            yield _FOREVER  # nothing of that side can be read any more
+        while True:  # nothing of that side can be read any more
+            try:
+                yield _FOREVER
+            except Gap as gap:
+                self._lose(side, gap.octets)
+
+    def _lose(self, side: int, octets: int) -> None:
+        """So many were never seen behind a message: to Zeek, a file of which nothing came."""
+        file = self._lost[side]
+        if file is None:
+            one = self._waiting.get(self._current[side] + (side == RESP)) or self._waiting.get(self._current[side])
+            if one is None or not self._current[side] or one.is_informed:  # what follows that may be no HTTP
+                return
+            self._stream.since = self._stream.now
+            file = self._lost[side] = File(self._stream, side, "HTTP", handle=self._handles[side])
+            one.carries(side, file)
+        file.gap(octets)
 
     def over(self) -> None:
         """Tell of what has no answer, or only a part of one."""
         for side in (ORIG, RESP):
             self._message_done(side)
+            if lost := self._lost[side]:
+                lost.end(timed_out=True)
         for number, one in self._waiting.items():
             if number:
                 one.put()
@@ -363,7 +383,7 @@ class Http(Protocol):
     def _octets(self, body: Body, left: int) -> Parser:
         while left:
             try:
-                octets = yield Some(left, apart=body.parts is not None)
+                octets = yield Some(left, apart=body.apart)
             except Gap as gap:
                 if gap.octets > left or not body.gap(gap.octets):
                     raise
@@ -387,7 +407,7 @@ class Http(Protocol):
     def _until_end(self, body: Body) -> Parser:
         while True:
             try:
-                body.octets((yield _PIECE if body.parts else SOME))
+                body.octets((yield _PIECE if body.apart else SOME))
             except Gap as gap:
                 if not body.gap(gap.octets) or not body.parts:
                     raise
@@ -416,6 +436,7 @@ class Http(Protocol):
         if body is None:
             return
         body.end()
+        self._handles[side] = body.handle
         one = self._transaction(side)
         one.lengths[side] = body.length
         if side == ORIG:

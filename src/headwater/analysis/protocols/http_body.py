@@ -14,7 +14,8 @@ from headwater.analysis.wire import text
 if TYPE_CHECKING:
     from headwater.analysis.stream import Stream
 
-_AT_ONCE: Final = 1 << 20  # octets that come out of a decoder at a time
+_AT_ONCE: Final = 1 << 20  # octets that come out of a decoder at a time, and
+_AFTER_GAP: Final = 4096  # behind a gap: the part in which it fails is lost, and this is Zeek's
 _MOST_LISTS: Final = 16  # fields of a kind, each a list
 _HEADER: Final = 1024  # octets before which something must have come out
 _RATIO: Final = 100  # octets that may come out for each that went in, beyond _AT_ONCE
@@ -144,6 +145,7 @@ class Body:
     _leaf: "Leaf | None" = None
     _decoder: Any = None
     _is_begun = False
+    _at_once = _AT_ONCE
     _begin: bytes | None = b""  # what has come, until something comes out
 
     def __init__(
@@ -162,6 +164,16 @@ class Body:
         if self._fields.encoding:
             self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
+    @property
+    def apart(self) -> bool:
+        """Whether octets of several segments are to come one by one."""
+        return self.parts is not None or self._at_once == _AFTER_GAP
+
+    @property
+    def handle(self) -> bytes:
+        """What names its file, if some of that was never seen."""
+        return self._leaf.file.handle if self._leaf and self._leaf.file and self._leaf.file.missing else b""
+
     def octets(self, octets: bytes) -> None:
         """The next of them."""
         if not self._is_begun:
@@ -178,6 +190,7 @@ class Body:
         if self.parts:
             return self.parts.in_content and self.parts.gap(octets)
         self.length += octets
+        self._at_once = _AFTER_GAP
         if self._leaf:
             self._leaf.gap(octets)
         return True
@@ -218,17 +231,17 @@ class Body:
     def _inflated(self, octets: bytes) -> Iterator[bytes]:
         """What comes out, a part at a time. Some servers' deflate has no header (RFC 9110, 8.4.1.2): what cannot be read is tried so."""
         try:
-            out = self._decoder.decompress(octets, _AT_ONCE)
+            out = self._decoder.decompress(octets, self._at_once)
         except zlib.error:
             if self._begin is None:
                 raise
             self._decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-            out = self._decoder.decompress(self._begin + octets, _AT_ONCE)
+            out = self._decoder.decompress(self._begin + octets, self._at_once)
         if self._begin is not None:
             self._begin = None if out or len(self._begin) > _HEADER else self._begin + octets
         yield out
-        while len(out) == _AT_ONCE or self._decoder.unconsumed_tail:
-            out = self._decoder.decompress(self._decoder.unconsumed_tail, _AT_ONCE)
+        while len(out) == self._at_once or self._decoder.unconsumed_tail:
+            out = self._decoder.decompress(self._decoder.unconsumed_tail, self._at_once)
             yield out
 
     def _begin_part(self, head: bytes) -> tuple[bytes, bytes, "Leaf"]:
@@ -243,12 +256,12 @@ class Leaf:
 
     def __init__(self, stream: "Stream", side: int, fields: Fields, transaction: Transaction) -> None:
         self._stream, self._side, self._fields, self._transaction = stream, side, fields, transaction
-        self._file: File | None = None
+        self.file: File | None = None
         self._at = fields.range[0] if fields.range else 0
 
     def octets(self, octets: bytes) -> None:
         """The next of it."""
-        file = self._file or self._begin()
+        file = self.file or self._begin()
         if self._fields.range:
             file.range(self._at, octets)
         else:
@@ -257,7 +270,7 @@ class Leaf:
 
     def gap(self, octets: int) -> bool:
         """So many were never seen; whether it is known that they were all of it."""
-        file = self._file or self._begin()
+        file = self.file or self._begin()
         if self._fields.range:
             file.skip(self._at, octets)
         else:
@@ -268,8 +281,8 @@ class Leaf:
 
     def end(self) -> None:
         """There is no more of it."""
-        if self._file and not self._fields.lasts:
-            self._file.end()
+        if self.file and not self._fields.lasts:
+            self.file.end()
 
     def _begin(self) -> File:
         fields, files = self._fields, self._stream.files
@@ -285,5 +298,5 @@ class Leaf:
         elif self._stream.uid not in file.uids:
             file.follow(self._stream)
             self._transaction.carries(self._side, file)
-        self._file = file
+        self.file = file
         return file
