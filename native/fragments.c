@@ -147,8 +147,6 @@ static struct datagram *find(struct hw_fragments *fragments, const struct hw_pac
 			break;
 		if (is_of(places[i], row, apart))
 			return places[i];
-		if (places[i] == fragments->whole && places[i]->within_count) /* what it carries is being looked at */
-			continue;
 		if (!best || (*best)->touched > places[i]->touched) /* one that is done was touched at 0 */
 			best = &places[i];
 	}

@@ -22,7 +22,7 @@ uint32_t hw_fragments_add(struct hw_fragments *, const struct hw_packet *rows, u
 			  struct hw_packet *whole, struct hw_payload *payload, uint32_t *odd);
 /*
  * From now on keep what they carry: hw_fragments_add() is given the payload of the last of the rows, and gives that of the last of the whole,
- * good until it is called again, or, of a datagram that carries packets, until another one is whole.
+ * good until it is called again.
  */
 void hw_fragments_keep(struct hw_fragments *);
 /* From now on remember in which frames they came, as hw_fragments_add() is told with what they carry. */

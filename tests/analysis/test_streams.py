@@ -208,6 +208,23 @@ def test_what_lies_behind_the_end_of_a_layer_is_no_payload(tmp_path: Path) -> No
     assert bytes(octet or 0 for octet in of_side(recorder, 0)) == b"in its place"
 
 
+def test_datagrams_in_pieces_do_not_lie_where_others_are_put_together(tmp_path: Path) -> None:
+    """Many with the same packets: each place where one may lie has several in turn."""
+    contents = [octets_at(number * 7, 1600 + number) for number in range(1000)]
+    packets = [frames.udp("10.0.0.1", "10.0.0.2", 40_000, 50_000, content) for content in contents]
+    pieces = [frame for number, packet in enumerate(packets) for frame in frames.pieces(packet, 1480, identification=number)]
+    path = tmp_path / "made.pcap"
+    path.write_bytes(timed(enumerate(pieces)))
+    Recorder.seen.clear()
+    flows = Flows("made", FlowSettings(SECRET), messages=True)
+    with Capture(str(path), Ledger(), carriers=True, payloads=True) as source:
+        for some in source.read():
+            list(flows.find(some))
+    list(flows.end())
+    [recorder] = Recorder.seen
+    assert [piece for _, piece in recorder.pieces] == contents
+
+
 def test_datagrams_are_whole_and_each_alone() -> None:
     sizes = (5, 1, 1400)
     packets = [Packet(START + at, "10.0.0.1", "10.0.0.2", UDP, 40_000, 50_000, size) for at, size in enumerate(sizes)]
