@@ -290,10 +290,6 @@ static uint32_t take_piece(struct hw_flows *flows, const struct hw_packet *rows,
 		flows->counts.fragments++;
 		return HW_NOBODY;
 	}
-	if (flows->streams && flows->payload.length) { /* others will be where it is */
-		flows->payload.octets = hw_streams_copy(flows->streams, flows->payload.octets, flows->payload.length);
-		flows->payload.length = flows->payload.octets ? flows->payload.length : 0;
-	}
 	flows->in_pieces = 1;
 	if (flows->streams && flows->payload.length) /* the next datagram may be put together in the same place */
 		hw_streams_hold(flows->streams, &flows->payload);

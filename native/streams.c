@@ -453,18 +453,6 @@ void hw_streams_add(struct hw_streams *streams, uint32_t number, const struct hw
 	hw_streams_come_to(streams, number, flow, ts);
 }
 
-const uint8_t *hw_streams_copy(struct hw_streams *streams, const uint8_t *octets, uint32_t length)
-{
-	struct part *part = malloc(sizeof(*part) + length);
-
-	if (!part)
-		return NULL;
-	memcpy(part->octets, octets, length);
-	part->next = streams->used;
-	streams->used = part;
-	return part->octets;
-}
-
 void hw_streams_come_to(struct hw_streams *streams, uint32_t number, const struct hw_flow *flow, uint64_t ts)
 {
 	struct stream *stream = stream_of(streams, number);

@@ -20,8 +20,6 @@ void hw_streams_clear(struct hw_streams *, uint32_t flow);
 /* A packet was added to a flow, as one of the side `which`. */
 void hw_streams_add(struct hw_streams *, uint32_t flow, const struct hw_entry *, int which, const struct hw_packet *row,
 		    const struct hw_payload *);
-/* These octets where they are good until hw_streams_begin(); what hw_streams_add() is given must be. NULL without memory. */
-const uint8_t *hw_streams_copy(struct hw_streams *, const uint8_t *octets, uint32_t length);
 /* Nothing came of a TCP flow but the news of how far it is. */
 void hw_streams_come_to(struct hw_streams *, uint32_t flow, const struct hw_flow *, uint64_t ts);
 /* What a packet carries stays where it is said to be then, until it is used up, or is nothing without memory. */
