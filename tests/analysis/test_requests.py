@@ -1,6 +1,6 @@
 """Requests by the second: nothing is missed, percentiles are numpy's, and strangers cannot make it grow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,6 @@ HTTP = MESSAGES["http"]
 RESP = b"\0" * 10 + b"\xff\xff\x0a\0\0\2"
 
 
-class Finds:
-    """What flows are to the analysis."""
-
-    reads_carriers = True
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-
-    def find(self, batch: Batch) -> Iterator[Batch]:
-        yield batch
-
-    def tick(self, now: int) -> Iterator[Batch]:
-        return iter(())
-
-    def end(self) -> Iterator[Batch]:
-        return iter(())
-
-
 def rows(record: Any, each: Sequence[dict[str, Any]]) -> Batch:
     always = {"id.orig_h": bytes(16), "id.resp_h": RESP, "uid": bytes(12), "id.orig_p": 1000, "id.resp_p": 80}
     made = [tuple({**always, **one}.get(column.name) for column in record.columns) for one in each]
@@ -42,8 +24,8 @@ def rows(record: Any, each: Sequence[dict[str, Any]]) -> Batch:
 
 def told(batches: Sequence[Batch]) -> list[dict[str, Any]]:
     """The rows of requests that come out of these."""
-    analysis = Requests(Finds())  # type: ignore[arg-type] # as much of flows as it asks
-    found = [made for batch in batches for made in analysis.find(batch)] + list(analysis.end())
+    across = Requests()
+    found = [made for batch in batches for made in across.find([batch])] + list(across.end([]))
     assert sum(len(one) for one in found if one.record is not REQUEST) == sum(map(len, batches))
     names = [column.name for column in REQUEST.columns]
     return [dict(zip(names, row, strict=True)) for one in found if one.record is REQUEST for row in one.rows.tolist()]
@@ -95,10 +77,10 @@ def test_an_endpoint_has_no_ids_and_no_query(uri: str | None, endpoint: str) -> 
 
 def test_seconds_are_told_in_order_and_each_once() -> None:
     each = [{"ts": second * SECOND, "method": "GET", "host": "a", "uri": "/", "status_code": 200} for second in (3, 1, 2, 20, 2)]
-    analysis = Requests(Finds())  # type: ignore[arg-type] # likewise
-    found = [one for row in each for one in analysis.find(rows(HTTP, [row])) if one.record is REQUEST]
+    across = Requests()
+    found = [one for row in each for one in across.find([rows(HTTP, [row])]) if one.record is REQUEST]
     assert [(one.rows["ts"] // SECOND).tolist() for one in found] == [[1, 2, 3], [2]]
-    assert [one.rows["ts"].tolist() for one in analysis.end()] == [[20 * SECOND]]
+    assert [one.rows["ts"].tolist() for one in across.end([])] == [[20 * SECOND]]
 
 
 def test_strangers_cannot_make_it_grow(monkeypatch: pytest.MonkeyPatch) -> None:

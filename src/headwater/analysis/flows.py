@@ -12,7 +12,7 @@ import numpy as np
 
 from headwater._native import ffi, lib
 from headwater.analysis.files import FileSettings
-from headwater.analysis.odd import Repeats, rows_of_packets, rows_of_streams
+from headwater.analysis.odd import rows_of_packets, rows_of_streams
 from headwater.analysis.streams import MOST, WAITING, Streams
 from headwater.analysis.weirds import bits
 from headwater.filters import AnyFilter, FlowFilter, sample_below, terms_of
@@ -63,8 +63,8 @@ class FlowSettings:
     compare community ids have agreed on. `flow_key` is what keeps flows apart besides endpoints: names of enum hw_flow_apart. Each
     `progress_s` those that go on are rows of `conn_long`; 0 is never. What flows do in each second is told as rows of `server`, for so many
     `servers` of their own; 0 is none. Of weirds, `weirds_a_second` of one name and second have a row each, as in Weirds, but for those
-    called as in `ignored_weirds`; 0 is none; `weirds_again_s` is that of odd.Repeats. `asked` says which flows
-    become rows of `conn` and `conn_long`; None is all. `headers` are names of HTTP's fields, in small letters, that are told with messages.
+    called as in `ignored_weirds`; 0 is none. `asked` says which flows become rows of `conn` and `conn_long`; None is all. `headers` are
+    names of HTTP's fields, in small letters, that are told with messages.
     """
 
     secret: bytes
@@ -78,7 +78,6 @@ class FlowSettings:
     servers: int = 0
     weirds_a_second: int = 0
     ignored_weirds: Sequence[str] = ()
-    weirds_again_s: float = 0.0
     asked: FlowFilter | None = None
     headers: Sequence[str] = ()
 
@@ -172,7 +171,6 @@ class Flows:
         self._tells_weirds = settings.weirds_a_second > 0
         self._ignored = frozenset(settings.ignored_weirds)
         self._carrying: dict[bytes, str] = {}  # by uid, what flows are as tunnels
-        self._repeats = Repeats(settings.weirds_again_s)
         self._elsewhere = elsewhere
         self._hears = False  # what its flows carry
         self._to_ask = deque((terms_of(settings.asked, {}), place) for place in (0, 1))
@@ -275,8 +273,6 @@ class Flows:
             yield from self._batches()
         if self._streams:
             yield from self._streams.end()
-        if len(rest := self._repeats.rest()):
-            yield Batch(WEIRD, rest, self._interfaces)
         self._counts = self.counts(), self._count
 
     def account(self, ledger: Ledger) -> None:
@@ -326,12 +322,12 @@ class Flows:
         if self._streams:
             yield from self._streams.read()
             if odd := [one for one in self._streams.odd() if self._tells_weirds and one[6] not in self._ignored]:
-                yield from self._odd(rows_of_streams(odd))
+                yield Batch(WEIRD, rows_of_streams(odd), self._interfaces)
             self._tell_services(self._streams)
         if self._elsewhere and self._found.left_count:
             self._elsewhere.forget(self._left[: self._found.left_count])
         if self._found.weird_count:
-            yield from self._odd(rows_of_packets(self._weirds[: self._found.weird_count]))
+            yield Batch(WEIRD, rows_of_packets(self._weirds[: self._found.weird_count]), self._interfaces)
         found = (
             (CONN, self._conns, self._found.conn_count),
             (CONN_LONG, self._longs, self._found.long_count),
@@ -341,10 +337,6 @@ class Flows:
         for record, rows, count in found:
             if count:
                 yield Batch(record, rows[:count], self._interfaces, borrowed=True)
-
-    def _odd(self, rows: np.ndarray[Any, np.dtype[Any]]) -> Iterator[Batch]:
-        if len(told := self._repeats.new_of(rows)):
-            yield Batch(WEIRD, told, self._interfaces)
 
     def _tell_services(self, streams: Streams) -> None:
         """What flows speak, and first what they carry as tunnels."""

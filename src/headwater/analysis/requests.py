@@ -10,13 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from headwater.analysis.flows import Flows
 from headwater.analysis.protocols import MESSAGES
-from headwater.filters import AnyFilter
 from headwater.records import Batch, messages
-from headwater.records.layouts import FilterOf
 from headwater.records.messages import message
-from headwater.telemetry import Ledger
 
 REQUEST = message(
     "request",
@@ -68,36 +64,21 @@ class _Sum:
 
 
 class Requests:
-    """Passes on what `analysis` finds, and puts the second's requests behind it."""
+    """Passes on what flows tell, and puts the second's requests behind it."""
 
-    def __init__(self, analysis: Flows) -> None:
-        self._analysis = analysis
-        self.reads_carriers = analysis.reads_carriers
+    def __init__(self) -> None:
         self._seconds: dict[int, dict[tuple[Any, ...], _Sum]] = {}
         self._newest = 0
 
-    def find(self, batch: Batch) -> Iterator[Batch]:
-        """See interfaces.Analysis."""
-        yield from self._counted(self._analysis.find(batch))
-        yield from self._told(self._newest - LATE_S)
+    def find(self, batches: Iterable[Batch], now: int = 0) -> Iterator[Batch]:
+        """See across.Across."""
+        yield from self._counted(batches)
+        yield from self._told(max(self._newest, now // _SECOND) - LATE_S)
 
-    def tick(self, now: int) -> Iterator[Batch]:
-        """See interfaces.Analysis."""
-        yield from self._counted(self._analysis.tick(now))
-        yield from self._told(now // _SECOND - LATE_S)
-
-    def end(self) -> Iterator[Batch]:
-        """See interfaces.Analysis."""
-        yield from self._counted(self._analysis.end())
+    def end(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """See across.Across."""
+        yield from self._counted(batches)
         yield from self._told(1 << 63)
-
-    def account(self, ledger: Ledger) -> None:
-        """See interfaces.Analysis."""
-        self._analysis.account(ledger)
-
-    def set_filter(self, filter: AnyFilter | None, of: FilterOf) -> None:
-        """See interfaces.Filtering."""
-        self._analysis.set_filter(filter, of)
 
     def _counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -51,10 +51,12 @@ _RUN, _MARK, _STREAM = _dtype("hw_run"), _dtype("hw_mark"), _dtype("hw_stream_be
 
 
 class Streams:
-    """Reads what the flows of `flows` (a struct hw_flows) carry. `headers` are fields of HTTP that are told, too."""
+    """Reads what the flows of `flows` (a struct hw_flows) carry. `headers` are fields of HTTP that are told, too. What comes
+    before its turn takes `waiting` octets at most.
+    """
 
-    def __init__(self, flows: Any, files: FileSettings, headers: Collection[str] = ()) -> None:
-        if lib.hw_flows_follow(flows, MOST, WAITING):
+    def __init__(self, flows: Any, files: FileSettings, headers: Collection[str] = (), waiting: int = WAITING) -> None:
+        if lib.hw_flows_follow(flows, MOST, waiting):
             raise MemoryError("no memory for streams")
         self._flows = flows
         self._files = Files(files)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from headwater.analysis.across import Across, Once, Together
 from headwater.analysis.files import FileSettings
 from headwater.analysis.flows import OF_FLOWS, TIMEOUTS_S, Elsewhere, Flows, FlowSettings
 from headwater.analysis.requests import OF_MESSAGES, REQUEST, Requests
@@ -41,21 +42,28 @@ def analyses(
     settings: Settings, *, live: bool, elsewhere: Elsewhere | None = None, known: np.ndarray[Any, np.dtype[Any]] | None = None
 ) -> Callable[[str], Sequence[Analysis]]:
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
-    records = set(settings.records)
     flows = flow_settings(settings) if keeps_flows(settings) else None
     messages = reads_messages(settings) if live else reads_captures(settings)
     files = file_settings(settings) if messages else None
 
     def make(name: str) -> Sequence[Analysis]:
-        found: list[Analysis] = []
-        if "weird" in records:
-            found.append(Weirds(ignored=settings.weirds.ignore, again_s=settings.weirds.again_s))
+        found: list[Analysis] = [*weirds(settings)]
         if flows:
             kept = Flows(name, flows, live=live, elsewhere=elsewhere, known=known, messages=messages, files=files)
-            found.append(Requests(kept) if REQUEST.name in records else kept)
+            found.append(Together(kept, across(settings), live=live))
         return found
 
     return make
+
+
+def weirds(settings: Settings) -> list[Weirds]:
+    """What finds them in packets, if they are asked for."""
+    return [Weirds(ignored=settings.weirds.ignore, again_s=settings.weirds.again_s)] if "weird" in settings.records else []
+
+
+def across(settings: Settings) -> list[Across]:
+    """What is told of all flows together."""
+    return [Once(settings.weirds.again_s), *([Requests()] if REQUEST.name in settings.records else [])]
 
 
 def flow_settings(settings: Settings) -> FlowSettings:
@@ -74,7 +82,6 @@ def flow_settings(settings: Settings) -> FlowSettings:
         timeouts_s={name: values[f"{name}_s"] for name in TIMEOUTS_S},
         weirds_a_second=A_SECOND if "weird" in settings.records else 0,
         ignored_weirds=settings.weirds.ignore,
-        weirds_again_s=settings.weirds.again_s,
         asked=settings.flow_rows(),
         headers=[name.lower() for name in settings.privacy.headers],
     )

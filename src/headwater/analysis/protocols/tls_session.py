@@ -23,8 +23,7 @@ _LETTERS: Final = {
 _RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")  # a server's random that says so
 _MOST_HISTORY: Final = 100
 _MOST_CERTIFICATES: Final = 100  # of a side
-_A_DAY: Final = 86_400 * 10**9
-_MOST_KNOWN: Final = 100_000  # certificates that were told of
+_MOST_KNOWN: Final = 1 << 13  # certificates that were read
 _NAMED_CURVE: Final = 3
 _OCSP: Final = 1
 TLS12: Final = 0x0303
@@ -215,20 +214,18 @@ class Session:
             self.chains[is_client].append(fingerprint)
 
     def _told(self, octets: bytes, *, is_host: bool, is_client: bool) -> tuple[str, list[str] | None]:
-        """The fingerprint of a certificate, and the names that it is for; with its row, if it was not told of for a day."""
-        known, now = self._stream.files.known, self._stream.now
+        """The fingerprint of a certificate, and the names that it is for; with its row, of which across.Once tells one a day."""
+        known = self._stream.files.known
         fingerprint = sha256(octets).hexdigest()
-        key = fingerprint, is_host, is_client
-        when, names = known.get(key, (-_A_DAY, None))
-        if now - when < _A_DAY:
-            return fingerprint, names
-        try:
-            names, values = certificate(octets)
-            self._stream.put_row(X509, (now, fingerprint, *values, is_host, is_client))
-        except Malformed:
-            names = None
-        known.pop(key, None)
-        if len(known) >= _MOST_KNOWN:
-            del known[next(iter(known))]
-        known[key] = now, names
+        if (read := known.pop(fingerprint, None)) is None:
+            try:
+                read = certificate(octets)
+            except Malformed:
+                read = None, ()
+            if len(known) >= _MOST_KNOWN:
+                del known[next(iter(known))]
+        known[fingerprint] = read  # as the last one that goes
+        names, values = read
+        if values:
+            self._stream.put_row(X509, (self._stream.now, fingerprint, *values, is_host, is_client))
         return fingerprint, names
