@@ -56,6 +56,7 @@ soak: tools
 	@$(BIN)/python tests/fuzz/soak.py | tee -a docs/soak.txt
 	@$(BIN)/pytest --hypothesis-profile=others --timeout=7200 -m "not kernel and not alone and not corpora" tests/analysis
 	@PYTHONPATH=tests:tests/parity:. $(BIN)/python tests/kernel/soak.py | tee -a docs/soak.txt
+	@PYTHONPATH=tests:tests/apps $(BIN)/python tests/apps/soak.py | tee -a docs/soak.txt
 	@PYTHONPATH=tests $(BIN)/python tests/store/peer_go.py | tee -a docs/soak.txt
 	@PYTHONPATH=tests:tests/outputs $(BIN)/python tests/store/soak.py | tee -a docs/soak.txt
 	@$(BIN)/python -m bench.load | tee -a docs/soak.txt; measured=$$?; $(BIN)/python docs/make.py && exit $$measured

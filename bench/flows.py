@@ -95,20 +95,28 @@ def cost_of(command: list[str]) -> Cost:
 
 
 class Watch(threading.Thread):
-    """Octets that a process has had at most. What wait4() tells is no less than what this process had when it began that one; and to
-    look often would take time from who uses both CPUs.
+    """Octets that a process and its children have had at most. What wait4() tells is no less than what this process had when it began that
+    one; and to look often would take time from who uses both CPUs.
     """
 
     def __init__(self, pid: int) -> None:
         super().__init__()
         self.octets = 0
         self.ended = threading.Event()
-        self._status = Path(f"/proc/{pid}/status")
+        self._pid = pid
 
     def run(self) -> None:
+        children = Path(f"/proc/{self._pid}/task/{self._pid}/children")
         while not self.ended.wait(0.1):
-            told = re.search(r"^VmHWM:\s+(\d+)", self._status.read_text(), re.M)
-            self.octets = int(told[1]) << 10 if told else self.octets
+            self.octets = max(self.octets, sum(map(resident, [self._pid, *children.read_text().split()])))
+
+
+def resident(pid: int | str) -> int:
+    """Octets that a process has had at most, those that it has from who started it among them; 0 of one that has ended."""
+    with contextlib.suppress(OSError):
+        if told := re.search(r"^VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M):
+            return int(told[1]) << 10
+    return 0
 
 
 def found(folder: Path) -> tuple[int, int]:

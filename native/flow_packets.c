@@ -201,7 +201,7 @@ static uint32_t add(struct hw_flows *flows, const struct hw_packet *row, const s
 		hw_servers_add(flows->servers, entry, which, row);
 	if (flows->streams && is_new && begins_with_answer(row, &flows->payload))
 		turn(entry);
-	if (flows->streams)
+	if (flows->streams && hw_flows_is_ours(flows, &entry->key))
 		hw_streams_add(flows->streams, flow, entry, which, row, &flows->payload);
 	if (row->has & HW_HAS_quoted)
 		blame(flows, row, entry->uid);

@@ -24,8 +24,11 @@ static int is_local(const struct hw_flows *flows, const uint8_t *addr)
 
 void hw_flows_put_tunnel(struct hw_flows *flows, const struct hw_entry *entry, uint64_t ts, enum hw_tunnel_action action)
 {
-	struct hw_tunnel_row *row = (struct hw_tunnel_row *)flows->found->tunnels + flows->found->tunnel_count++;
+	struct hw_tunnel_row *row;
 
+	if (!hw_flows_is_ours(flows, &entry->key))
+		return;
+	row = (struct hw_tunnel_row *)flows->found->tunnels + flows->found->tunnel_count++;
 	memset(row, 0, sizeof(*row));
 	row->ts = ts;
 	memcpy(row->id_orig_h, entry->key.addr[entry->orig], 16);
@@ -73,7 +76,7 @@ struct hw_conn *hw_flows_put_going(struct hw_flows *flows, const struct hw_entry
 {
 	struct hw_conn *row;
 
-	if (!is_asked(flows, entry))
+	if (!is_asked(flows, entry) || !hw_flows_is_ours(flows, &entry->key))
 		return NULL;
 	if (flows->streams)
 		flows->found->long_streams[flows->found->long_count] = stream_of(flows, entry);
@@ -91,6 +94,8 @@ struct hw_conn *hw_flows_put_over(struct hw_flows *flows, const struct hw_entry 
 		flows->counts.unasked++;
 		return NULL;
 	}
+	if (!hw_flows_is_ours(flows, &entry->key))
+		return NULL;
 	return put_conn(flows, entry, why, (struct hw_conn *)flows->found->conns + flows->found->conn_count++);
 }
 

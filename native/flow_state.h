@@ -52,6 +52,7 @@ struct hw_flows {
 	uint32_t carried_by;	  /* how many the packet before had, */
 	struct hw_packet carried; /* and that packet; a further one of the same frame has the same */
 	uint64_t carrier_ts;	  /* of one packet they have one time; live, a packet may be lost whose carriers are not */
+	uint32_t sharer, sharers; /* which process this is, of so many; 0: alone */
 	uint32_t interface;	  /* our number of that which a batch calls 0 */
 	uint32_t ending;	  /* where hw_flows_end() goes on, */
 	uint32_t reporting;	  /* and report() */
@@ -72,6 +73,22 @@ static inline uint64_t hw_flows_deadline(const struct hw_flows *flows, const str
 	if (entry->only_carries)
 		return entry->flow.last + flows->settings.tunnel_timeout;
 	return hw_flow_deadline(&entry->flow, entry->key.port[!entry->orig], &flows->settings);
+}
+
+/* Whether another process does not tell of that flow: packets of both directions, and other flows of the same addresses, are of one share. */
+static inline int hw_flows_is_ours(const struct hw_flows *flows, const struct hw_flow_key *key)
+{
+	uint64_t words[4], hash = flows->table.salt[0];
+
+	if (flows->sharers < 2)
+		return 1;
+	for (int i = 0; key->proto == HW_PROTO_UDP && i < 2; i++)
+		if (key->port[i] == 67 || key->port[i] == 68 || key->port[i] == 4011)
+			return flows->sharer == 0;
+	memcpy(words, key->addr, sizeof(words));
+	for (int i = 0; i < 4; i++)
+		hash = hw_mix(hash, words[i]);
+	return (hash >> 32) * flows->sharers >> 32 == flows->sharer;
 }
 
 /* -- flow_known.c --------------------------------------------------------------------------------------------------------------- */

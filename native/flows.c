@@ -53,6 +53,12 @@ int hw_flows_tell_servers(struct hw_flows *flows, uint32_t most)
 	return flows->servers ? 0 : -1;
 }
 
+void hw_flows_share(struct hw_flows *flows, uint32_t number, uint32_t count)
+{
+	flows->sharer = number;
+	flows->sharers = count;
+}
+
 int hw_flows_follow(struct hw_flows *flows, uint32_t most, size_t waiting)
 {
 	flows->streams = hw_streams_new(most, flows->table.most + HW_CARRIED_FLOWS, waiting);

@@ -135,6 +135,11 @@ int hw_flows_overlap(struct hw_flows *);
  * which place, 0 or 1, it had the filter that was in force; that of the other place stays.
  */
 void hw_flows_ask(struct hw_flows *, const void *filter, int place);
+/*
+ * Before any packet: `count` processes are given the same packets, with tables of one salt, and this is the one of that number. Rows of flows
+ * and tunnels, and what flows carry, are told of its share alone: by the two addresses, and of DHCP, which joins flows of several, the first's.
+ */
+void hw_flows_share(struct hw_flows *, uint32_t number, uint32_t count);
 /* Before any packet: follow what flows carry, `most` at a time; what comes before its turn takes `waiting` octets at most. -1 without memory. */
 int hw_flows_follow(struct hw_flows *, uint32_t most, size_t waiting);
 /* Before any packet: which frames have packets of these flows, errors of ICMP about them, and what they carry, is to be told. -1 without

@@ -285,6 +285,13 @@ MISTAKES = [
     (["run", "trace.pcapng"], 2, "a capture is read with: headwater read trace.pcapng"),
     (["run", "--for", "0s"], 2, "that is no time at all"),
     (["run", "--for", "1h30"], 2, "is not a time"),
+    (["read", "x.pcap", "--workers", "0"], 2, "0 is not in the range 1<=x<=64"),
+    (["read", "x.pcap", "--workers", "2", "-w", "y.pcap"], 2, "--workers: one process writes packets: leave -w or this out"),
+    (["read", "x.pcap", "--workers", "2", "--record", "packet"], 2, "--workers: packets are not shared, only what flows carry"),
+    (["read", "x.pcap", "--workers", "2", "--no-services"], 2, "--workers: nothing is read of what flows carry"),
+    (["read", "x.pcap", "--workers", "2", "--extract", "files"], 2, "--workers: the limits of --extract are of all files together"),
+    (["read", "-", "--workers", "2"], 2, "--workers: each of them reads the captures: name files, not a pipe"),
+    (["read", "x.pcap", "--workers", "2"], 5, "no such file"),
 ]
 
 

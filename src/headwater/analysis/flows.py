@@ -137,7 +137,7 @@ class Elsewhere(Protocol):
 class Flows:
     """The flows of the source called `name`; `live`, if the clock tells when they end, and not the packets alone. Of `known` connections,
     which were there before, each a row of `packet`, the sender is the originator. With `messages`, what they carry is read;
-    `files` says what becomes of files in it.
+    `files` says what becomes of files in it. Of `sharers`, processes that each have a copy of it, each calls share().
 
     Not for several threads at once, but for account() and set_filter(). Raises MemoryError.
     """
@@ -154,6 +154,7 @@ class Flows:
         known: np.ndarray[Any, np.dtype[Any]] | None = None,
         messages: bool = False,
         files: FileSettings | None = None,
+        sharers: int = 1,
     ) -> None:
         flows = lib.hw_flows_new(ffi.from_buffer(settings.row()), _prefixes(settings.local_nets), len(settings.local_nets))
         if flows == ffi.NULL:
@@ -167,7 +168,11 @@ class Flows:
             raise MemoryError(f"no memory for {len(known)} connections")
         self._streams = None
         if messages:
-            self._streams = Streams(flows, replace(files or FileSettings(), local_nets=settings.local_nets), settings.headers)
+            self._streams = Streams(
+                flows, replace(files or FileSettings(), local_nets=settings.local_nets), settings.headers, WAITING // sharers
+            )
+        self._sharers = sharers
+        self._tells_packets = True
         self._tells_weirds = settings.weirds_a_second > 0
         self._ignored = frozenset(settings.ignored_weirds)
         self._carrying: dict[bytes, str] = {}  # by uid, what flows are as tunnels
@@ -199,6 +204,13 @@ class Flows:
 
     def __len__(self) -> int:
         return int(self.counts().flows)
+
+    def share(self, number: int) -> None:
+        """Before any packet: this is the process of that number, and all are given the same packets. Each keeps all flows, and tells of its
+        share alone, by the addresses of both ends; what packets and servers show is told by number 0.
+        """
+        lib.hw_flows_share(self._flows, number, self._sharers)
+        self._tells_packets = number == 0
 
     def pick(self, uids: Sequence[bytes]) -> None:
         """Before any packet: tell in which frames packets of these flows are. Raises MemoryError."""
@@ -326,13 +338,13 @@ class Flows:
             self._tell_services(self._streams)
         if self._elsewhere and self._found.left_count:
             self._elsewhere.forget(self._left[: self._found.left_count])
-        if self._found.weird_count:
+        if self._found.weird_count and self._tells_packets:
             yield Batch(WEIRD, rows_of_packets(self._weirds[: self._found.weird_count]), self._interfaces)
         found = (
             (CONN, self._conns, self._found.conn_count),
             (CONN_LONG, self._longs, self._found.long_count),
             (TUNNEL, self._tunnels, self._found.tunnel_count),
-            (SERVER, self._servers, self._found.server_count),
+            (SERVER, self._servers, self._found.server_count if self._tells_packets else 0),
         )
         for record, rows, count in found:
             if count:

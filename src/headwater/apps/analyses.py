@@ -56,6 +56,12 @@ def analyses(
     return make
 
 
+def to_share(name: str, settings: Settings, sharers: int) -> tuple[Flows, list[Weirds], list[Across]]:
+    """What so many processes need, of captures: flows of which each is to have a copy, and what is made of all their rows."""
+    flows = Flows(name, flow_settings(settings), messages=True, files=file_settings(settings), sharers=sharers)
+    return flows, weirds(settings), across(settings)
+
+
 def weirds(settings: Settings) -> list[Weirds]:
     """What finds them in packets, if they are asked for."""
     return [Weirds(ignored=settings.weirds.ignore, again_s=settings.weirds.again_s)] if "weird" in settings.records else []

@@ -170,6 +170,13 @@ def run(
 )
 @click.option("--no-hashes", is_flag=True, help="Make no hashes of files.")
 @click.option("--uid", "uids", multiple=True, metavar="UID", help="With -w: the packets of that flow alone; captures are read twice.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    metavar="N",
+    help="Share what flows carry among so many processes, of which each wants a CPU and the memory of all flows (default: 1).",
+)
 @store_option
 @click.option("--extra", is_flag=True, help="With --format zeek or zeek-json: our columns too, behind Zeek's fields.")
 def read(
@@ -184,6 +191,7 @@ def read(
     packets: str | None,
     cut: str | None,
     uids: tuple[str, ...],
+    workers: int,
     keep: bool,
     **flags: Any,
 ) -> None:
@@ -214,8 +222,10 @@ def read(
     if "types" in files_given and not settings.files.directory:
         raise ConfigError("--extract-type", "says which files --extract DIR writes: name a directory too")
     to = _where_to(packets, cut)
+    if workers > 1 and to:
+        raise ConfigError("--workers", "one process writes packets: leave -w or this out")
     if not uids:
-        offline.read(files, settings, records, as_table=as_table, packets=to, extra=extra, checksums=checksums)
+        offline.read(files, settings, records, as_table=as_table, packets=to, extra=extra, checksums=checksums, workers=workers)
         return
     from headwater.apps import picking  # noqa: PLC0415
 

@@ -2,9 +2,10 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -14,13 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headwater.analysis.protocols import MESSAGES
+from headwater.analysis.requests import READERS, REQUEST
 from headwater.apps import messages
-from headwater.apps.analyses import analyses, keeps_flows, reads_captures
+from headwater.apps.analyses import analyses, keeps_flows, reads_captures, to_share
 from headwater.apps.beside import Beside, must_be_kept
 from headwater.apps.console import tell, tell_ledger, until_signal
 from headwater.apps.outlets import WhereTo, outlets
 from headwater.apps.table import TABLES, Table
 from headwater.apps.through import Through
+from headwater.apps.workers import Workers
 from headwater.config import Settings, override
 from headwater.errors import ConfigError, OutputClosed, SourceError
 from headwater.outputs.outlet import NEVER
@@ -77,13 +80,16 @@ def _with_advice(error: SourceError) -> SourceError:
 
 
 class InTurn:
-    """Captures one after another, as one source. One that cannot be read is reported and passed over; the end raises it."""
+    """Captures one after another, as one source. One that cannot be read is reported and passed over; the end raises it. Unless
+    it `decodes_ahead`, no more of them is read than batches are taken.
+    """
 
     name = "captures"
 
-    def __init__(self, captures: Sequence[Capture], report: Callable[[str], None] = tell) -> None:
+    def __init__(self, captures: Sequence[Capture], report: Callable[[str], None] = tell, *, decodes_ahead: bool = True) -> None:
         self._captures = captures
         self._report = report
+        self._decodes_ahead = decodes_ahead
         self._order = Order(report)
         self._now: Capture | None = None
         self._stopped = False
@@ -100,7 +106,7 @@ class InTurn:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def read(self) -> Iterator[Batch]:
+    def read(self) -> Generator[Batch]:
         """All batches of all captures."""
         failed: list[SourceError] = []
         frames = 0
@@ -109,7 +115,7 @@ class InTurn:
                 break
             capture.before = frames
             try:
-                with capture, closing(ahead(capture.read(), capture.stop)) as batches:
+                with capture, closing(ahead(capture.read(), capture.stop) if self._decodes_ahead else capture.read()) as batches:
                     self._now = capture
                     yield from self._order.follow(capture.name, batches)
             except SourceError as error:
@@ -147,7 +153,7 @@ class InTurn:
 class _Bar:
     """A progress bar on standard error, as the pipeline's watcher."""
 
-    def __init__(self, source: InTurn) -> None:
+    def __init__(self, source: "InTurn | Workers") -> None:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         self._source = source
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
@@ -187,10 +193,12 @@ def read(
     checksums: bool = False,
     only: Frames | None = None,
     where: str = "",
+    workers: int = 1,
 ) -> None:
     """Read `files` in turn; of the settings, filter, sample, flows and output apply. Without `records`, flows are asked for, and in a
     directory or the store what else there is. With `only`, those frames alone are read. Of one record that is of messages, `where` is a
-    filter of its rows. Raises ConfigError, and SourceError or SinkError after everything before it is written.
+    filter of its rows. `workers` processes share what flows carry. Raises ConfigError, and SourceError or SinkError after everything before
+    it is written.
     """
     ledger = Ledger()
     output = settings.output
@@ -208,10 +216,10 @@ def read(
             packets.must_be_a_file()
     file = packets.file(ledger, tell, live=False) if packets else None
     beside = Beside(settings, NEVER)
-    source = in_turn(
+    captures = partial(
+        in_turn,
         files,
         settings,
-        ledger,
         packets=file,
         checksums=checksums,
         carriers=keeps_flows(settings),
@@ -219,6 +227,7 @@ def read(
         payloads=reads_captures(settings),
         only=only,
     )
+    source: InTurn | Workers = _shared(captures, files, settings, workers, ledger) if workers > 1 else captures(ledger)
     made: list[Output] = [file] if file else []
     on_terminal = not packets and not settings.store and not (output.directory or output.format) and sys.stdout.isatty() and one in TABLES
     if shown := as_table or on_terminal:
@@ -237,13 +246,39 @@ def read(
         ledger,
         watcher,
         rates=False,
-        analyses=analyses(settings, live=False),
+        analyses=analyses(settings, live=False) if workers == 1 else lambda _: (),
         packet_filter=settings.packet_rows(),
     )
     with told(ledger), until_signal(pipeline.stop), beside:
         beside.begin(tell)
         pipeline.run()
         must_be_kept(ledger)
+
+
+def are_files(paths: Sequence[str]) -> bool:
+    """Whether each can be read more than once, or is not there, which is told when it is opened."""
+    return all(path != "-" and (Path(path).is_file() or not Path(path).exists()) for path in paths)
+
+
+def _shared(captures: Callable[..., InTurn], files: Sequence[str], settings: Settings, count: int, ledger: Ledger) -> Workers:
+    """The same read by `count` processes. Raises ConfigError where they would have nothing to share."""
+    asked = set(settings.records)
+    refused = {
+        "packets are not shared, only what flows carry: choose other records, or leave it out": PACKET.name in asked,
+        "the limits of --extract are of all files together: leave one of the two out": settings.files.directory,
+        "nothing is read of what flows carry, which is what is shared: leave it out": not reads_captures(settings),
+        "each of them reads the captures: name files, not a pipe": not are_files(files),
+    }
+    for problem, is_so in refused.items():
+        if is_so:
+            raise ConfigError("--workers", problem)
+    flows, weirds, across = to_share(InTurn.name, settings, count)
+
+    def of(into: Ledger, number: int) -> InTurn:
+        return captures(into, report=tell if number == 0 else lambda _: None, decodes_ahead=False)
+
+    wanted = frozenset(asked | (READERS.keys() if REQUEST.name in asked else set()))
+    return Workers(InTurn.name, of, flows, weirds, across, count, wanted, ledger)
 
 
 def in_turn(
@@ -258,9 +293,10 @@ def in_turn(
     payloads: bool = False,
     only: Frames | None = None,
     report: Callable[[str], None] = tell,
+    decodes_ahead: bool = True,
 ) -> InTurn:
     """The captures `files` as one source; with `carriers`, as flows need them, which are sampled as flows, not packet by packet; with
-    `lends`, for who keeps no packets; of the frames `only`, if those are known.
+    `lends`, for who keeps no packets; of the frames `only`, if those are known; `decodes_ahead` is that of InTurn.
     """
     captures = [
         Capture(
@@ -273,13 +309,13 @@ def in_turn(
             packets=packets,
             carriers=carriers,
             checksums=checksums,
-            lends=BATCHES_IN_USE if lends else 0,
+            lends=(BATCHES_IN_USE if decodes_ahead else 1) if lends else 0,
             payloads=payloads,
             only=only,
         )
         for path, name in zip(files, _names(files), strict=True)
     ]
-    return InTurn(captures, report)
+    return InTurn(captures, report, decodes_ahead=decodes_ahead)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`headwater read --uid`: from the row of a flow to its packets. Captures are read twice: to find those, and to write them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +20,7 @@ def write(files: Sequence[str], settings: Settings, uids: Sequence[str], packets
     for uid in uids:
         if not uid_octets(uid):
             raise ConfigError(f"--uid {uid}", "that is no uid: copy one from a row of conn, as in --uid CLAiNG6tfHbAoFZOj")
-    if any(file == "-" or (Path(file).exists() and not Path(file).is_file()) for file in files):
+    if not offline.are_files(files):
         raise ConfigError("--uid", "captures are read twice: name files, not a pipe")
     packets.must_not_be_read(files)
     offline.read(files, settings, (), packets=packets, checksums=checksums, only=frames(files, settings, uids, checksums=checksums))

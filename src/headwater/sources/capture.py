@@ -3,7 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
@@ -174,7 +174,7 @@ class Capture:
         """Packets that the capturing side says it lost. They are not in the file, so they are no part of `seen`."""
         return int(self._counts.lost_before) if self._counts else 0
 
-    def read(self) -> Iterator[Batch]:
+    def read(self) -> Generator[Batch]:
         """Batches until the file's end. After the rows, raises SourceError if it is no capture, damaged, cut off, or
         not all of it could be rows.
 
@@ -216,7 +216,7 @@ class Capture:
             self._ready()  # so that what came last goes out while nothing comes
             buffer[: left - at] = buffer[at:left]
             left -= at
-            if time.monotonic() - yielded >= PATIENCE_S:
+            if not self._total and time.monotonic() - yielded >= PATIENCE_S:  # a file's batches are the same whoever reads it
                 yield self._batch(room, filled)
                 room = self._begin(next(rooms))
                 filled, yielded = 0, time.monotonic()
