@@ -111,7 +111,7 @@ class Watch(threading.Thread):
             self.octets = max(self.octets, sum(map(resident, [self._pid, *children.read_text().split()])))
 
 
-def resident(pid: int | str) -> int:
+def resident(pid: object) -> int:
     """Octets that a process has had at most, those that it has from who started it among them; 0 of one that has ended."""
     with contextlib.suppress(OSError):
         if told := re.search(r"^VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M):

@@ -1,5 +1,6 @@
 """Servers that people run, for messages: nginx, dnsmasq for names and addresses, sshd, and one of QUIC, each with files of its own."""
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +13,13 @@ from programs import SSH, running, sshd
 NAME = "headwater.test"
 DNS, DHCP, WEB, H2C, TLS, QUIC = 53, 67, 80, 81, 443, 4433
 PAGE = b"<!doctype html><title>here</title>" + b"<p>so far</p>" * 1000
-PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 1000
+PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + random.Random(1).randbytes(256_000)
 _TEXT = 6 * f",{'x' * 250}"
 _NGINX = """
 daemon off; master_process off; pid {folder}/pid; events {{ }}
 http {{
     access_log off;
-    types {{ text/html html; image/png png; }}
+    types {{ text/html html; image/png png; }} gzip on; gzip_types image/png;
     ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;
     root {folder}/pages; client_body_temp_path {folder}/bodies; client_body_buffer_size 1m;
     server {{

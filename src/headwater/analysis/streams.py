@@ -14,7 +14,7 @@ from headwater.analysis.protocols import PROTOCOLS
 from headwater.analysis.stream import ORIG, RESP, Expected, Gap, Joint, Protocol, Side, Stream, Times
 from headwater.analysis.wire import Malformed
 from headwater.records import Batch, Drop, Record, messages
-from headwater.records.layouts import place_reason
+from headwater.records.layouts import WANT_ALL, place_reason
 from headwater.telemetry import OCTET_TERMS, Entry
 
 MOST = 1 << 20
@@ -62,6 +62,7 @@ class Streams:
         self._files = Files(files)
         self.headers = frozenset(name.encode() for name in headers)
         self._budgets: Budgets | None = None
+        self._is_budgeted = False
         self._runs = ffi.new("struct hw_runs *")
         self._streams: dict[int, Stream] = {}
         self._services: dict[int, str] = {}  # of streams that are over since the last read()
@@ -77,6 +78,7 @@ class Streams:
     def limit(self, budget: int) -> None:
         """Live, from now on: so many octets of a side are wanted at a time (WANT_ALL: all)."""
         self._budgets = Budgets(self._flows, budget)
+        self._is_budgeted = budget != WANT_ALL
 
     def read(self) -> Iterator[Batch]:
         """What protocols make of what came with the last packets. Raises MemoryError."""
@@ -106,6 +108,7 @@ class Streams:
         for ts, count, at, number, mark, mark_count, kind, side in zip(*told, strict=True):
             if kind == _BEGIN:
                 streams[number] = stream = Stream(number, begun[count], self._put, self._weird, self, files)
+                stream.is_budgeted = self._is_budgeted
                 if self._expected:
                     self._meet(stream)
                 continue

@@ -258,6 +258,23 @@ def test_what_is_unpacked_behind_a_gap_counts_until_it_fails() -> None:
     assert (file["seen_bytes"] - before) % 4096 == 0
 
 
+def test_behind_a_gap_the_next_answer_is_one_that_begins_with_a_segment() -> None:
+    """Live, where chunks end is not known any more. What begins so, and nobody has asked for, is none."""
+    made = Spoken(Http, "tcp", 80)
+    made.stream.is_budgeted = True
+    made.say(0, GET)
+    made.say(1, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\nsome")
+    made.sides[1].gap(1000, made.stream.now)
+    for octets in (b"more", b"HTTP/1.1 500 Not asked for\r\n\r\n", b"0\r\n\r\n"):
+        made.say(1, octets)
+    made.say(0, GET)
+    made.sides[1].gap(1000, made.stream.now)
+    made.say(1, b"200\r\nHTTP/1.1")
+    made.say(1, b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")
+    found = [row for row in made.over() if row["_path"] == "http"]
+    assert [(row["trans_depth"], row["status_code"], row["response_body_len"]) for row in found] == [(1, 200, 4), (2, 404, 2)]
+
+
 @pytest.mark.parametrize(
     ("octets", "weird"),
     [

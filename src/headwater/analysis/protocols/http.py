@@ -13,7 +13,7 @@ from headwater.analysis.files import FILES, File
 from headwater.analysis.protocols.http_body import FRAMING, Body, Fields
 from headwater.analysis.protocols.http_head import METHODS, Version, request_line, status_line
 from headwater.analysis.protocols.http_websocket import SERVICE, WEBSOCKET, Lists, agreed
-from headwater.analysis.stream import ORIG, RESP, SOME, Gap, Lines, Parser, Protocol, Skip, Some, Stream, Until, Want
+from headwater.analysis.stream import ORIG, RESP, SEGMENT, SOME, Gap, Lines, Parser, Protocol, Skip, Some, Stream, Until, Want
 from headwater.analysis.wire import Malformed, text
 from headwater.records.messages import message
 
@@ -26,7 +26,8 @@ _LINE: Final = Until(b"\n", 1 << 16, "HTTP_line_too_long", partial=True)
 _HEAD: Final = Lines(1 << 17, "HTTP_head_too_long")
 _MOST_WAITING: Final = 100  # requests without an answer: Zeek's max_pending_requests
 _MOST_FILES: Final = 15  # that a row tells of, for each side: Zeek's max_files_orig
-_PIECE: Final = Some(1 << 64, apart=True)
+_VERSION: Final = b"HTTP/1."
+_BEGIN: Final = Some(len(_VERSION), apart=True)
 _MOST_SPELLED: Final = 4096
 _MOST_HEADERS: Final = 32  # that are told of a request and its answer because somebody wants them
 _FOREVER: Final = Skip(1 << 62, gaps=True)
@@ -258,35 +259,61 @@ class Http(Protocol):
     # -- the responder ----------------------------------------------------------------------------------------------------------------
 
     def _answers(self) -> Parser:
+        begin = b""
         while not self._stopped[RESP]:
-            line = yield _LINE
-            if self._is_09:
-                yield from self._answer_09(line)
-                break
-            if self._stopped[RESP]:
-                break
-            found = status_line(_without_end(line), self._weird)
-            if found is None:
-                if _without_end(line):
-                    self._speaks_no_more()
+            try:
+                line, begin = begin + (yield _LINE), b""
+                if not (yield from self._answer(line)):
                     break
+            except Gap:
+                if not self._resumes:
+                    raise
+                begin = yield from self._behind_gap()
+
+    @property
+    def _resumes(self) -> bool:
+        """Whether answers are read on behind a gap. Elsewhere a gap may hide several answers: nobody knows which comes next."""
+        return self._stream.is_budgeted and self._keeps_alive
+
+    def _behind_gap(self) -> Generator[Want, bytes, bytes]:
+        """How the next answer begins. Most do with a segment, and none of those stays in the kernel."""
+        while not self._stopped[RESP]:
+            try:
+                begin = yield _BEGIN
+                if begin == _VERSION and self._unanswered:
+                    return begin
+                yield SEGMENT
+            except Gap:
                 continue
-            since = self._stream.since
-            version, code, reason = found
-            self._set_version(RESP, version)
-            if self._unanswered:
-                self._stream.confirm(self)
-            one = self._next_answer()
-            if one.asked is not None and one.latency is None and since >= one.asked:
-                one.latency = (since // 1000 - one.asked // 1000) / 1e6
-            one.status_code, one.status_msg, one.version = code, "<empty>" if reason is None else reason, f"{version[0]}.{version[1]}"
-            if one.is_informed:
-                one.info_code, one.info_msg = code, one.status_msg
-            self._connects &= code == 200
-            fields = Fields(self._stream, version, code)
-            body = self._bodies[RESP] = Body(self._stream, RESP, fields, one, self._take_part)
-            if not (yield from self._message(RESP, one, fields, body, expected=self._expects_body(code))):
-                break
+        return b""
+
+    def _answer(self, line: bytes) -> Generator[Want, bytes, bool]:
+        """That begins with this line; whether another one may follow."""
+        if self._is_09:
+            yield from self._answer_09(line)
+            return False
+        if self._stopped[RESP]:
+            return False
+        found = status_line(_without_end(line), self._weird)
+        if found is None:
+            if _without_end(line):
+                self._speaks_no_more()
+            return not _without_end(line)
+        since = self._stream.since
+        version, code, reason = found
+        self._set_version(RESP, version)
+        if self._unanswered:
+            self._stream.confirm(self)
+        one = self._next_answer()
+        if one.asked is not None and one.latency is None and since >= one.asked:
+            one.latency = (since // 1000 - one.asked // 1000) / 1e6
+        one.status_code, one.status_msg, one.version = code, "<empty>" if reason is None else reason, f"{version[0]}.{version[1]}"
+        if one.is_informed:
+            one.info_code, one.info_msg = code, one.status_msg
+        self._connects &= code == 200
+        fields = Fields(self._stream, version, code)
+        body = self._bodies[RESP] = Body(self._stream, RESP, fields, one, self._take_part)
+        return (yield from self._message(RESP, one, fields, body, expected=self._expects_body(code)))
 
     def _expects_body(self, code: int) -> bool:
         return not (code in (204, 304) or 100 <= code < 200 or (self._unanswered and self._unanswered[0].upper() == b"HEAD"))
@@ -340,6 +367,8 @@ class Http(Protocol):
             if reading:
                 yield from reading
         except Gap:
+            if side == RESP and self._resumes:
+                raise
             self._interrupt(side)
             return False
         finally:
@@ -407,7 +436,7 @@ class Http(Protocol):
     def _until_end(self, body: Body) -> Parser:
         while True:
             try:
-                body.octets((yield _PIECE if body.apart else SOME))
+                body.octets((yield SEGMENT if body.apart else SOME))
             except Gap as gap:
                 if not body.gap(gap.octets) or not body.parts:
                     raise
@@ -417,7 +446,7 @@ class Http(Protocol):
         held = b""
         try:
             while True:
-                whole, end, held = (held + (yield _PIECE)).rpartition(b"\n")
+                whole, end, held = (held + (yield SEGMENT)).rpartition(b"\n")
                 if end:
                     body.octets(whole.replace(b"\r\n", b"\n").removesuffix(b"\r").replace(b"\n", b"\r\n") + b"\r\n")
         finally:
