@@ -165,11 +165,15 @@ def named(program: int) -> str:
 
 
 def check_layouts(path: Path) -> None:
-    """Raise LayoutMismatch if a struct of the object at `path` differs from the schema's."""
-    for name, struct in btf.read(path).structs.items():
-        schema = SCHEMA.structs.get(name)
-        if schema is not None and struct != schema:
-            raise LayoutMismatch(name, schema.size, struct.size)
+    """Raise LayoutMismatch if a struct of the object at `path` differs from the schema's: of the smallest, which others may have."""
+    differ = [
+        (schema.size, struct.size, name)
+        for name, struct in btf.read(path).structs.items()
+        if (schema := SCHEMA.structs.get(name)) is not None and struct != schema
+    ]
+    if differ:
+        expected, found, name = min(differ)
+        raise LayoutMismatch(name, expected, found)
 
 
 def _raise_load_error(failed: int, logs: dict[str, str]) -> None:
