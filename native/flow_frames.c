@@ -62,8 +62,8 @@ static int put(struct hw_frames *frames, struct hw_deferred *const *rows, uint32
 	for (i = 0; i < count; i++) {
 		struct hw_flow_key key = {.proto = 0};
 
-		if (!hw_is_fragment(&all[i]) || (all[i].captured < all[i].length && !all[i].fragment_offset))
-			continue; /* what was not captured whole cannot be put together: its first piece stands for it */
+		if (hw_fragment_is_alone(&all[i]))
+			continue;
 		hw_flow_key_apart(&all[i], frames->apart, all[i].interface, &key);
 		more = 0;
 		if (all[i].captured >= all[i].length)

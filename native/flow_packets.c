@@ -395,8 +395,7 @@ void hw_flows_take_packet(struct hw_flows *flows, const struct hw_packet *row, c
 		flows->carrier_count = flows->carried_by = 0;
 		return;
 	}
-	if (!hw_is_fragment(row) ||
-	    (row->captured < row->length && !row->fragment_offset)) /* that cannot be put together: it stands for all */
+	if (hw_fragment_is_alone(row))
 		flow = take(flows, row, sought);
 	else
 		flow = take_piece(flows, row, 1);

@@ -4,9 +4,16 @@
 
 #include <stdint.h>
 
+#include "../bpf/flow.h"
 #include "headwater.h"
 
 #define HW_WITHIN 2 /* datagrams in pieces, one within the other, that are put together */
+
+/* Whether that row counts as it is: it is no fragment, or the first one of what was not captured whole, which stands for all of it. */
+static inline int hw_fragment_is_alone(const struct hw_packet *row)
+{
+	return !hw_is_fragment(row) || (row->captured < row->length && !row->fragment_offset);
+}
 
 /* IP datagrams in pieces (RFC 791, 3.2; RFC 8200, 4.5), by their rows: which octets have come, and what they are where that is asked for. */
 struct hw_fragments;

@@ -1,7 +1,7 @@
 """What flows carry, in order: every octet that was read is where it belongs, what was not seen is a gap, and the sum comes out."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -183,6 +183,18 @@ def test_a_segment_that_was_not_captured_whole_is_a_gap() -> None:
     assert of_side(recorder, 0)[:30] == [*octets_at(1, 10), *[None] * 10, *octets_at(21, 10)]
 
 
+def captured(path: Path, said: Iterable[bytes]) -> list[Recorder]:
+    """What a recorder is given of each stream in a capture of these frames, which is written there."""
+    path.write_bytes(timed(enumerate(said)))
+    Recorder.seen.clear()
+    flows = Flows("made", FlowSettings(SECRET), messages=True)
+    with Capture(str(path), Ledger(), carriers=True, payloads=True) as source:
+        for some in source.read():
+            list(flows.find(some))
+    list(flows.end())
+    return list(Recorder.seen)
+
+
 def test_what_lies_behind_the_end_of_a_layer_is_no_payload(tmp_path: Path) -> None:
     """PPPoE (RFC 2516) tells how long a packet is: what follows in the frame is not of it, and what comes in its place later is."""
     (orig, sport), (resp, dport) = ENDS
@@ -196,15 +208,7 @@ def test_what_lies_behind_the_end_of_a_layer_is_no_payload(tmp_path: Path) -> No
         frame(frames.tcp(orig, resp, sport, dport, ACK, seq=101, ack=901, payload=b"behind"), behind=6),
         frame(frames.tcp(orig, resp, sport, dport, ACK, seq=101, ack=901, payload=b"in its place")),
     ]
-    path = tmp_path / "made.pcap"
-    path.write_bytes(timed(enumerate(said)))
-    Recorder.seen.clear()
-    flows = Flows("made", FlowSettings(SECRET), messages=True)
-    with Capture(str(path), Ledger(), carriers=True, payloads=True) as source:
-        for some in source.read():
-            list(flows.find(some))
-    list(flows.end())
-    [recorder] = Recorder.seen
+    [recorder] = captured(tmp_path / "made.pcap", said)
     assert bytes(octet or 0 for octet in of_side(recorder, 0)) == b"in its place"
 
 
@@ -213,15 +217,7 @@ def test_datagrams_in_pieces_do_not_lie_where_others_are_put_together(tmp_path: 
     contents = [octets_at(number * 7, 1600 + number) for number in range(1000)]
     packets = [frames.udp("10.0.0.1", "10.0.0.2", 40_000, 50_000, content) for content in contents]
     pieces = [frame for number, packet in enumerate(packets) for frame in frames.pieces(packet, 1480, identification=number)]
-    path = tmp_path / "made.pcap"
-    path.write_bytes(timed(enumerate(pieces)))
-    Recorder.seen.clear()
-    flows = Flows("made", FlowSettings(SECRET), messages=True)
-    with Capture(str(path), Ledger(), carriers=True, payloads=True) as source:
-        for some in source.read():
-            list(flows.find(some))
-    list(flows.end())
-    [recorder] = Recorder.seen
+    [recorder] = captured(tmp_path / "made.pcap", pieces)
     assert [piece for _, piece in recorder.pieces] == contents
 
 

@@ -10,6 +10,8 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Shell:
@@ -61,3 +63,14 @@ class Shell:
         self.process.send_signal(signal.SIGHUP)
         os.close(self.master)
         self.process.wait(20)
+
+
+@contextmanager
+def ready(width: int = 0, height: int = 0, **variables: str) -> Iterator[Shell]:
+    """One that waits for a command."""
+    shell = Shell(width, height, **variables)
+    try:
+        shell.until("ready> ")
+        yield shell
+    finally:
+        shell.end()

@@ -16,7 +16,7 @@ import pytest
 from frames import ethernet, ethertype, tcp, udp
 from netns import Veth, veth_pair
 from places import CORPORA
-from shell import Shell
+from shell import Shell, ready
 
 pytestmark = pytest.mark.alone
 
@@ -27,12 +27,8 @@ FLOWS = 50
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
-    shell = Shell(100, 20, NO_COLOR="1")  # so that a line is sent in one piece
-    try:
-        shell.until("ready> ")
+    with ready(100, 20, NO_COLOR="1") as shell:  # so that a line is sent in one piece
         yield shell
-    finally:
-        shell.end()
 
 
 @pytest.fixture

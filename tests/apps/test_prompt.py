@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rows_made import TCP, conns
-from shell import Shell
+from shell import Shell, ready
 from storing import children, keep, running
 
 from headwater.store.client import Client
@@ -16,12 +16,8 @@ from headwater.store.client import Client
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(120, 50, XDG_STATE_HOME=str(tmp_path / "state"), PROMPT_TOOLKIT_NO_CPR="1")
-    try:
-        shell.until("ready> ")
+    with ready(120, 50, XDG_STATE_HOME=str(tmp_path / "state"), PROMPT_TOOLKIT_NO_CPR="1") as shell:
         yield shell
-    finally:
-        shell.end()
 
 
 def spent(client: Client) -> float:

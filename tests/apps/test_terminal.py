@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shell import Shell
+from shell import Shell, ready
 
 pytestmark = pytest.mark.kernel
 HEADWATER = Path(sys.executable).parent / "headwater"
@@ -22,12 +22,8 @@ SENDER = (
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
-    shell = Shell()
-    try:
-        shell.until("ready> ")
+    with ready() as shell:
         yield shell
-    finally:
-        shell.end()
 
 
 def started(shell: Shell) -> int:

@@ -20,8 +20,6 @@ class Budgets:
 
     def renew(self, stream: "Stream") -> None:
         """Something came of it."""
-        if self._most == WANT_ALL:
-            return
         whole = any(stream.proto == "udp" or reader.whole for reader in stream.readers)
         if stream.proto == "udp" and not whole:
             return  # it is as it was when the flow began, or nobody reads it any more

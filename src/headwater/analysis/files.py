@@ -79,9 +79,7 @@ class Files:
         self.lasting[file.handle] = file
 
     def expire(self, now: int | None = None) -> None:
-        """Those of which nothing came for long are over at that time (nanoseconds), or all."""
-        if now is not None and now <= self.due:
-            return
+        """Those of which nothing came for long are over at that time (nanoseconds), or all. Until `due` that is none."""
         for file in tuple(self.lasting.values()):
             if now is None or file.active + _SILENCE < now:
                 file.end(timed_out=True)

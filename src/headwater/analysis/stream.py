@@ -359,8 +359,7 @@ class Stream:
 
     def confirm(self, protocol: "Protocol") -> None:
         """It speaks that protocol, beyond doubt."""
-        if protocol.service not in self.services:
-            self.services.append(protocol.service)
+        self.speaks(protocol.service)
 
     @property
     def is_known(self) -> bool:
@@ -396,15 +395,14 @@ class Stream:
         self._begin = begun, uid, resp, orig, resp_port, orig_port, *rest
         self.orig, self.resp, self.orig_port, self.resp_port = resp, orig, resp_port, orig_port
         self.services.clear()
-        self.readers.clear()
-        self.sides.clear()
+        self.forget()
         self.tried = ()
-        self.inner, head = None, self.head
+        head = self.head
         self.head, self.tries = [b"", b""], 0
         return head
 
     def forget(self) -> None:
-        """It is over: what knows it, and it knows, is no circle any more, which only the garbage collector would find."""
+        """Who reads it, and what it carries. When it is over they are no circle any more, which only the garbage collector would find."""
         self.readers.clear()
         self.sides.clear()
         self.inner = None

@@ -62,7 +62,6 @@ class Streams:
         self._files = Files(files)
         self.headers = frozenset(name.encode() for name in headers)
         self._budgets: Budgets | None = None
-        self._is_budgeted = False
         self._runs = ffi.new("struct hw_runs *")
         self._streams: dict[int, Stream] = {}
         self._services: dict[int, str] = {}  # of streams that are over since the last read()
@@ -77,8 +76,7 @@ class Streams:
 
     def limit(self, budget: int) -> None:
         """Live, from now on: so many octets of a side are wanted at a time (WANT_ALL: all)."""
-        self._budgets = Budgets(self._flows, budget)
-        self._is_budgeted = budget != WANT_ALL
+        self._budgets = Budgets(self._flows, budget) if budget != WANT_ALL else None
 
     def read(self) -> Iterator[Batch]:
         """What protocols make of what came with the last packets. Raises MemoryError."""
@@ -108,7 +106,7 @@ class Streams:
         for ts, count, at, number, mark, mark_count, kind, side in zip(*told, strict=True):
             if kind == _BEGIN:
                 streams[number] = stream = Stream(number, begun[count], self._put, self._weird, self, files)
-                stream.is_budgeted = self._is_budgeted
+                stream.is_budgeted = self._budgets is not None
                 if self._expected:
                     self._meet(stream)
                 continue

@@ -294,11 +294,12 @@ class Http(Protocol):
             return False
         if self._stopped[RESP]:
             return False
-        found = status_line(_without_end(line), self._weird)
+        status = _without_end(line)
+        found = status_line(status, self._weird)
         if found is None:
-            if _without_end(line):
+            if status:
                 self._speaks_no_more()
-            return not _without_end(line)
+            return not status
         since = self._stream.since
         version, code, reason = found
         self._set_version(RESP, version)
