@@ -169,9 +169,9 @@ def test_on_a_full_disk_what_was_stored_first_makes_room_and_questions_are_answe
             store.kill()
             disk.fill()
             store = Store(place, free_part=0.05)
-            with Client(place) as client:
-                wait(lambda: client.rows("SELECT uniqExact(toDate(ts)), count() FROM rate", 2) == [["1", str(ROWS)]])
             wait(lambda: any("stored first made room" in line for line in store.said()))
+            with Client(place) as client:
+                assert client.rows("SELECT uniqExact(toDate(ts)), count() FROM rate", 2) == [["1", str(ROWS)]], "what came last stays"
             disk.free()
             store.end()
         finally:

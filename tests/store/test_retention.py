@@ -41,9 +41,9 @@ class Asked:
     def value(self, sql: str) -> int:
         return int(self.run(sql))
 
-    def store(self, day: str, stored: float, rows: int = 100) -> None:
+    def store(self, day: str, stored: float, rows: int = 100, table: str = "kept") -> None:
         made = f"toDateTime('{day[:4]}-{day[4:6]}-{day[6:]} 12:00:00', 'UTC'), rand64(), toDateTime({int(stored)})"
-        self.run(f"INSERT INTO headwater.kept SELECT {made} FROM numbers({rows})")
+        self.run(f"INSERT INTO headwater.{table} SELECT {made} FROM numbers({rows})")
 
     def left(self) -> set[str]:
         return {day for [day] in self.rows("SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = 'headwater'")}
@@ -60,7 +60,8 @@ def there(engine: Engine) -> Asked:
     engine.ask("DROP DATABASE headwater SYNC")
     engine.ask("CREATE DATABASE headwater")
     columns = "ts DateTime('UTC'), random UInt64, ingested DateTime"
-    engine.ask(f"CREATE TABLE headwater.kept ({columns}) ENGINE = MergeTree PARTITION BY toYYYYMMDD(ts) ORDER BY ts")
+    for table in ("kept", "rate_hour"):
+        engine.ask(f"CREATE TABLE headwater.{table} ({columns}) ENGINE = MergeTree PARTITION BY toYYYYMMDD(ts) ORDER BY ts")
     return Asked(engine)
 
 
@@ -94,6 +95,15 @@ def test_beyond_its_size_what_was_stored_first_goes_and_the_last_stays(there: As
     there.store(DAYS[1], NOW, rows=1)  # a row that is new makes its day the newest
     assert [part.name for part in looking(there, tmp_path, said, size_gib=1 / 2**30).enforce()] == [DAYS[2]]
     assert there.left() == {DAYS[1]}
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_the_last_rows_stay_though_their_sums_were_stored_after_them(later: int, there: Asked, tmp_path: Path) -> None:
+    for number, day in enumerate(DAYS[:2]):
+        there.store(day, NOW - 10 + 2 * number)
+        there.store(day, NOW - 10 + 2 * number + later, table="rate_hour")
+    gone = looking(there, tmp_path, [], size_gib=1 / 2**30).enforce()
+    assert {(part.table, part.name) for part in gone} == {("kept", DAYS[0]), ("rate_hour", DAYS[0])}
 
 
 @pytest.mark.kernel

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from headwater.errors import StoreError
 from headwater.outputs.files import put
 from headwater.store.engine import Connection, EngineError
+from headwater.store.rollups import SUMS
 from headwater.store.settings import DATABASE, Place, StoreSettings
 
 LOOK_S = 60.0
@@ -104,7 +105,7 @@ class Retention:
         """Drop what must go, and return it. Raises StoreError where that fails, behind what can be dropped."""
         gone: list[Partition] = []
         problem: StoreError | None = None
-        there = sorted(self.partitions(), key=lambda one: (one.newest, one.table, one.name))
+        there = sorted(self.partitions(), key=lambda one: (one.newest, one.table in SUMS, one.table, one.name))
         old, large = [*self._old(there)], [*self._large(there)]
         for part in dict.fromkeys([*old, *large]):
             try:
@@ -182,7 +183,8 @@ class Retention:
             disk.f_blocks * disk.f_frsize * self._settings.free_part - disk.f_bavail * disk.f_frsize,
         )
         freed = 0
-        for part in there[:-1]:  # the last one is what comes in now
+        last = max((number for number, part in enumerate(there) if part.table not in SUMS), default=0)
+        for part in there[:last]:  # the last rows, and the sums that were stored with them, are what comes in now
             if freed >= over:
                 return
             freed += part.octets
