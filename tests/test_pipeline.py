@@ -1,5 +1,6 @@
-"""What breaks in a run ends it, and is told."""
+"""What breaks in a run ends it, and is told. A run is over when its sources are."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,3 +40,23 @@ def test_an_analysis_that_breaks_at_the_end_is_no_success() -> None:
     analysis: Any = Breaks()
     with pytest.raises(ValueError, match="what was left"):
         Pipeline([source], [], Ledger(), analyses=lambda _: [analysis]).run()
+
+
+def test_a_run_does_not_wait_for_the_next_second_when_its_sources_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who rings the bell at the end of a thread is still alive when the other one wakes."""
+    stopped = threading.Event()
+    in_time: list[bool] = []
+
+    class Lingers(threading.Thread):
+        def run(self) -> None:
+            super().run()
+            in_time.append(stopped.wait(60))
+
+    class Stops(Empty):
+        def stop(self) -> None:
+            stopped.set()
+
+    monkeypatch.setattr("headwater.pipeline.threading.Thread", Lingers)
+    source: Any = Stops()
+    Pipeline([source], [], Ledger()).run()
+    assert in_time == [True]

@@ -142,6 +142,7 @@ class Pipeline:
         self._bell = _Bell()
         self._news = False  # since the watcher was last asked to draw
         self._at_rest = False  # the calling thread sleeps until something happens
+        self._ended: list[Source] = []
         self._errors: list[BaseException] = []
         self._told: dict[Entry, int] = {}
         self._last_tick = self._told_at = time.time_ns()
@@ -211,7 +212,7 @@ class Pipeline:
         now = time.monotonic()
         next_tick, restless_until = now + TICK_S, 0.0
         end = deadline if deadline is not None else float("inf")
-        while any(thread.is_alive() for thread in threads):
+        while len(self._ended) < len(threads):
             self._at_rest = now >= restless_until  # before drawing: what comes after that rings
             if self._watcher:
                 self._watcher.draw()
@@ -248,6 +249,7 @@ class Pipeline:
                     self._offer(analysis.end())
             except BaseException as error:  # noqa: BLE001 - likewise
                 self._fail(error)
+            self._ended.append(source)  # first: who is woken may look before this thread has gone
             self._bell.ring()
 
     def _take(self, source: Source, batch: Batch, analyses: Sequence[Analysis]) -> None:

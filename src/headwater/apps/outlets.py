@@ -106,7 +106,7 @@ def outlets(
             made.append(Outlet(Rotated(form, Path(directory), names, every_s, report, owner), ledger, report, always_flush=True))
         else:
             at_once = [record for record in wanted if record.name not in later]
-            files = Files(form, Path(directory) if directory else None, names, at_once, extra, linger_s=0.25 if live else 1.0)
+            files = Files(form, Path(directory) if directory else None, names, at_once, extra, linger_s=0.25 if live else 5.0)
             made.append(Outlet(files, ledger, report, on_full="drop_oldest" if live else "wait", stop_on_error=not live))
     without = hidden(settings)
     found: list[Output] = [Through(outlet, without) if live else outlet for outlet in made]
