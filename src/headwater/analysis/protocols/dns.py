@@ -61,17 +61,14 @@ class Dns(Protocol):
     @classmethod
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
         """On its own ports, any message; elsewhere one whose header makes sense and whose first question can be read."""
-        if stream.proto == "tcp":
-            if len(octets) < 2 or int.from_bytes(octets[:2], "big") < 12:
-                return False
-            octets = octets[2:]
-        if len(octets) < 12:
+        at = 2 if stream.proto == "tcp" else 0
+        if len(octets) < at + 12 or (at and int.from_bytes(octets[:2], "big") < 12):
             return False
         if stream.resp_port in _PORTS or stream.orig_port in _PORTS:
             return True
-        if octets[4:6] != b"\0\1":
+        if octets[at + 4 : at + 6] != b"\0\1":
             return False
-        one = Message(octets)
+        one = Message(octets[at:])
         if one.flags & 0x7840 or one.is_answer != bool(side) or max(one.counts) > 64:
             return False
         try:
