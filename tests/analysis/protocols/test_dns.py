@@ -106,6 +106,61 @@ def test_what_is_wrong_has_a_name(octets: bytes, weird: str) -> None:
     assert weird in told if weird else not told
 
 
+@pytest.mark.parametrize(
+    ("rtype", "data", "said"),
+    [
+        (11, bytes(5), None),
+        (13, b"\3CPU\2OS", None),
+        (35, struct.pack(">HH", 100, 10) + b"\1s\7SIP+D2U\0" + name("_sip._udp.Example"), "NAPTR 100 10 s SIP+D2U _sip._udp.example"),
+        (35, struct.pack(">HH", 1, 2) + b"\1u\7E2U+sip\5!^.*$" + name("a.b")[4:], "NAPTR 1 2 u E2U+sip !^.*$"),
+        (43, struct.pack(">HBB", 1, 8, 2) + bytes(32), "DS 8 2"),
+        (47, name("Next.example") + b"\0\1\x40", "NSEC example.com next.example"),
+        (48, struct.pack(">HBB", 257, 3, 13) + bytes(64), "DNSKEY 13"),
+        (52, bytes(35), "<unknown type=52>"),
+        (65, b"\0\1\0" + b"\0\1\0\3\2h2", None),
+        (249, name("gss-tsig") + bytes(16), None),
+        (257, b"\0\5issueca.example", None),
+    ],
+)
+def test_of_each_type_the_log_has_what_zeek_tells(rtype: int, data: bytes, said: str | None) -> None:
+    """Zeek's scripts/base/protocols/dns/main.zeek."""
+    asked, told = question("Example.com", rtype), answer(HERE, rtype, data)
+    made = spoken(Dns, [(0, message(7, 0x0100, [asked])), (1, message(7, 0x8180, [asked], told))])
+    assert made.rows[0]["answers"] == (None if said is None else [said])
+    assert made.weirds == ([("DNS_RR_unknown_type", str(rtype))] if said and said[0] == "<" else [])
+
+
+def record(owner: str, rtype: int, rclass: int, data: bytes = b"") -> bytes:
+    return name(owner) + struct.pack(">HHIH", rtype, rclass, 60, len(data)) + data
+
+
+def test_of_an_update_its_answer_says_what_was_asked_for_added_and_deleted() -> None:
+    """RFC 2136, 2.4 and 2.5; its words are Zeek's."""
+    required = [record("a.example", 255, 254), record("b.example", 255, 255), record("c.example", 1, 254), record("d.example", 28, 255)]
+    required.append(record("e.example", 1, 1, bytes(4)))
+    updates = [record("h.example", 1, 1, b"\1\2\3\4"), record("i.example", 16, 1, b"\2hi"), record("j.example", 255, 255)]
+    updates += [record("k.example", 28, 255), record("l.example", 1, 254, b"\1\2\3\4")]
+    said = b"".join([question("example", 6), *required, *updates])
+    made = spoken(
+        Dns, [(side, struct.pack(">6H", 7, flags, 1, len(required), len(updates), 0) + said) for side, flags in ((0, 0x2800), (1, 0xA800))]
+    )
+    [row] = made.rows
+    assert (row["opcode_name"], row["query"], row["qtype_name"], row["rejected"]) == ("dynamic-update", "example", "SOA", False)
+    assert row["answers"] == [
+        "pre: NameNotInUse a.example", "pre: NameInUse b.example", "pre: NoRRSet A c.example", "pre: RRSetExists AAAA d.example",
+        "pre: RRSetExists A e.example", "add: A h.example 1.2.3.4", "add: TXT 2 hi", "del: RRSet * j.example", "del: RRSet AAAA",
+        "del: RR A l.example",
+    ]  # fmt: skip
+    assert not made.weirds
+
+
+@pytest.mark.parametrize(("opcode", "rows"), [(0, 1), (1, 0), (2, 0), (4, 1), (6, 0), (9, 0)])
+def test_only_queries_notices_and_updates_have_rows(opcode: int, rows: int) -> None:
+    asked = question("example.com", 6)
+    made = spoken(Dns, [(0, message(7, opcode << 11, [asked])), (1, message(7, 0x8000 | opcode << 11, [asked]))])
+    assert len(made.rows) == rows
+
+
 def test_names_that_point_to_each_other_take_no_time() -> None:
     chain = b"\1a\0" + b"".join(struct.pack(">H", 0xC000 | at) for at in [12, *range(15, 15 + 2 * 20_000, 2)])[:40_000]
     begun = time.process_time()

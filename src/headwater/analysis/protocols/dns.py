@@ -7,7 +7,7 @@ scripts/base/protocols/dns/main.zeek.
 from collections import deque
 from typing import Final
 
-from headwater.analysis.protocols.dns_names import CLASSES, ERRORS, NETBIOS_OPCODES, OPCODES, TYPES, netbios
+from headwater.analysis.protocols.dns_names import CLASSES, ERRORS, LOGGED, NETBIOS_OPCODES, OPCODES, TYPES, UPDATE, netbios, type_name
 from headwater.analysis.protocols.dns_records import ANSWERS, Message
 from headwater.analysis.stream import Parser, Protocol, Stream
 from headwater.analysis.wire import Malformed
@@ -99,7 +99,8 @@ class Dns(Protocol):
             self._stream.weird("DNS_truncated_len_lt_hdr_len", source="DNS")
             return
         read = Message(octets)
-        one = self._transaction(read)
+        is_logged = read.opcode in LOGGED
+        one = self._transaction(read) if is_logged else Transaction(self._stream.now, read.trans_id, read.flags)
         try:
             if read.counts[0] > _MOST_QUESTIONS:
                 raise Malformed("DNS_Conn_count_too_large")
@@ -107,6 +108,9 @@ class Dns(Protocol):
                 self._question(one, read)
             for _ in range(read.counts[1]):
                 self._answer(one, read)
+            if read.opcode == UPDATE and not self._netbios:
+                for _ in range(read.counts[2]):
+                    self._told(one, read, *read.updated(ANSWERS))
             self._stream.confirm(self)
         except Malformed as wrong:
             read.weirds.append((str(wrong), ""))
@@ -114,7 +118,7 @@ class Dns(Protocol):
             self._stream.weird(name, addl, "DNS")
         one.asked |= not read.is_answer
         one.replied |= read.is_answer
-        if one.asked and one.replied:
+        if one.asked and one.replied and is_logged:
             self._put(one)
 
     def _transaction(self, read: Message) -> Transaction:
@@ -144,7 +148,12 @@ class Dns(Protocol):
         one.query = (netbios(name) or name) if self._netbios else name
 
     def _answer(self, one: Transaction, read: Message) -> None:
-        name, ttl, said = read.answer(ANSWERS, skip=33 if self._netbios else 0)
+        if read.opcode == UPDATE and not self._netbios:
+            self._told(one, read, *read.required())
+        else:
+            self._told(one, read, *read.answer(ANSWERS, skip=33 if self._netbios else 0))
+
+    def _told(self, one: Transaction, read: Message, name: str, ttl: int, said: str | None) -> None:
         if said is None or not read.is_answer:
             return
         if one.query is None:
@@ -158,7 +167,7 @@ class Dns(Protocol):
 
     def _put(self, one: Transaction) -> None:
         opcode, qtype, qclass = one.flags >> 11 & 15, one.qtype, one.qclass
-        qtype_name = None if qtype is None else TYPES.get(qtype, f"query-{qtype}")
+        qtype_name = None if qtype is None else type_name(qtype)
         if self._netbios:
             opcode_name = NETBIOS_OPCODES.get(opcode, f"netbios-opcode-{opcode}")
             qtype_name = "NBSTAT" if qtype_name == "SRV" else qtype_name

@@ -21,7 +21,15 @@ ERRORS = numbered(
 )
 CLASSES = numbered("1 C_INTERNET  2 C_CSNET  3 C_CHAOS  4 C_HESIOD  254 C_NONE  255 C_ANY")
 OPCODES = numbered("0 query  1 iquery  2 server-status  4 notify  5 dynamic-update  6 dso")
+NOTIFY, UPDATE = 4, 5
+LOGGED = frozenset({0, NOTIFY, UPDATE})
+"""Operations that have rows."""
 NETBIOS_OPCODES = numbered("0 netbios-query  5 netbios-registration  6 netbios-release  7 netbios-wack  8 netbios-refresh")
+
+
+def type_name(number: int) -> str:
+    """What a type of record is called."""
+    return TYPES.get(number, f"query-{number}")
 
 
 def netbios(name: str) -> str:

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from headwater.analysis.protocols.dns_names import type_name
 from headwater.analysis.wire import Malformed, Reader, address, text
 from headwater.records.address import unpacked
 
 _MOST_POINTERS: Final = 128  # of one name
 _EDNS, _TSIG = 41, 250
+_NONE, _ANY = 254, 255  # classes; and a type
+_ADDRESSES: Final = frozenset({1, 28, 38})
 _SVCB: Final = frozenset({64, 65})
 _ALPN: Final = 1
 
@@ -15,17 +18,23 @@ _ALPN: Final = 1
 class Message:
     """A message of 12 octets at least. Its questions, then its answers are to be read in turn; `weirds` are (name, what more there is)."""
 
-    __slots__ = ("counts", "flags", "reader", "trans_id", "weirds")
+    __slots__ = ("counts", "flags", "owner", "reader", "trans_id", "weirds")
 
     def __init__(self, octets: bytes) -> None:
         self.trans_id, self.flags, *self.counts = (int.from_bytes(octets[at : at + 2], "big") for at in range(0, 12, 2))
         self.reader = Reader(octets, 12)
+        self.owner = ""  # the name of the record that is read
         self.weirds: list[tuple[str, str]] = []
 
     @property
     def is_answer(self) -> bool:
         """Whether it is no query."""
         return self.flags >= 0x8000
+
+    @property
+    def opcode(self) -> int:
+        """What is to be done."""
+        return self.flags >> 11 & 15
 
     def question(self) -> tuple[str, int, int]:
         """(name, type, class) of the next question. Raises Malformed."""
@@ -36,14 +45,50 @@ class Message:
 
     def answer(self, kinds: "Mapping[int, Told]", skip: int = 0) -> tuple[str, int, str | None]:
         """(name, time to live, what is told) of the next record; None is told of those that no log has. Raises Malformed."""
-        name, reader = self.name(), self.reader
-        if len(reader) < 10:
-            raise Malformed("DNS_truncated_ans_too_short")
-        rtype, _, ttl, length = reader.u16(), reader.u16(), reader.u32(), reader.u16()
-        if length > len(reader):
-            raise Malformed("DNS_truncated_RR_rdlength_lt_len")
+        rtype, _, ttl, length = self._head()
+        reader = self.reader
         if not length and len(reader) and rtype not in (_EDNS, _TSIG):
             raise Malformed("DNS_zero_rdlength")
+        return self.owner, ttl, self._data(kinds, rtype, length, skip)
+
+    def required(self) -> tuple[str, int, str | None]:
+        """The same of what an update asks for to be so, or not (RFC 2136, 2.4). Raises Malformed."""
+        rtype, rclass, ttl, length = self._head()
+        self.reader.take(length)
+        if rtype == _ANY and rclass in (_NONE, _ANY):
+            said = f"Name{'Not' if rclass == _NONE else ''}InUse"
+        else:
+            said = f"{'NoRRSet' if rclass == _NONE else 'RRSetExists'} {type_name(rtype)}"
+        return self.owner, ttl, f"pre: {said} {self.owner}"
+
+    def updated(self, kinds: "Mapping[int, Told]") -> tuple[str, int, str | None]:
+        """The same of what an update adds or deletes (2.5). Raises Malformed."""
+        rtype, rclass, ttl, length = self._head()
+        if rclass in (_NONE, _ANY):
+            self.reader.take(length)
+            if rclass == _NONE:
+                said = f"RR {type_name(rtype)} {self.owner}"
+            else:
+                said = f"RRSet * {self.owner}" if rtype == _ANY else f"RRSet {type_name(rtype)}"
+            return self.owner, ttl, f"del: {said}"
+        said = self._data(kinds, rtype, length, 0) or ""
+        if rtype in _ADDRESSES:
+            said = f"{type_name(rtype)} {self.owner} {said}"
+        return self.owner, ttl, said and f"add: {said}"
+
+    def _head(self) -> tuple[int, int, int, int]:
+        """(type, class, time to live, octets of data) of the next record."""
+        self.owner, reader = self.name(), self.reader
+        if len(reader) < 10:
+            raise Malformed("DNS_truncated_ans_too_short")
+        rtype, rclass, ttl, length = reader.u16(), reader.u16(), reader.u32(), reader.u16()
+        if length > len(reader):
+            raise Malformed("DNS_truncated_RR_rdlength_lt_len")
+        return rtype, rclass, ttl, length
+
+    def _data(self, kinds: "Mapping[int, Told]", rtype: int, length: int, skip: int) -> str | None:
+        """What is told of a record's data."""
+        reader = self.reader
         begin, end = reader.at, reader.at + length
         told = kinds.get(rtype)
         said: str | None = None
@@ -59,7 +104,7 @@ class Message:
             said = f"<unknown type={rtype}>"
             self.weirds.append(("DNS_RR_unknown_type", str(rtype)))
         reader.at = max(begin, end)
-        return name, ttl, said
+        return said
 
     def name(self) -> str:
         """A name in small letters, without the dot at its end (4.1.4); as far as it can be read, where it is malformed."""
@@ -164,7 +209,16 @@ def _ds(message: Message, _: int) -> str:
 
 
 def _nsec(message: Message, _: int) -> str:
-    return f"NSEC {message.name()}"
+    return f"NSEC {message.owner} {message.name()}"
+
+
+def _naptr(message: Message, _: int) -> str:
+    """RFC 3403, 4.1."""
+    reader = message.reader
+    order, preference = reader.u16(), reader.u16()
+    flags, services, expression = [text(reader.take(reader.u8())) for _ in range(3)]
+    rest = " ".join(filter(None, (expression, message.name())))
+    return f"NAPTR {order} {preference} {flags} {services} {rest}"
 
 
 def _sshfp(message: Message, length: int) -> str:
@@ -212,6 +266,7 @@ ANSWERS: Final[Mapping[int, Told]] = {
     28: _aaaa,
     29: _loc,
     33: _name_behind(6),
+    35: _naptr,
     38: _aaaa,
     43: _ds,
     44: _sshfp,
@@ -226,5 +281,5 @@ ANSWERS: Final[Mapping[int, Told]] = {
 """By type of record. Nothing is told of an empty one but that there was an answer."""
 
 _NAMES: Final = frozenset({2, 5, 6, 12, 15, 33})
-_UNTOLD: Final = frozenset({13, 32, 41, 250, 257})
+_UNTOLD: Final = frozenset({13, 32, 41, 249, 250, 257})
 """Types that Zeek reads, and whose data its log does not have."""
