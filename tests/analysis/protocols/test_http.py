@@ -326,6 +326,9 @@ def test_it_is_known_by_its_content_on_other_ports() -> None:
         return Http.is_begun(Stream(0, begin, lambda *_: None, lambda *_: None), 0, octets)
 
     assert begun(4711, GET)
+    assert begun(4711, GET.replace(b"GET", b"PATCH"))
+    assert begun(4711, b"\r\nversion-control / http/1.0\r\n")
+    assert not begun(4711, b"OPTIONS rtsp://a/ RTSP/1.0\r\nX: HTTP/1.1\r\n")
     assert begun(80, b"\x16\x03\x01")
     assert not begun(4711, b"GETAWAY\r\n")
     assert not begun(4711, b"\x16\x03\x01")

@@ -34,6 +34,7 @@ _FOREVER: Final = Skip(1 << 62, gaps=True)
 _SAID: Final = frozenset(b"host referer user-agent origin range traceparent x-request-id".split())
 _PROXIES: Final = frozenset(b"forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection".split())
 _WANTED: Final = FRAMING | _SAID | _PROXIES | {b"authorization", b"proxy-authorization"}
+_REQUEST: Final = re.compile(rb"[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^\r\n]* HTTP/1\.", re.IGNORECASE)
 _BARE: Final = re.compile(rb"\r[^\n]")
 _SPELLED: Final[dict[bytes, bytes]] = {}  # names of fields as they were written, and those of them that are wanted in small letters
 _NO_FILES: Final = (None,) * 6
@@ -145,8 +146,7 @@ class Http(Protocol):
             return False
         if stream.resp_port in _PORTS and not stream.outer:
             return True
-        method, space, rest = octets.lstrip(b"\r\n\t ").partition(b" ")
-        return bool(space) and method in METHODS and (b" HTTP/1." in rest or b" http/1." in rest)
+        return _REQUEST.match(octets) is not None
 
     def side(self, side: int) -> Parser:
         """Requests, or answers, one after the other."""
