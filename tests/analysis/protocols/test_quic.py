@@ -70,6 +70,15 @@ def test_a_retry_begins_anew() -> None:
     assert len([row for row in rows if row["_path"] == "ssl"]) == 2
 
 
+@pytest.mark.parametrize("first", [0x80, 0xC0])
+def test_a_version_that_the_server_does_not_know_is_followed_by_another_attempt(first: int) -> None:
+    """RFC 9000, 6 and 17.2.1."""
+    versions = bytes([first]) + bytes(4) + b"\0\4here" + (1).to_bytes(4, "big") + (0x1A2A3A4A).to_bytes(4, "big")
+    made = spoken(Quic, [(0, CLIENT), (1, versions), (0, CLIENT + bytes(20))], resp_port=4433)
+    assert [row["history"] for row in made.rows if row["_path"] == "quic"] == ["ISu", "ISX"]
+    assert not made.malformed
+
+
 @pytest.mark.parametrize("at", [0, 1, 6, 30, 500, 1199])
 def test_what_cannot_be_opened_is_not_quic(at: int) -> None:
     wrong = CLIENT[:at] + bytes([CLIENT[at] ^ 1]) + CLIENT[at + 1 :]

@@ -19,6 +19,7 @@ _PORTS: Final = frozenset({443, 784, 853})
 _INITIAL, _EARLY, _HANDSHAKE, _RETRY = range(4)
 _LETTERS: Final = {_INITIAL: "i", _EARLY: "z", _HANDSHAKE: "h"}
 _PADDING, _PING, _ACK, _ACK_ECN, _CRYPTO, _CLOSE = 0, 1, 2, 3, 6, 0x1C
+_NEGOTIATION: Final = 0  # what a server has instead of a version that tells which it knows (RFC 9000, 17.2.1)
 _MOST_HISTORY: Final = 100
 _MOST_HELLO: Final = (1 << 14) + 256  # octets (RFC 8446)
 _MOST_PIECES: Final = 256  # of a hello
@@ -66,8 +67,14 @@ class Quic(Protocol):
         self._short = [0, 0]  # packets
         self._begin()
 
+    def _again(self) -> None:
+        """Tell of a connection that the server does not take, and be ready for the next attempt."""
+        self._put()
+        self._session.put()
+        self._begin()
+
     def _begin(self) -> None:
-        """From the start, or anew after a Retry."""
+        """From the start, or anew after a Retry or where versions are negotiated."""
         self._session = Session(self._stream, Tls(self._stream), "q")
         self._hellos = [Hello(), Hello()]
         self._keys: list[Keys] = []
@@ -107,7 +114,8 @@ class Quic(Protocol):
             return
         while len(reader):
             first = octets[reader.at]
-            if not first & 0x40:
+            negotiates = first & 0x80 and octets[reader.at + 1 : reader.at + 5] == bytes(4)
+            if not first & 0x40 and not negotiates:
                 reader.rest()
                 if self._opened:
                     self._add(side, "x")
@@ -132,6 +140,12 @@ class Quic(Protocol):
         at = reader.at
         first, version = reader.u8(), reader.u32()
         to, of = reader.take(reader.u8()), reader.take(reader.u8())
+        if version == _NEGOTIATION and side != ORIG:
+            reader.rest()
+            self._tell(side, version, to, of)
+            self._add(side, "u")
+            self._again()
+            return
         if version not in SALTS:
             self._tell(side, version, to, of)
             self._add(side, "u")
@@ -144,9 +158,7 @@ class Quic(Protocol):
             reader.rest()
             self._tell(side, version, to, of)
             self._add(side, "r")
-            self._put()
-            self._session.put()
-            self._begin()
+            self._again()
             return
         if kind == _INITIAL:
             reader.take(_number(reader))
