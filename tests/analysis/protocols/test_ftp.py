@@ -160,6 +160,8 @@ def test_tokens_of_gssapi_are_a_stream_of_their_own(token: bytes, weirds: list[t
         (2121, (b"user a\r\n", b"220-hello\r\n220 x\r\n230 you\r\n"), True),
         (2121, (b"EHLO a\r\n", b"220 hello\r\n331 who\r\n"), False),
         (2121, (b"USER a\r\n", b"+OK hello\r\n"), False),
+        (2121, (b"FEAT\r\nAUTH TLS\r\n", b"220 hi\r\n211 End\r\n234 go\r\n"), True),
+        (2525, (b"EHLO a\r\nAUTH LOGIN\r\n", b"220 hi\r\n250 a\r\n334 \r\n"), False),
     ],
 )
 def test_it_is_known_by_its_content(port: int, head: tuple[bytes, bytes], is_one: bool) -> None:

@@ -25,8 +25,9 @@ _SHORT, _LONG = 128, 4096  # of a user or password, of an argument or reply
 _TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa(?:[^\xff]|\xff(?!\xf0))*+(?:\xff\xf0|\Z)|(\xff)|.)", re.S)
 _COMMAND = re.compile(rb"[ \t]*([!-~]{3,})[ \t]*")
 _INSIDE = re.compile(rb"[1-9]\d\d [ -~]{10}")
-_USER = re.compile(rb"(?:^|[\r\n]) *USER ", re.I)
-_ASKED = re.compile(rb"[\r\n ]*(?:120|220)[^0-9].*[\r\n] *(?:230|331)[^0-9]", re.S)
+_USER = re.compile(rb"(?:^|[\r\n]) *(?:USER |AUTH (?:TLS|SSL))", re.I)
+_ASKED = re.compile(rb"[\r\n ]*(?:120|220)[^0-9].*[\r\n] *(?:230|234|331)[^0-9]", re.S)
+_TLS: Final = frozenset({b"TLS", b"TLS-C", b"SSL"})
 
 
 class Transfers(Joint):
@@ -76,7 +77,7 @@ class Ftp(Protocol):
 
     @classmethod
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:  # noqa: ARG003 - both sides tell
-        """On its own ports anything, but for what it carries itself; elsewhere a greeting, a user, and the question for a password."""
+        """On its own ports anything, but for what it carries itself; elsewhere a greeting, and a user or TLS that is agreed to."""
         head = stream.head or (b"", b"")
         return (stream.resp_port in _PORTS and not stream.outer) or bool(_ASKED.match(head[1]) and _USER.search(head[0]))
 
@@ -181,7 +182,7 @@ class Ftp(Protocol):
     def _reply(self, line: bytes) -> None:
         code, goes_on = self._code_of(line)
         said = line[4:].lstrip(b" \t") if code else line
-        if code == 234 and self._auth == b"TLS":
+        if code == 234 and self._auth in _TLS:
             self._stream.hand_over(self)
         elif code == 334 and self._auth == b"GSSAPI" and self._tokens is None:
             self._tokens = Tokens(self._stream)
