@@ -160,6 +160,15 @@ def test_what_is_acknowledged_and_was_not_seen_is_a_gap() -> None:
     assert of_side(recorder, 0) == [*octets_at(1001, 100), *[None] * 50, *octets_at(1151, 30)]
 
 
+def test_where_a_side_began_unseen_the_other_one_shows_what_it_is() -> None:
+    """As where the greeting of a mail server is lost."""
+    steps = [Step(0, "syn"), Step(1, "syn-ack"), Step(0, "ack"), Step(1, "data", 50), Step(0, "ack"), Step(1, "data", 30)]
+    packets = Tcp(ENDS, (0, 77)).packets([*steps, Step(0, "data", 20), Step(1, "ack"), Step(0, "fin")])
+    [recorder] = read(packets[:3] + packets[4:])
+    assert of_side(recorder, 0)[:20] == list(octets_at(1, 20))
+    assert of_side(recorder, 1) == [*[None] * 50, *octets_at(128, 30)]
+
+
 def test_of_two_that_overlap_the_first_counts() -> None:
     packets = conversation([10, 10, 10], 0)
     first, second, third = packets[3:]

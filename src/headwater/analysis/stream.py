@@ -299,8 +299,8 @@ class Stream:
 
     __slots__ = (
         "_begin", "_put", "_reads", "_weird", "begun", "expected", "file_count", "files", "head", "headers", "inner", "is_budgeted",
-        "joints", "known_before", "left", "network", "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers", "resp",
-        "resp_port", "services", "sides", "since", "tried", "tries", "uid",
+        "joints", "known_before", "left", "lost", "network", "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers",
+        "resp", "resp_port", "services", "sides", "since", "tried", "tries", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -325,6 +325,7 @@ class Stream:
         self.tried: tuple[type[Protocol], ...] = ()  # those that read it, or did: none does so twice
         self.sides: dict[Protocol, list[Side]] = {}
         self.head: list[bytes] | None = [b"", b""]  # what has come, until it is known what it is
+        self.lost = 0, 0  # octets of each side before its first one that was seen, as long as it is not known what it is
         self.tries = 0  # to know it by its name only
         self.outer: Stream | None = None  # what carries it
         self.inner: Stream | None = None  # what it carries
@@ -398,7 +399,7 @@ class Stream:
         self.forget()
         self.tried = ()
         head = self.head
-        self.head, self.tries = [b"", b""], 0
+        self.head, self.lost, self.tries = [b"", b""], self.lost[::-1], 0
         return head
 
     def forget(self) -> None:

@@ -263,9 +263,12 @@ class Streams:
             known = len(stream.readers)
             before = len(stream.head[side])
             stream.head[side] += octets
-            self._recognise(stream, side, stream.head[side], before)
+            if not stream.lost[side]:
+                self._recognise(stream, side, stream.head[side], before)
             for reader in stream.readers[known:]:
                 for which in (1 - side, side):
+                    if stream.lost[which]:
+                        self._gap(stream, reader, which, stream.lost[which], ts)
                     self._feed(
                         stream,
                         reader,
@@ -275,7 +278,7 @@ class Streams:
                         times if which == side and not before else (),
                     )
             readers = stream.readers[:known]
-            if not stream.is_known:
+            if not stream.is_known and not any(stream.lost):
                 self._name(stream, side)
             if stream.is_known or min(map(len, stream.head)) >= _HEAD or sum(map(len, stream.head)) >= 4 * _HEAD:
                 stream.head = None
@@ -305,14 +308,24 @@ class Streams:
     def gap(self, stream: Stream, side: int, octets: int, ts: int) -> None:
         """So many were never seen."""
         for reader in tuple(stream.readers):
-            try:
-                stream.sides[reader][side].gap(octets, ts)
-            except (Malformed, Gap):
-                self._drop(stream, reader)
-            if stream.left:
-                self._leave(stream)
-        if stream.head is not None and not stream.readers:
+            self._gap(stream, reader, side, octets, ts)
+        if stream.head is None or stream.readers:
+            return
+        if stream.head[side]:
             self._forget(stream)
+        else:  # the other side may show what it is
+            there, back = stream.lost
+            stream.lost = (there, back + octets) if side else (there + octets, back)
+
+    def _gap(self, stream: Stream, reader: Protocol, side: int, octets: int, ts: int) -> None:
+        if reader not in stream.sides:
+            return
+        try:
+            stream.sides[reader][side].gap(octets, ts)
+        except (Malformed, Gap):
+            self._drop(stream, reader)
+        if stream.left:
+            self._leave(stream)
 
     def _turn(self, stream: Stream, ts: int) -> None:
         """What came of it is read anew, from the other side; of what was read by its messages already, no more is."""
