@@ -39,11 +39,14 @@ class Known(NamedTuple):
     alone: bool = False
 
 
-_SIP: Final = rb"(?:[A-Z]{3,12} sips?:\S+ SIP/2\.0\r?\n|SIP/2\.0 [1-6]\d\d )"
+_SIP: Final = rb"(?:[A-Z]{3,12} (?i:sips?|tel):\S+ SIP/2\.0\r?\n|SIP/2\.0 [1-6]\d\d )"
 _IRC: Final = rb":\S+ (?:\d{3}|NOTICE|CAP|PONG|MODE|JOIN|NICK) "
-_CACHE: Final = rb"(?:gets?|set|add|replace|append|prepend|cas|incr|decr|delete|touch|stats|version|flush_all|verbosity)(?: [^\r\n]+)?\r\n"
+_CACHE: Final = (
+    rb"(?:gets?|set|add|replace|append|prepend|cas|incr|decr|delete|touch|stats|version|flush_all|verbosity|m[gsdan])(?: [^\r\n]+)?\r\n"
+)
 _CACHED: Final = (
     rb"VALUE |STAT |VERSION |(?:END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|TOUCHED|OK|ERROR|RESET|\d+)\r\n|(?:CLIENT|SERVER)_ERROR "
+    rb"|(?:HD|EN|NS|EX|NF|VA \d+)[ \r]"
 )
 _TORRENT: Final = rb"d1:[aqr]d2:id20:|\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x00\x00"
 
@@ -52,7 +55,7 @@ KNOWN: Final = (
     Known("irc", TCP, rb"(?i:NICK|USER|PASS|CAP) [^\r\n]+\r?\n", _IRC + rb"|NOTICE |PING |ERROR "),
     Known("irc", TCP, rb"(?:PRIVMSG|JOIN|NICK|NOTICE) [^\r\n]+\r?\n", _IRC, alone=True),
     Known("rfb", TCP, rb"RFB \d{3}\.\d{3}\n", rb"RFB \d{3}\.\d{3}\n"),
-    Known("postgresql", TCP, rb"\x00\x00..(?:\x04\xd2\x16[\x2f\x30]|\x00\x03\x00[\x00\x02](?:user|database)\x00)", rb"[SN]|[RE]\x00\x00"),
+    Known("postgresql", TCP, rb"\x00\x00..(?:\x04\xd2\x16[\x2f\x30]|\x00\x03\x00[\x00\x02][\w.]+\x00)", rb"[SN]|[RE]\x00\x00"),
     Known("redis", TCP, rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n", rb"[+-][ -~]*\r\n|[:,(]-?\d|[$*%~>=]-?\d+\r\n|_\r\n|#[tf]\r\n"),
     Known("memcached", TCP, _CACHE, _CACHED),
     Known("memcached", TCP, rb"\x80[\x00-\x4f].{2}.\x00", rb"\x81[\x00-\x4f].{2}.\x00"),
@@ -67,7 +70,7 @@ KNOWN: Final = (
     Known("modbus", TCP, rb"..\x00\x00", rb"..\x00\x00", modbus, alone=True),
     Known("dnp3_tcp", TCP, rb"\x05\x64", rb"\x05\x64", dnp3, alone=True),
     Known("kafka", TCP, rb"\x00...\x00[\x00-\x5c]\x00[\x00-\x14]", rb"\x00...", kafka),
-    Known("openvpn", TCP, rb"..\x38.{8}", rb"..\x40.{8}", openvpn_tcp),
+    Known("openvpn", TCP, rb"..[\x38\x50].{8}", rb"..\x40.{8}", openvpn_tcp),
     Known("sip", TCP, _SIP, _SIP),
     Known("sip", UDP, _SIP, _SIP, alone=True),
     Known("syslog", UDP, rb"<(?:\d|[1-9]\d|1[0-8]\d|19[01])>[ -~]", rb"(?!)", alone=True),
@@ -76,10 +79,11 @@ KNOWN: Final = (
     Known("krb", UDP, rb"[\x6a\x6c\x7e]", rb"[\x6b\x6d\x7e]", kerberos, alone=True),
     Known("ldap_udp", UDP, rb"\x30", rb"\x30", ldap),
     Known("tftp", UDP, rb"\x00[\x01\x02][ -~]+\x00(?i:netascii|octet|mail)\x00", rb"\x00[\x03-\x06]", alone=True),
-    Known("stun", UDP, rb"[\x00\x01]..[\x00\x04\x08\x0c]", rb"[\x00\x01]", stun),
+    Known("stun", UDP, rb"[\x00\x01]...\x21\x12\xa4\x42", rb"[\x00\x01]...\x21\x12\xa4\x42", stun, alone=True),
     Known("wireguard", UDP, rb"\x01\x00\x00\x00", rb"[\x02\x03]\x00\x00\x00", wireguard),
-    Known("openvpn", UDP, rb"\x38.{8}", rb"\x40.{8}"),
+    Known("openvpn", UDP, rb"[\x38\x50].{8}", rb"\x40.{8}"),
     Known("bittorrent", UDP, _TORRENT, rb"d1:[er][dl]|d2:ip|\x00\x00\x00\x00.{12}"),
+    Known("memcached", UDP, rb"..\x00\x00\x00\x01\x00\x00(?:" + _CACHE + rb")", rb"..\x00\x00..\x00\x00(?:" + _CACHED + rb")"),
     Known("dnp3_udp", UDP, rb"\x05\x64", rb"\x05\x64", dnp3, alone=True),
 )  # fmt: skip
 

@@ -66,11 +66,9 @@ def radius(octets: bytes, side: int) -> bool:  # noqa: ARG001 - the code says wh
     return at == len(octets)
 
 
-def stun(octets: bytes, side: int) -> bool:
-    """RFC 5389: a cookie, and as long as it says; the class is the side's."""
-    asked = octets[0] << 8 & 0x100 | octets[1] & 0x10
-    fits = octets[4:8] == b"\x21\x12\xa4\x42" and int.from_bytes(octets[2:4], "big") + 20 == len(octets)
-    return fits and (asked in (0x100, 0x110)) == bool(side)
+def stun(octets: bytes, side: int) -> bool:  # noqa: ARG001 - with ICE, either side asks
+    """RFC 8489: behind the cookie, as long as it says."""
+    return int.from_bytes(octets[2:4], "big") + 20 == len(octets)
 
 
 def wireguard(octets: bytes, side: int) -> bool:
@@ -116,6 +114,7 @@ def kafka(octets: bytes, side: int) -> bool:
     return bool(side) or (-1 <= name <= size - 10 and all(32 <= one < 127 for one in said))
 
 
-def openvpn_tcp(octets: bytes, side: int) -> bool:  # noqa: ARG001 - the operation says who asks
-    """A length before the packet."""
-    return 14 <= int.from_bytes(octets[:2], "big") <= 256
+def openvpn_tcp(octets: bytes, side: int) -> bool:
+    """A length before the packet; of the originator's there is one, and it waits for the answer."""
+    size = int.from_bytes(octets[:2], "big")
+    return 14 <= size <= 1500 and bool(side or size + 2 == len(octets))

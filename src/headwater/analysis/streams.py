@@ -21,6 +21,7 @@ MOST = 1 << 20
 WAITING = 256 << 20
 _HEAD = 2048  # octets of a side by which it must be known what it is
 _DATAGRAMS = 8  # likewise
+_BEHIND = 64  # of datagrams of a flow that has a name: with ICE, both sides ask again and again by STUN before DTLS comes
 _BEGINS = 64  # octets of both sides by which a name shows
 _TRIES = 64  # segments that are looked at for a name
 _MOST_EXPECTED = 1 << 14
@@ -242,11 +243,11 @@ class Streams:
                 stream.head = None
             else:
                 stream.head[side] = stream.head[side] or octets[:_HEAD]
-                if stream.services:  # behind STUN, DTLS comes
+                if stream.services:
                     stream.tries += 1
                 else:
                     self._name(stream, side)
-                if stream.tries >= _DATAGRAMS:
+                if stream.tries >= (_BEHIND if stream.services else _DATAGRAMS):
                     self._forget(stream)
                 return
         for reader in tuple(stream.readers):
