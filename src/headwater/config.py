@@ -239,7 +239,7 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What live runs and the store keep of what messages say of people. Captures are read as Zeek reads them.
 
     queries: query strings of URIs and referrers, which have sessions and tokens in them; else `?...` stands there.
-    credentials: user names of HTTP, and passwords.
+    credentials: user names of HTTP, also within URIs, and passwords.
     headers: fields of HTTP's requests and answers that are kept besides those that have a column, as ["server", "x-tenant"]; cookies only
         if they are named here. Captures have them, too.
     """

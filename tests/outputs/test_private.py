@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from headwater.outputs.private import private
 from headwater.records import Batch, messages
@@ -11,6 +12,7 @@ from headwater.records.messages import message
 HTTP = message("http")
 FTP = message("ftp")
 DNS = message("dns")
+WEBSOCKET = message("websocket")
 
 
 def one(record: Any, **values: Any) -> Batch:
@@ -26,6 +28,17 @@ def test_canaries_do_not_come_through_and_others_see_them() -> None:
     assert kept.rows[0]["host"] == "x"
     assert repr(given.rows).count("canary") == 4
     assert "canary" not in repr(private(queries=False, credentials=False)(one(FTP, password="canary")).rows)
+    assert private(queries=False, credentials=False)(one(WEBSOCKET, uri="/feed?canary")).rows[0]["uri"] == "/feed?..."
+
+
+@pytest.mark.parametrize("column", ["uri", "referrer"])
+def test_a_user_in_a_uri_is_nobodys_business(column: str) -> None:
+    given = one(HTTP, **{column: "http://canary:canary@x.test/a?b@c"})
+    assert private(queries=True, credentials=False)(given).rows[0][column] == "http://x.test/a?b@c"
+    assert private(queries=False, credentials=False)(given).rows[0][column] == "http://x.test/a?..."
+    assert private(queries=False, credentials=True)(given).rows[0][column] == "http://canary:canary@x.test/a?..."
+    for other in ("/a@b", "http://x.test/a@b", "http://x.test", "mail:a@b"):
+        assert private(queries=False, credentials=False)(one(HTTP, **{column: other})).rows[0][column] == other
 
 
 def test_what_is_asked_for_is_kept() -> None:
