@@ -68,6 +68,10 @@ def test_a_burst_of_errors_is_a_number_of_its_own() -> None:
         ("/f/550e8400-e29b-41d4-a716-446655440000/", "GET a/f/*/"),
         ("/v2/things", "GET a/v2/things"),
         (None, "GET a"),
+        ("http://me:secret@b:81/users/17?secret", "GET b:81/users/*"),
+        ("https://b", "GET b"),
+        ("b:443", "GET a"),
+        ("*", "GET a"),
     ],
 )
 def test_an_endpoint_has_no_ids_and_no_query(uri: str | None, endpoint: str) -> None:

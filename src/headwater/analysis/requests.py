@@ -148,6 +148,10 @@ def _dns(query: str | None, qtype: str | None, rcode: str | None, rtt: float | N
 
 def _http(method: str | None, host: str | None, uri: str | None, status: int | None, latency: float | None, network: float | None) -> Told:
     path = (uri or "").partition("?")[0].partition("#")[0]
+    if not path.startswith("/"):  # asked of a proxy (RFC 9112, 3.2): the host is in it
+        _, scheme, rest = path.partition("://")
+        there, slash, rest = rest.partition("/")
+        host, path = (there.rpartition("@")[2], slash + rest) if scheme else (host or path, "")
     outcome = str(status) if status is not None else "unanswered"
     return Told(f"{method or '?'} {host or ''}{_IDS.sub('*', path)}", outcome, latency, network)
 
