@@ -49,9 +49,10 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 def test_a_burst_of_errors_is_a_number_of_its_own() -> None:
     names = [
-        {"ts": 10**18 + at, "query": f"x{at}.a.example.org", "qtype_name": "A", "rcode_name": "NXDOMAIN", "rtt": 0.5} for at in range(60)
+        {"ts": 10**18 + at, "query": f"x{at}.a.example.org", "qtype_name": "A", "rcode_name": "NXDOMAIN", "latency": 0.5}
+        for at in range(60)
     ]
-    good = [{"ts": 10**18, "query": "www.example.org", "qtype_name": "A", "rcode_name": "NOERROR", "rtt": 0.001}]
+    good = [{"ts": 10**18, "query": "www.example.org", "qtype_name": "A", "rcode_name": "NOERROR", "latency": 0.001}]
     none = [{"ts": 10**18, "query": "www.example.org", "qtype_name": "A"}]
     found = {row["outcome"]: row for row in told([rows(MESSAGES["dns"], names + good + none)])}
     assert {outcome: row["requests"] for outcome, row in found.items()} == {"NXDOMAIN": 60, "NOERROR": 1, "unanswered": 1}

@@ -140,10 +140,10 @@ class Reader(NamedTuple):
     read: Callable[..., Told]
 
 
-def _dns(query: str | None, qtype: str | None, rcode: str | None, rtt: float | None) -> Told:
+def _dns(query: str | None, qtype: str | None, rcode: str | None, latency: float | None) -> Told:
     """A name without what is left of its last two labels, and the type that was asked for."""
     name = ".".join((query or "").rsplit(".", 2)[-2:])
-    return Told(f"{qtype or '?'} {name}", rcode or "unanswered", rtt if rcode else None, None)
+    return Told(f"{qtype or '?'} {name}", rcode or "unanswered", latency if rcode else None, None)
 
 
 def _http(method: str | None, host: str | None, uri: str | None, status: int | None, latency: float | None, network: float | None) -> Told:
@@ -157,6 +157,6 @@ def _http(method: str | None, host: str | None, uri: str | None, status: int | N
 
 
 READERS: Final[Mapping[str, Reader]] = {
-    "dns": Reader("dns", ("query", "qtype_name", "rcode_name", "rtt"), _dns),
+    "dns": Reader("dns", ("query", "qtype_name", "rcode_name", "latency"), _dns),
     "http": Reader("http", ("method", "host", "uri", "status_code", "latency", "network"), _http),
 }

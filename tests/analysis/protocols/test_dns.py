@@ -53,6 +53,17 @@ def test_a_query_and_its_answer_are_one_row() -> None:
     }
 
 
+@pytest.mark.parametrize("rcode", [0, 2, 3, 5])
+def test_latency_is_there_without_records_too(rcode: int) -> None:
+    """Which Zeek's rtt is not."""
+    asked = [question("example.com")]
+    [row] = spoken(Dns, [(0, message(7, 0x0100, asked)), (1, message(7, 0x8180 | rcode, asked))]).rows
+    assert (row["rcode"], row["rtt"], row["latency"]) == (rcode, None, 0.001)
+    for alone in (message(7, 0x0100, asked), message(7, 0x8180, asked)):
+        [row] = spoken(Dns, [(0, alone)]).rows
+        assert row["latency"] is None
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 7])
 def test_over_tcp_each_is_behind_its_length_however_it_comes(size: int) -> None:
     framed = [struct.pack(">H", len(one)) + one for one in (ASK, TOLD)]

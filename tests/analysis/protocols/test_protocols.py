@@ -115,7 +115,7 @@ def test_each_file_is_registered() -> None:
 
 FLOW = (1_750_000_000_123_456_789, b"\1" * 12, packed("10.0.0.1"), 40_000, packed("10.0.0.2"), 53)
 QUERY = ("udp", 7, 0.25, "ex\u00e4mple.com\x1b", 1, "C_INTERNET", 1, "A", None, None, False, False, True, False, 0)
-ROW: tuple[Any, ...] = (*FLOW, *QUERY, ["a,b", "-", ""], [60.0, 1.5, 0.0], False, 0, "query")
+ROW: tuple[Any, ...] = (*FLOW, *QUERY, ["a,b", "-", ""], [60.0, 1.5, 0.0], False, 0, "query", 0.25)
 EMPTY = (*ROW[:9], None, *ROW[10:21], [], None, *ROW[23:])
 
 

@@ -13,7 +13,7 @@ from headwater.analysis.stream import Parser, Protocol, Stream
 from headwater.analysis.wire import Malformed
 from headwater.records.messages import message
 
-DNS = message("dns")
+DNS = message("dns", {"latency": "interval"})
 _MOST_QUESTIONS: Final = 25  # of what is DNS: Zeek's dns_max_queries
 _MOST_IDS: Final = 50  # that wait in a flow, as Zeek's max_pending_query_ids
 _MOST_WAITING: Final = 50  # of one id, as Zeek's max_pending_msgs
@@ -27,8 +27,8 @@ class Transaction:
     """A query and its answer, as far as they have come."""
 
     __slots__ = (
-        "aa", "answers", "asked", "flags", "qclass", "qtype", "query", "ra", "rcode", "rd", "rejected", "replied", "rtt", "tc", "trans_id",
-        "ts", "ttls", "z",
+        "aa", "answers", "asked", "flags", "latency", "qclass", "qtype", "query", "ra", "rcode", "rd", "rejected", "replied", "rtt", "tc",
+        "trans_id", "ts", "ttls", "z",
     )  # fmt: skip
 
     def __init__(self, ts: int, trans_id: int, flags: int) -> None:
@@ -37,7 +37,8 @@ class Transaction:
         self.qclass: int | None = None
         self.qtype: int | None = None
         self.rcode: int | None = None
-        self.rtt: float | None = None
+        self.rtt: float | None = None  # as Zeek has it: of answers with records alone
+        self.latency: float | None = None
         self.aa = self.tc = self.rd = self.ra = self.rejected = self.asked = self.replied = False
         self.z = 0
         self.answers: list[str] | None = None
@@ -135,6 +136,7 @@ class Dns(Protocol):
             own.setdefault(read.trans_id, deque()).append(one)
         if read.is_answer:
             one.rcode = read.flags & 15
+            one.latency = (self._stream.now - one.ts) / 1e9 or None
             one.rejected |= bool(one.rcode and not read.counts[0])
         return one
 
@@ -178,4 +180,5 @@ class Dns(Protocol):
             qclass, None if qclass is None else CLASSES.get(qclass, f"qclass-{qclass}"), qtype, qtype_name,
             one.rcode, None if one.rcode is None else ERRORS.get(one.rcode, f"rcode-{one.rcode}"),
             one.aa, one.tc, one.rd, one.ra, one.z, one.answers, one.ttls, one.rejected, opcode, opcode_name,
+            one.latency,
         ))  # fmt: skip
