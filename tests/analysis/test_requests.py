@@ -80,6 +80,12 @@ def test_an_endpoint_has_no_ids_and_no_query(uri: str | None, endpoint: str) -> 
     assert row["endpoint"] == endpoint
 
 
+def test_what_neither_asked_nor_answered_is_no_request() -> None:
+    """As the row of a body that a client did not send, since the answer came to its Expect: 100-continue."""
+    each = [{"ts": 1, "trans_depth": 2}, {"ts": 1, "method": "POST", "host": "a", "uri": "/"}, {"ts": 1, "status_code": 413}]
+    assert {(row["endpoint"], row["outcome"]) for row in told([rows(HTTP, each)])} == {("POST a/", "unanswered"), ("? ", "413")}
+
+
 def test_seconds_are_told_in_order_and_each_once() -> None:
     each = [{"ts": second * SECOND, "method": "GET", "host": "a", "uri": "/", "status_code": 200} for second in (3, 1, 2, 20, 2)]
     across = Requests()

@@ -93,7 +93,9 @@ class Requests:
         for (ts, resp, port), row in zip(ends, values, strict=True):
             second = ts // _SECOND
             self._newest = max(self._newest, second)
-            told = reader.read(*row)
+            told: Told | None = reader.read(*row)
+            if told is None:
+                continue
             sums = self._seconds.setdefault(second, {})
             one = sums.get(key := (reader.service, resp, port, told.endpoint[:_LONGEST], told.outcome))
             if one is None and len(sums) >= MOST:
@@ -133,11 +135,11 @@ def _nearest(ordered: list[float], percent: int) -> float | None:
 
 
 class Reader(NamedTuple):
-    """Of a record: the service, the columns that are read, and what they say."""
+    """Of a record: the service, the columns that are read, and what they say; None where that is of no request."""
 
     service: str
     columns: tuple[str, ...]
-    read: Callable[..., Told]
+    read: Callable[..., Told | None]
 
 
 def _dns(query: str | None, qtype: str | None, rcode: str | None, latency: float | None) -> Told:
@@ -146,7 +148,11 @@ def _dns(query: str | None, qtype: str | None, rcode: str | None, latency: float
     return Told(f"{qtype or '?'} {name}", rcode or "unanswered", latency if rcode else None, None)
 
 
-def _http(method: str | None, host: str | None, uri: str | None, status: int | None, latency: float | None, network: float | None) -> Told:
+def _http(
+    method: str | None, host: str | None, uri: str | None, status: int | None, latency: float | None, network: float | None
+) -> Told | None:
+    if method is None and status is None:  # Zeek has a row of the body that a client kept to itself once it was refused
+        return None
     path = (uri or "").partition("?")[0].partition("#")[0]
     if not path.startswith("/"):  # asked of a proxy (RFC 9112, 3.2): the host is in it
         _, scheme, rest = path.partition("://")
