@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from hypothesis import HealthCheck
 from places import CORPORA
 
-# The same examples each time: what CI says of a commit it says twice. `make soak` takes others.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("others", max_examples=5000)
+# The same examples each time, and none that fails for how long it takes: what CI says of a commit it says twice. `make soak` has others.
+hypothesis.settings.register_profile(
+    "calm", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+hypothesis.settings.register_profile("same", hypothesis.settings.get_profile("calm"), derandomize=True)
+hypothesis.settings.register_profile("others", hypothesis.settings.get_profile("calm"), max_examples=5000)
 hypothesis.settings.load_profile("same")
 
 

@@ -12,7 +12,7 @@ import maxminddb
 import mmdb_made
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdb_made import ASN, as_record
 
@@ -72,7 +72,7 @@ def test_each_address_is_as_maxminddb_says(tmp_path: Path, bits: int, version: i
     assert len({one for one in found if one[0]}) == len(networks)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(
@@ -260,7 +260,7 @@ def test_records_that_take_too_long_are_not_read() -> None:
         mmdb.Section(bytes([1 << 5, 0]), 0, 1000).text(0)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(st.data())
 def test_a_file_with_any_octets_changed_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "good.mmdb"

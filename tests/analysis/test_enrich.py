@@ -49,7 +49,7 @@ ADDRESSES = st.one_of(
 ).map(lambda address: getattr(address, "ipv4_mapped", None) or address)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ADDRESSES, max_size=40))
 def test_each_row_is_as_its_address_alone(given: list[Address]) -> None:
     made = named(Names().columns(flows(given, given[::-1])))
@@ -80,7 +80,7 @@ def test_scopes_agree_with_ipaddress_wherever_one_begins() -> None:
             agrees_with_ipaddress(address.ipv4_mapped or address)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(ADDRESSES)
 def test_scopes_agree_with_ipaddress(address: Address) -> None:
     agrees_with_ipaddress(address)

@@ -141,7 +141,7 @@ AFTER = {"overtaken": 100, "twice": 200, "lost before here": TRIP + 2 * TICK, "l
 FATES = ("whole", "whole", *AFTER)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.lists(st.sampled_from(FATES), min_size=2, max_size=4), st.integers(1, 1460)), max_size=6), st.booleans())
 def test_what_is_sent_again_and_what_comes_late_is_counted(flights: list[tuple[list[str], int]], stamps: bool) -> None:
     """Flights of equal segments of the responder, each of which is whole before the next begins."""
@@ -218,7 +218,7 @@ def test_windows_that_are_full() -> None:
 # -- marks --------------------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 255), st.integers(0, 63), st.integers(0, 3)), min_size=1, max_size=12))
 def test_marks_of_packets(marks: list[tuple[int, int, int, int]]) -> None:
     made = rows(
@@ -379,7 +379,7 @@ def test_years_without_a_packet_take_no_time() -> None:
     assert (len(longs), len(ended)) == (49, 50)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40)), max_size=60), st.lists(st.integers(0, 60), max_size=4))
 def test_progress_does_not_depend_on_batches(steps: list[tuple[int, int]], cuts: list[int]) -> None:
     ts, made = START, []

@@ -221,7 +221,7 @@ def test_none_is_told_unless_asked_for() -> None:
 # -- by chance ---------------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(traffic())
 def test_what_is_odd_is_what_the_model_finds_odd(made: list[Packet]) -> None:
     """In each flow. What C had no room for it counts, and that is not compared."""

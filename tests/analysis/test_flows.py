@@ -61,7 +61,7 @@ def fates(of: Any) -> int:
 # -- the model ----------------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(traffic())
 def test_the_rows_are_those_of_the_model(made: list[Packet]) -> None:
     """Packet by packet, so that flows end with the same packets. What C had no room for it counts, and that is not compared."""
@@ -74,7 +74,7 @@ def test_the_rows_are_those_of_the_model(made: list[Packet]) -> None:
 # -- what must hold -----------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(traffic(), st.lists(st.integers(0, 40), max_size=5))
 def test_batches_make_no_difference(made: list[Packet], cuts: list[int]) -> None:
     whole, into = rows(made), flows()
@@ -82,7 +82,7 @@ def test_batches_make_no_difference(made: list[Packet], cuts: list[int]) -> None
     assert np.concatenate([*parts, conns(into.end())]).tolist() == all_of(whole).tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(traffic(), st.randoms(use_true_random=False))
 def test_each_packet_is_counted_once(made: list[Packet], chance: Any) -> None:
     """In whatever order they come, some of them lost, and some twice."""
@@ -100,7 +100,7 @@ def test_each_packet_is_counted_once(made: list[Packet], chance: Any) -> None:
         assert all((ended[f"{end}_pkts"] == 0) == (ended[f"{end}_ip_bytes"] == 0))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(SAYS, max_size=20), st.sampled_from([*PARTINGS, ()]), st.lists(st.integers(3, 30)))
 def test_no_more_bytes_than_were_sent(steps: list[Step], end: tuple[Step, ...], late: list[int]) -> None:
     """Of those who acknowledge what they have, whatever was sent twice or came too late."""
@@ -128,7 +128,7 @@ def test_uids_of_the_same_endpoints_at_the_same_time_differ() -> None:
     assert len({bytes(row["uid"]) for row in all_of(made)}) == 3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(traffic())
 def test_sampling_leaves_whole_flows_out(made: list[Packet]) -> None:
     given_rows, into = rows(made), flows(sample=2)

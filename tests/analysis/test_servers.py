@@ -57,7 +57,7 @@ def _plain(row: Any) -> Row:
 # -- the model ----------------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(traffic())
 def test_the_rows_are_those_of_the_model(made: list[Packet]) -> None:
     given_rows, model, into = rows(made), Servers(), flows(servers=100)
@@ -69,7 +69,7 @@ def test_the_rows_are_those_of_the_model(made: list[Packet]) -> None:
 # -- what must hold -----------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(traffic(), st.lists(st.integers(0, 40), max_size=5), st.integers(1, 3))
 def test_batches_make_no_difference(made: list[Packet], cuts: list[int], servers: int) -> None:
     whole = rows(made)
@@ -79,7 +79,7 @@ def test_batches_make_no_difference(made: list[Packet], cuts: list[int], servers
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(traffic(), st.integers(1, 3))
 def test_what_finds_no_room_is_counted_together(made: list[Packet], servers: int) -> None:
     given_rows = rows(made)

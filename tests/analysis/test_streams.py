@@ -13,7 +13,7 @@ from conversations import ACK, START, SYN, TCP, UDP, Packet, Step, Tcp, rows, tc
 from flowing import NAMES, SECRET
 from forge import timed
 from headwater._native import ffi
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.stream import SOME, Gap, Lines, Parser, Protocol, Side, Skip, Some, Stream, Until
@@ -237,7 +237,6 @@ def test_datagrams_are_whole_and_each_alone() -> None:
     assert recorder.pieces == [(0, bytes([size & 255]) * size) for size in sizes]
 
 
-@settings(deadline=None)
 @given(tcp())
 def test_whatever_comes_is_where_its_numbers_say(packets: list[Packet]) -> None:
     """Each piece is of some place of the stream, and follows the one before it; but where a SYN begins the numbers anew."""
@@ -250,7 +249,6 @@ def test_whatever_comes_is_where_its_numbers_say(packets: list[Packet]) -> None:
                     assert any(piece in octets_at(one.seq - 20, one.payload + len(piece) + 40) for one in packets)
 
 
-@settings(deadline=None)
 @given(traffic())
 def test_the_ledger_of_octets_adds_up(packets: list[Packet]) -> None:
     read(packets)

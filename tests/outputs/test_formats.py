@@ -151,7 +151,7 @@ def as_utf8(text: str) -> str:
 
 
 @given(HUNDRED)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_comes_back_from_json(texts: list[str]) -> None:
     batch = ledger(texts)
     lines = encoded("jsonl", batch).split(b"\n")
@@ -165,7 +165,7 @@ def test_any_text_comes_back_from_json(texts: list[str]) -> None:
 
 
 @given(HUNDRED)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_comes_back_from_csv(texts: list[str]) -> None:
     batch = ledger(texts)
     rows = list(csv.reader(io.StringIO(encoded("csv", batch).decode(), newline=""), strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conversations import ACK, FIN, ICMP, START, SYN, TCP, UDP, Packet, rows, traffic
 from forge import timed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from kernel_flows import Table, build, differences
 from parity import altered
 from places import CORPORA
@@ -148,7 +148,7 @@ def test_a_wrong_copy_is_found(
         assert any(differences(kf.rows_through_kernel(table, given_rows), native) for _, given_rows, native in first)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(traffic())
 def test_conversations(table: Table, packets: list[Packet]) -> None:
     made = rows(packets)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.records.address import packed
@@ -219,7 +219,7 @@ ANY = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(extra=st.dictionaries(st.sampled_from(["flow", "tcp", "src_ip", "vlan", "more", "x", "host"]), ANY, max_size=5))
 def test_no_value_is_lost(extra: dict[str, Any], tmp_path: Path) -> None:
     """What is in the columns and in `more` is all that came, but for objects without anything in them."""

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.errors import SourceError
@@ -181,7 +181,7 @@ def test_arrow_and_the_lines_one_by_one_say_the_same(tmp_path: Path) -> None:
     assert not alone.skipped and beside.skipped == {"json": 1}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.dictionaries(
@@ -381,7 +381,7 @@ def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [piece.count(b"\n") for piece in pieces(b"a\n" * 10, 4)] == [4, 4, 2] and list(pieces(b"")) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(octets=st.binary(max_size=200), head=st.sampled_from([b"", CONN.encode(), LINE, b"#separator ", b"#fields\t"]))
 def test_any_octets_are_rows_or_said(octets: bytes, head: bytes, tmp_path: Path) -> None:
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.outputs.text import HARMFUL
@@ -196,7 +196,7 @@ def lossless(value: Any) -> bool:
     return value not in ([""], [None])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.data())
 @pytest.mark.parametrize("of", list(VALUES))
 def test_every_value_survives_tsv(of: str, tmp_path: Path, data: st.DataObject) -> None:
@@ -217,7 +217,7 @@ def json_value(of: str, value: Any) -> Any:
     return {"addr": unpacked, "time": lambda ns: ns / 10**9}.get(of, lambda same: same)(value)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 @pytest.mark.parametrize("of", list(VALUES))
 def test_every_value_is_written_as_json_that_has_it(of: str, data: st.DataObject) -> None:

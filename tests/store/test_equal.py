@@ -30,7 +30,7 @@ TYPES = [*PLAIN, NAME, *map(pa.list_, PLAIN)]
 
 numbers = count()
 # A failure is told as it is found: an example takes a second, and thousands of smaller ones an hour.
-QUICKLY = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+QUICKLY = settings(suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_a_request_and_its_answer(size: int) -> None:
     assert (row["traceparent"], row["x_request_id"]) == ("00-1", None)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(mail=mails().filter(EmailMessage.is_multipart), size=st.sampled_from([0, 100, 1460]))
 def test_parts_are_those_that_python_finds(mail: EmailMessage, size: int) -> None:
     """Their transfer encodings are undone, too, as in Zeek."""

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from spoken import Spoken
 from test_dhcp import SEEDS as DHCP
@@ -85,7 +85,6 @@ def said(draw: st.DrawFn, seeds: list[bytes]) -> list[tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize(("protocol", "proto"), [(one, proto) for one in PROTOCOLS for proto in sorted(one.transports)])
-@settings(deadline=None)
 @given(data=st.data())
 def test_nothing_escapes_but_malformed(protocol: type[Protocol], proto: str, data: st.DataObject) -> None:
     made = Spoken(protocol, proto, data.draw(st.sampled_from([21, 22, 25, 53, 137, 443, 80, 4000])))

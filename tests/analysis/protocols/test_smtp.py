@@ -235,7 +235,7 @@ def mails(draw: st.DrawFn, depth: int = 0) -> EmailMessage:
     return mail
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(mail=mails(), size=st.sampled_from([0, 100, 1460]))
 def test_parts_are_those_that_python_finds(mail: EmailMessage, size: int) -> None:
     octets = mail.as_bytes()
