@@ -24,7 +24,7 @@ HEADWATER = str(ROOT / ".venv/bin/headwater")
 CPUS = (0, 1)  # everything runs on these two
 RING_MIB = 16 * len(CPUS)  # what Headwater's rings hold by default; the peers' buffers are made as large
 
-sys.path.insert(0, str(ROOT / "tests/kernel"))
+sys.path[:0] = [str(ROOT / "tests/kernel"), str(ROOT / "tests")]
 from frames import ethernet, ethertype, ip, tcp, udp  # noqa: E402 - the tests' own, which are no package
 from netns import End, Namespace, Veth, veth_pair  # noqa: E402
 

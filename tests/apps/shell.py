@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from waiting import MOST_S
+
 
 class Shell:
     """bash on a terminal of `width` by `height` cells (0: a terminal that does not tell). What `variables` set, commands have too."""
@@ -38,9 +40,9 @@ class Shell:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def until(self, pattern: str, seconds: float = 20) -> str:
+    def until(self, pattern: str) -> str:
         """What came up to the pattern, with it."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + MOST_S
         while not (found := re.search(pattern, self.seen)):
             assert time.monotonic() < deadline, (pattern, self.seen[-2000:])
             if select.select([self.master], [], [], 0.1)[0]:
@@ -62,7 +64,7 @@ class Shell:
     def end(self) -> None:
         self.process.send_signal(signal.SIGHUP)
         os.close(self.master)
-        self.process.wait(20)
+        self.process.wait(MOST_S)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.csv
@@ -326,9 +325,10 @@ def test_without_privilege_the_line_says_what_to_do(tmp_path: Path):
 @pytest.mark.kernel
 @pytest.mark.parametrize("hook", ["tcx", "af_packet"])
 def test_a_live_run_writes_files_and_a_ledger(tmp_path: Path, hook: str):
-    sender = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(80): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.05)"
-    with subprocess.Popen([sys.executable, "-c", sender]):
+    sender = "import socket,time; s=socket.socket(socket.AF_INET,2)\nwhile 1: s.sendto(b'x',('127.0.0.1',9)); time.sleep(.05)"
+    with subprocess.Popen([sys.executable, "-c", sender]) as sending:
         done = headwater("run", "-i", "lo", "--hook", hook, "-o", tmp_path, "--record", "packet", "--record", "rate", "--for", "2s")
+        sending.kill()
     rows = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
     rates = [json.loads(line) for line in (tmp_path / "rate.jsonl").read_text().splitlines()]
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
@@ -344,9 +344,9 @@ def test_a_live_run_writes_files_and_a_ledger(tmp_path: Path, hook: str):
 @pytest.mark.kernel
 def test_ctrl_c_ends_a_run_and_prints_the_ledger():
     run = subprocess.Popen([HEADWATER, "run", "-i", "lo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(2)
+    assert run.stdout and run.stdout.readline()
     run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=20)
+    _, said = run.communicate()
     assert run.returncode == 0
     assert "adds up exactly" in said
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from headwater.apps import demo
 from headwater.errors import PermissionDenied
@@ -76,13 +77,6 @@ def children() -> list[int]:
     return [int(pid) for pid in Path("/proc/thread-self/children").read_text().split()]
 
 
-def eventually_empty(what: Callable[[], list[str]]) -> list[str]:
-    end = time.monotonic() + 10
-    while (left := what()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return left
-
-
 def packets(capture: Path) -> Iterator[dict[str, str]]:
     command = ["tshark", "-n", "-r", str(capture), "-T", "fields", *(part for name in FIELDS for part in ("-e", name))]
     for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():  # the end may not be written yet
@@ -106,16 +100,14 @@ def test_each_promised_kind_is_there_and_nothing_is_left(tmp_path: Path) -> None
         assert namespace() in inside and len(inside) == 2
         assert {name for _, name in socket.if_nameindex()} == {"lo", *interfaces}
         with subprocess.Popen(["tcpdump", "-U", "-i", interfaces[0], "-w", str(capture)], stderr=subprocess.DEVNULL) as tcpdump:
-            end = time.monotonic() + 25
-            while missing_in(capture) and time.monotonic() < end:
-                time.sleep(1)
+            until(lambda: not missing_in(capture), lambda: time.sleep(1))
             tcpdump.terminate()
         return 42
 
     assert demo.run(watch, None) == 42
     assert namespace() == home
     assert set(children()) == before
-    assert not eventually_empty(lambda: processes_in(inside))
+    until(lambda: not processes_in(inside))
     assert not {demo.NEAR, demo.FAR} & {name for _, name in socket.if_nameindex()}
     assert not missing_in(capture)
 
@@ -155,7 +147,7 @@ demo.run(watch, None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert not eventually_empty(lambda: processes_in(inside))
+    until(lambda: not processes_in(inside))
 
 
 @pytest.mark.kernel

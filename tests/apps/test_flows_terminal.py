@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,10 +109,8 @@ def test_from_a_pipe_while_it_still_comes(shell: Shell, capture: Path) -> None:
     shell.type(f"(head -c {half} {capture}; sleep 1000) | {HEADWATER} flows -\n")
     shell.until(TAKEN)
     shell.until("reading standard input")
-    begun = time.monotonic()
     shell.type("q")
-    shell.until(GIVEN_BACK)
-    assert time.monotonic() - begun < 5
+    shell.until(GIVEN_BACK)  # long before the pipe ends
     shell.until("adds up exactly")
     shell.type("\x03")
 
@@ -240,7 +237,7 @@ def test_live_a_connection_is_seen_while_it_lasts_and_when_it_is_over(shell: She
         shell.until(r"10\.9\.0\.1:\d+ +10\.9\.0\.2:8080 +TCP +S1( +[\d.,]+[kM]?){4} +≥?[\d.]+ms")
         shell.until(r"\d flows  [1-9][\d,.k]* packets/s  [\d.]+ [kM]b/s  lost 0")
         stop.set()
-        shell.until(r"10\.9\.0\.1:\d+ +10\.9\.0\.2:8080 +TCP +SF", 30)
+        shell.until(r"10\.9\.0\.1:\d+ +10\.9\.0\.2:8080 +TCP +SF")
         shell.type("/nothing\n")
         shell.until("none of them has these words|waiting|no flow yet")
         shell.type("q")
@@ -250,7 +247,7 @@ def test_live_a_connection_is_seen_while_it_lasts_and_when_it_is_over(shell: She
         assert shell.status() == 0
     finally:
         stop.set()
-        thread.join(10)
+        thread.join()
 
 
 @pytest.mark.kernel

@@ -15,8 +15,8 @@ HEADWATER = Path(sys.executable).parent / "headwater"
 TAKEN, GIVEN_BACK = r"\x1b\[\?1049h", r"\x1b\[\?25h\x1b\[\?1049l"
 
 SENDER = (
-    "import socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
-    '[(one.sendto(b"x", ("127.0.0.1", 9)), time.sleep(0.1)) for _ in range(40)]'
+    "import itertools, socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+    'any(one.sendto(b"x", ("127.0.0.1", 9)) == time.sleep(0.1) for _ in itertools.count())'
 )
 
 
@@ -70,7 +70,7 @@ def test_in_the_background_it_leaves_the_terminal_alone(shell: Shell) -> None:
 
 
 def test_rows_that_are_asked_for_come_instead_of_the_view(shell: Shell) -> None:
-    shell.type(f"{HEADWATER} run --detail packets -i lo --format jsonl --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
+    shell.type(f"{HEADWATER} run --detail packets -i lo --format jsonl --for 4s & {sys.executable} -c '{SENDER}' & wait %1; kill %2\n")
     shell.until(r'{"ts":"[^\n]*"dport":9,')
     assert "\x1b[?1049h" not in shell.until("adds up exactly")
     shell.type(f"{HEADWATER} run --detail packets -i lo --format arrow --for 2s\n")
@@ -79,7 +79,7 @@ def test_rows_that_are_asked_for_come_instead_of_the_view(shell: Shell) -> None:
 
 
 def test_a_terminal_that_tells_no_name_gets_lines(shell: Shell) -> None:
-    shell.type(f"env -u TERM {HEADWATER} run --detail packets -i lo --for 4s & {sys.executable} -c '{SENDER}'; wait\n")
+    shell.type(f"env -u TERM {HEADWATER} run --detail packets -i lo --for 4s & {sys.executable} -c '{SENDER}' & wait %1; kill %2\n")
     shell.until(r" lo in UDP 127\.0\.0\.1:\d+ > 127\.0\.0\.1:9 ")
     assert "\x1b[?1049h" not in shell.until("adds up exactly")
 

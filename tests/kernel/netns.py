@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater._native import ffi, lib
+from waiting import MOST_S, until
 
 _number = itertools.count()
 
@@ -29,7 +30,7 @@ class Namespace:
 
     name: str
 
-    def run(self, *command: str, check: bool = True, timeout: float = 20, **how: Any) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command: str, check: bool = True, timeout: float = MOST_S, **how: Any) -> "subprocess.CompletedProcess[str]":
         """A command inside, waited for; a test fails with its error text."""
         done = subprocess.run(
             ["ip", "netns", "exec", self.name, *command], capture_output=True, text=True, check=False, timeout=timeout, **how
@@ -44,6 +45,10 @@ class Namespace:
     def ip(self, words: str) -> None:
         """`ip -n NAME words`."""
         _ip(f"-n {self.name} {words}")
+
+    def carries(self, interface: str) -> None:
+        """Waits until that end of a pair does: the kernel gives it its queue a little after its carrier, and drops what comes before."""
+        until(lambda: "state UP" in self.run("ip", "link", "show", "dev", interface).stdout)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -67,7 +72,7 @@ def _enter(fd: int) -> None:
 
 
 def _ip(words: str) -> None:
-    done = subprocess.run(["ip", *words.split()], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(["ip", *words.split()], capture_output=True, text=True, check=False, timeout=MOST_S)
     assert done.returncode == 0, f"ip {words}: {done.stderr}"
 
 
@@ -86,7 +91,7 @@ def namespace(stem: str = "hw", *, ipv6: bool = True) -> Iterator[Namespace]:
         space.ip("link set lo up")
         yield space
     finally:
-        subprocess.run(["ip", "netns", "delete", space.name], capture_output=True, check=False, timeout=20)
+        subprocess.run(["ip", "netns", "delete", space.name], capture_output=True, check=False, timeout=MOST_S)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ def veth_pair(*, mtu: int = 1500, silent: bool = False, offload: bool = True, op
                 index = socket.if_nametoindex(name)
             ip4, ip6 = ("", "") if silent else (f"10.9.0.{number}", f"fd09::{number}")
             ends.append(End(space, name, index, f"02:00:00:09:00:0{number}", ip4, ip6))
+            space.carries(name)
         yield Veth(*ends)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from netns import Namespace, Veth
+from waiting import until
 
 HTTP, IPERF, DNS, SSH, RESET, HALF_CLOSE, LATE, LARGE, CLOSED, NOBODYS = 8000, 5201, 5300, 2222, 8001, 8002, 8003, 8004, 81, 80
 TCP, UDP = (HTTP, IPERF, DNS, SSH, RESET, HALF_CLOSE, LATE, CLOSED, NOBODYS), (IPERF, DNS, LARGE, CLOSED)
@@ -63,10 +64,7 @@ def running(space: Namespace, commands: Iterable[tuple[str, ...]], ports: Iterab
 
 
 def wait_for_listener(space: Namespace, port: int) -> None:
-    until = time.monotonic() + 20
-    while not space.run("ss", "-Hltun", f"sport = :{port}").stdout:
-        assert time.monotonic() < until, f"nobody listens at port {port}"
-        time.sleep(0.05)
+    until(lambda: space.run("ss", "-Hltun", f"sport = :{port}").stdout)
 
 
 def sshd(folder: Path) -> tuple[str, ...]:
@@ -74,7 +72,7 @@ def sshd(folder: Path) -> tuple[str, ...]:
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True)
     for key in (home / "host", folder / "visitor"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=20)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     (home / ".ssh/authorized_keys").write_text((folder / "visitor.pub").read_text())
     subprocess.run(["chown", "-R", str(UID), home], check=True)
     subprocess.run(["chmod", "-R", "go=", home], check=True)

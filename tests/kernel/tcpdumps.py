@@ -1,6 +1,8 @@
 """What tcpdump saw on an interface, and the rows of conn that the native code makes of it beside those of a live run."""
 
 import os
+import re
+import signal
 import subprocess
 import time
 from collections import defaultdict
@@ -13,6 +15,7 @@ from typing import Any
 
 from kernel_flows import rows_of, rows_through_native
 from netns import End
+from waiting import MOST_S, until
 
 from headwater.analysis.flows import FlowSettings
 from headwater.records import CONN, Batch
@@ -21,7 +24,7 @@ Row = dict[str, Any]
 Ends = tuple[Any, ...]
 
 BUFFER_KIB = 1 << 15
-TOLD_S = 1.2  # after which the kernel hands out a part of that which is not full
+TOLD_S = 1.2  # for what the kernel says of itself at the end
 TIMES = {"duration", "syn_ack_time", "ack_time", "orig_rtt", "resp_rtt", "orig_first_data", "resp_first_data"}
 UIDS = {"tunnel_parents", "ended_by"}
 
@@ -37,9 +40,19 @@ def tcpdump(end: End, into: Path) -> Iterator[None]:
         try:
             yield
             time.sleep(TOLD_S)
+            until(lambda: has_all(process))
         finally:
             process.terminate()
-        assert "0 packets dropped by kernel" in process.communicate(timeout=10)[1]
+        assert "0 packets dropped by kernel" in process.communicate(timeout=MOST_S)[1]
+
+
+def has_all(process: "subprocess.Popen[str]") -> bool:
+    """Whether tcpdump has written all that the kernel has for it: a part of that which is not full is handed out after a second."""
+    process.send_signal(signal.SIGUSR1)
+    assert process.stderr is not None
+    told = re.search(r"(\d+) packets captured, (\d+) packets received", process.stderr.readline())
+    assert told
+    return told[1] == told[2]
 
 
 @contextmanager

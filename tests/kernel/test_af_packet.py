@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from frames import FAR_MAC, NEAR_MAC, ethernet, ip, tcp, udp
 from headwater._native import ffi
 from netns import End, FrameSender, Namespace, Veth, unique, veth_pair
+from waiting import MOST_S, until
 
 from headwater.errors import ConfigError
 from headwater.records import Batch
@@ -52,7 +53,7 @@ class Capture:
         self.source.stop()
         if self._thread.ident is None:
             self.start()
-        self._thread.join(20)
+        self._thread.join(MOST_S)
         assert not self._thread.is_alive()
         self.source.account()
         assert not list(imbalances(self.ledger.totals()))
@@ -81,14 +82,6 @@ def capture(space: Namespace, *names: str, start: bool = True, **settings: Any) 
             one.source.stop()
             if start:
                 one.end()
-
-
-def wait_for(true: Callable[[], bool], doing: Callable[[], None] = lambda: None, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        doing()
-        time.sleep(0.02)
 
 
 def datagram(number: int = 0, size: int = 0) -> bytes:
@@ -120,7 +113,7 @@ def test_rows_say_what_was_sent_in_both_directions() -> None:
         before = time.time_ns()
         with capture(veth.near.space, veth.near.interface) as seen:
             far.send(frames)
-            wait_for(lambda: seen.count() == len(frames))
+            until(lambda: seen.count() == len(frames))
             near.send(frames)
         rows = seen.rows()
         after = time.time_ns()
@@ -148,7 +141,7 @@ def test_a_device_without_a_link_layer_header_starts_with_ip(silent_veth: Veth) 
     with capture(space, name) as seen:
         os.write(tun, udp(A4, "10.9.0.9", 5, 6))
         os.write(tun, udp(A6, B6, 7, 8))
-        wait_for(lambda: seen.count() == 2)
+        until(lambda: seen.count() == 2)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"out", ("10.9.7.7", 99))
     os.close(tun)
@@ -164,7 +157,7 @@ def test_loopback_shows_each_packet_once(silent_veth: Veth) -> None:
     with capture(silent_veth.near.space, "lo") as seen, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(50):
             sender.sendto(b"hello", ("127.0.0.1", 9))
-        wait_for(lambda: seen.count() >= 100)  # each is refused by ICMP
+        until(lambda: seen.count() >= 100)  # each is refused by ICMP
     rows = seen.rows()
     assert len([row for row in rows if row["proto"] == 17]) == 50
     assert len([row for row in rows if row["proto"] == 1]) == 50
@@ -210,7 +203,7 @@ def _stream(far: End, server: socket.socket, octets: int) -> None:
         with answered:
             while answered.recv(1 << 16):
                 pass
-        sending.join(10)
+        sending.join()
 
 
 # -- nothing is lost silently ------------------------------------------------------------------------------------------------------
@@ -302,7 +295,7 @@ def test_who_stops_reading_several_rings_is_not_kept_waiting(silent_veth: Veth) 
     with FrameSender(silent_veth.far) as sender, silent_veth.near.space.inside(), AfPacket(Ledger(), [name], fanout=2) as source:
         batches = source.read()
         sender.send(datagram(number) for number in range(5000))
-        wait_for(lambda: len(next(batches)) > 0)
+        until(lambda: len(next(batches)) > 0)
         batches.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("af_packet")]
 
@@ -314,7 +307,8 @@ def test_several_interfaces_are_read_in_the_order_of_time(silent_veth: Veth) -> 
     near.space.ip(f"link add {name} type veth peer name {peer} netns {far.space.name}")
     for space, interface in ((near.space, name), (far.space, peer)):
         space.ip(f"link set {interface} addrgenmode none arp off up")
-    _until_carrier(replace(near, interface=name))
+    for space, interface in ((near.space, name), (far.space, peer)):
+        space.carries(interface)
     count, seen = 2000, []
     with near.space.inside(), AfPacket(Ledger(), [name, near.interface], carriers=True, payloads=True) as source:
 
@@ -328,9 +322,9 @@ def test_several_interfaces_are_read_in_the_order_of_time(silent_veth: Veth) -> 
             for number in range(count):
                 inner = ethernet(udp(A4, B4, 20_000 + number, 53, b"%d" % number), 0x0800)
                 (one, other)[number % 2].send([ethernet(udp("10.8.0.1", "10.8.0.2", 9, 4789, VXLAN + inner), 0x0800)])
-            wait_for(lambda: len(seen) >= 2 * count)
+            until(lambda: len(seen) >= 2 * count)
         source.stop()
-        reading.join(20)
+        reading.join()
     (carriers, packets) = seen[::2], seen[1::2]
     assert [sport for (_, _, _, sport), _ in packets] == [20_000 + number for number in range(count)]
     assert [octets for _, octets in packets] == [b"%d" % number for number in range(count)]
@@ -355,17 +349,13 @@ def test_an_interface_that_goes_down_and_up_is_followed(silent_veth: Veth, fanou
         with capture(near.space, name, fanout=fanout) as seen:
             for _ in range(5):
                 sender.send([datagram()] * 10)
-                wait_for(lambda: seen.count() == sender.sent)
+                until(lambda: seen.count() == sender.sent)
                 near.space.ip(f"link set {name} down")
                 near.space.ip(f"link set {name} up")
-                _until_carrier(near)
+                for end in (near, silent_veth.far):
+                    end.space.carries(end.interface)
         assert seen.term(name, "seen") == sender.sent == 50
     assert not [report for report in seen.reports if "gone" in report]
-
-
-def _until_carrier(end: End) -> None:
-    """A veth end that went up carries frames a moment later."""
-    wait_for(lambda: "LOWER_UP" in end.space.run("ip", "link", "show", end.interface).stdout)
 
 
 @pytest.mark.parametrize("fanout", [1, 3])
@@ -378,14 +368,14 @@ def test_a_deleted_interface_is_awaited_and_read_again(fanout: int) -> None:
                 with FrameSender(far) as sender:
                     rows = seen.count()
                     sender.send([datagram()] * 10)
-                    wait_for(lambda: seen.count() > rows, lambda: sender.send([datagram()]))  # noqa: B023 - called before the next turn
+                    until(lambda: seen.count() > rows, lambda: sender.send([datagram()]))  # noqa: B023 - called before the next turn
                     sent += sender.sent
                 heard = seen.reports.count(f"listening on {near.interface}")
                 near.space.ip(f"link delete {near.interface}")
                 near.space.ip(f"link add {near.interface} type veth peer name {far.interface} netns {far.space.name}")
                 for end in (near, far):
                     end.space.ip(f"link set {end.interface} addrgenmode none arp off up")
-                wait_for(lambda: seen.reports.count(f"listening on {near.interface}") > heard)  # noqa: B023 - the same
+                until(lambda: seen.reports.count(f"listening on {near.interface}") > heard)  # noqa: B023 - the same
     assert seen.count() == sent == seen.term(near.interface, "seen")  # what was in the ring when it went, too
     assert seen.reports.count(f"{near.interface} is gone; waiting for it to come back") == 3
 
@@ -394,13 +384,13 @@ def test_an_interface_that_left_and_came_back_with_its_index_is_read_again(silen
     near, far = silent_veth.near, silent_veth.far
     with FrameSender(far) as sender, capture(near.space, near.interface) as seen:
         sender.send([datagram()])
-        wait_for(lambda: seen.count() == 1)
+        until(lambda: seen.count() == 1)
         near.space.ip(f"link delete {near.interface}")
         near.space.ip(f"link add {near.interface} index {near.index} type veth peer name {far.interface} netns {far.space.name}")
         for end in (near, far):
             end.space.ip(f"link set {end.interface} addrgenmode none arp off up")
         with FrameSender(far) as again:
-            wait_for(lambda: seen.count() > 1, lambda: again.send([datagram()]))
+            until(lambda: seen.count() > 1, lambda: again.send([datagram()]))
     assert seen.reports == [f"{near.interface} is gone; waiting for it to come back", f"listening on {near.interface}"]
 
 
@@ -410,9 +400,9 @@ def test_a_renamed_interface_keeps_its_packets(silent_veth: Veth, fanout: int) -
     with FrameSender(silent_veth.far) as sender:
         with capture(near.space, name, fanout=fanout) as seen:
             sender.send([datagram()] * 10)
-            wait_for(lambda: seen.count() == 10)
+            until(lambda: seen.count() == 10)
             near.space.ip(f"link set {name} name {new}")  # also while it is up, since Linux 6.2
-            wait_for(lambda: bool(seen.reports))
+            until(lambda: bool(seen.reports))
             sender.send([datagram()] * 7)
         assert seen.reports == [f"{name} is called {new} now"]
         assert (seen.term(name, "seen"), seen.term(new, "seen")) == (10, 7)
@@ -425,7 +415,7 @@ def test_without_names_a_new_interface_is_listened_on(silent_veth: Veth) -> None
         assert seen.source.listening() == [(near.interface, "af_packet")]
         near.space.ip(f"link add {new} type veth peer name {unique('hwm')} netns {silent_veth.far.space.name}")
         near.space.ip(f"link set {new} up")
-        wait_for(lambda: f"listening on {new}" in seen.reports)
+        until(lambda: f"listening on {new}" in seen.reports)
 
 
 # -- what it asks of the kernel ------------------------------------------------------------------------------------------------------
@@ -452,7 +442,7 @@ def test_an_interface_that_is_not_there_is_refused(silent_veth: Veth) -> None:
 def test_without_the_capability_it_says_so() -> None:
     code = "from headwater.sources.af_packet import AfPacket; from headwater.telemetry import Ledger; AfPacket(Ledger(), ['lo']).open()"
     done = subprocess.run(
-        ["setpriv", "--bounding-set", "-net_raw", sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
+        ["setpriv", "--bounding-set", "-net_raw", sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=MOST_S
     )
     assert "PermissionDenied: opening a packet socket needs CAP_NET_RAW: run as root" in done.stderr
 

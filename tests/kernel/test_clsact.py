@@ -12,6 +12,9 @@ import pytest
 from headwater._native import lib
 from netns import End, FrameSender, Veth
 from test_tap import Watching, compiled, ethernet, ipv4, udp
+from waiting import MOST_S, until
+from watched import counted as counted_of
+from watched import wait_for_file
 
 from headwater.errors import Unsupported
 from headwater.kernel import clsact, probe
@@ -165,20 +168,17 @@ def test_a_stopped_process_finds_what_it_missed_counted(silent_veth: Veth, tmp_p
         str(tmp_path),
     ]
     process = near.space.start(*command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 180  # of a kernel that is emulated, and has little of a CPU
-    while len(shown(near)[0]) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for_file(tmp_path / "packet.jsonl", process)
     process.send_signal(signal.SIGSTOP)
     time.sleep(6.5)
     with FrameSender(silent_veth.far) as sender:
         sender.send([FRAME] * 40)
     process.send_signal(signal.SIGCONT)
-    time.sleep(1.5)
+    until(lambda: counted_of(tmp_path, "packets", "dropped") == 40)
     with FrameSender(silent_veth.far) as sender:
         sender.send([FRAME] * 5)
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=60)[1]
+    told = process.communicate(timeout=MOST_S)[1]
     assert f"packets  {near.interface} (clsact): 45 seen = 5 as_row + 40 dropped (tc: reader gone)" in told
     assert "ledger   adds up exactly" in told
 
@@ -188,9 +188,7 @@ def test_when_somebody_removes_the_qdisc_it_is_made_again(silent_veth: Veth) -> 
     with Watching(near, hook="clsact") as seen, FrameSender(silent_veth.far) as sender:
         sender.send([FRAME] * 10)
         tc(near, f"qdisc del dev {near.interface} clsact")
-        deadline = time.monotonic() + 10
-        while len(shown(near)[0]) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: len(shown(near)[0]) == 2)
         sender.send([FRAME] * 20)
     assert len(seen.rows) == seen.count("seen") == 30
     assert imbalances(seen.ledger.totals()) == []

@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 from frames import ethernet, udp
 from netns import FrameSender, Namespace, Veth, unique
+from waiting import MOST_S, until
 
 from headwater.kernel.confine import account
 from headwater.sources.zeek import tables
@@ -70,7 +71,7 @@ print(open("/proc/self/status").read())
 
 
 def test_what_is_forbidden_is_refused_in_every_thread() -> None:
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FORBIDDEN)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FORBIDDEN)], capture_output=True, text=True, check=False, timeout=MOST_S)
     assert done.returncode == 0, done.stderr
     assert "possible" not in done.stdout
     assert "done" in done.stdout
@@ -101,7 +102,7 @@ def test_modules_can_still_be_imported_from_a_folder_that_is_its_owners_alone(tm
     (folder / "beside.py").write_text("found = 2\n")
     (tmp_path / "home").chmod(0o700)
     script = textwrap.dedent(LATER.format(folder=str(folder)))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=MOST_S)
     assert (done.stdout, done.stderr) == ("1 2 False\n", "")
 
 
@@ -144,7 +145,7 @@ def test_a_file_of_names_can_be_replaced_and_read_again(everybodys: Path) -> Non
         assert process.stdout and process.stdout.readline() == "confined\n"
         mmdb_made.write(folder / "next", {"192.0.2.0/24": mmdb_made.as_record(2, "y")}, kind="After").rename(folder / "names.mmdb")
         (folder / "new").touch()
-        told, problems = process.communicate(timeout=60)
+        told, problems = process.communicate(timeout=MOST_S)
     assert not problems
     assert told.startswith("After of ")
     assert told.endswith("\nTrue\n")
@@ -160,14 +161,38 @@ def start(space: Namespace, folder: Path, *words: str, peer: tuple[str, str] | N
 
 def sensor_of(process: "subprocess.Popen[str]", folder: Path) -> dict[str, str]:
     """/proc's status of the run, once it has given its privileges away."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line)
-        if status.get("Seccomp") == "2" and list(folder.iterdir()):
-            return status
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(process.communicate()[1])
+
+    def confined() -> dict[str, str]:
+        assert process.poll() is None, process.communicate()[1]
+        status = status_of(process.pid)
+        return status if status["Seccomp"] == "2" and list(folder.iterdir()) else {}
+
+    return until(confined)
+
+
+def status_of(process: int) -> dict[str, str]:
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":\t" in line)
+
+
+def heard(process: "subprocess.Popen[str]", words: str) -> str:
+    """What it says up to the line with these."""
+    assert process.stderr
+    said = ""
+    while words not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    """What it still says, asked to end."""
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    with process.stderr as told:
+        said = told.read()
+    process.wait(MOST_S)
+    return said
 
 
 @pytest.mark.parametrize("hook", ["tcx", "clsact", "xdp", "af_packet"])
@@ -184,16 +209,15 @@ def test_a_run_without_privileges_still_follows_interfaces(veth: Veth, tmp_path:
             said = (thread / "status").read_text()
             assert re.search(r"^CapEff:\t0+$", said, re.M)
             assert re.search(r"^Seccomp:\t2$", said, re.M)
+        said = ""
         for _ in range(2):
             space.ip(f"link del {name}")
-            time.sleep(1)
+            said += heard(process, f"{name} is gone; waiting")
             added(space, name, peer)
-            time.sleep(3)
-            with FrameSender(type(veth.near)(space, peer, 0, "", "", "")) as sender:
+            said += heard(process, f"listening on {name}")
+            with FrameSender(replace(veth.near, interface=peer)) as sender:
                 sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * 20)
-            time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        said += ended(process)
     finally:
         process.kill()
     assert process.returncode == 0, said
@@ -209,17 +233,13 @@ def added(space: Namespace, name: str, peer: str) -> None:
     space.ip(f"link add {name} type veth peer name {peer}")
     for one in (name, peer):
         space.ip(f"link set {one} up")
+    space.carries(peer)
 
 
 def keeper_of(process: "subprocess.Popen[str]") -> dict[str, str]:
     """/proc's status of the process that a run keeps for what needs a capability each time, once it is confined: it does that by itself."""
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    deadline = time.monotonic() + 10
-    while True:
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines() if ":\t" in line)
-        if status["Seccomp"] == "2" or time.monotonic() > deadline:
-            return status
-        time.sleep(0.05)
+    return until(lambda: status if (status := status_of(int(child)))["Seccomp"] == "2" else {})
 
 
 KEEPING = {
@@ -242,11 +262,8 @@ def test_what_stays_behind_has_what_it_needs_and_ends_with_the_run(veth: Veth, t
         assert len(list(held.iterdir())) <= 6
     finally:
         process.kill()
-        process.communicate(timeout=30)
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{keeper['Pid']}").exists() or "hw_clsact" in filters_of(veth):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        process.communicate(timeout=MOST_S)
+    until(lambda: not Path(f"/proc/{keeper['Pid']}").exists() and "hw_clsact" not in filters_of(veth))
 
 
 def filters_of(veth: Veth) -> str:
@@ -266,14 +283,12 @@ def test_programs_for_one_device_are_loaded_for_a_new_one_too(veth: Veth, tmp_pa
         assert int(sensor_of(process, tmp_path / "rows")["CapEff"], 16) == 0
         assert int(keeper_of(process)["CapEff"], 16) == 1 << 12 | 1 << 38 | 1 << 39
         space.ip(f"link del {name}")
-        time.sleep(1)
+        said = heard(process, f"{name} is gone; waiting")
         added(space, name, peer)
-        time.sleep(3)
-        with FrameSender(type(veth.near)(space, peer, 0, "", "", "")) as sender:
+        said += heard(process, f"listening on {name}")
+        with FrameSender(replace(veth.near, interface=peer)) as sender:
             sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", 7, 9), 0x0800)] * 20)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        said += ended(process)
     finally:
         process.kill()
     assert process.returncode == 0, said
@@ -286,7 +301,7 @@ def test_programs_for_one_device_are_loaded_for_a_new_one_too(veth: Veth, tmp_pa
 def test_programs_are_still_timed(veth: Veth, tmp_path: Path, hook: str) -> None:
     words = ("--hook", hook, "--record", "cost", "--for", "3s")
     with start(veth.near.space, tmp_path / "rows", "-i", veth.near.interface, *words) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=MOST_S)
     assert process.returncode == 0, said
     rows = pyarrow.parquet.read_table(tmp_path / "rows/cost.parquet").to_pylist()
     assert {row["name"] for row in rows if row["kind"] == "program"} == {f"hw_{hook}_in", f"hw_{hook}_out"}
@@ -310,16 +325,16 @@ def test_who_has_the_capabilities_without_being_root_gives_them_away(veth: Veth,
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["CapAmb"], 16) == 0
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=MOST_S)
     assert "adds up exactly" in said
 
 
 def test_root_may_keep_its_privileges(veth: Veth, tmp_path: Path) -> None:
     (tmp_path / "headwater.toml").write_text('user = "root"\n')
-    with start(veth.near.space, tmp_path / "rows", "-c", str(tmp_path / "headwater.toml"), "-i", veth.near.interface, "--for", "1s") as run:
-        time.sleep(1.0)
+    with start(veth.near.space, tmp_path / "rows", "-c", str(tmp_path / "headwater.toml"), "-i", veth.near.interface) as run:
+        heard(run, "listening on")
         assert "CapEff:\t0000000000000000" not in Path(f"/proc/{run.pid}/status").read_text()
-        run.communicate(timeout=60)
+        ended(run)
     assert run.returncode == 0
 
 
@@ -334,10 +349,11 @@ def test_logs_are_rotated_and_packed_without_privileges(veth: Veth, tmp_path: Pa
             with FrameSender(veth.far) as sender:
                 for port in range(1, 6):
                     sender.send([ethernet(udp("10.8.0.1", "10.8.0.2", port, 9), 0x0800)])
-                    time.sleep(1)
+                    if port == 3:
+                        until(lambda: list((tmp_path / "logs").glob("*/conn.*.log.gz")))
         finally:
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=MOST_S)
     assert process.returncode == 0, said
     assert "adds up exactly" in said and "cannot" not in said, said
     assert not list((tmp_path / "logs/current").iterdir())
@@ -351,6 +367,6 @@ def test_logs_are_rotated_and_packed_without_privileges(veth: Veth, tmp_path: Pa
 def test_an_account_that_is_not_there_is_said(veth: Veth, tmp_path: Path) -> None:
     (tmp_path / "headwater.toml").write_text('user = "nobody-of-that-name"\n')
     with start(veth.near.space, tmp_path / "rows", "-c", str(tmp_path / "headwater.toml"), "-i", veth.near.interface) as run:
-        _, said = run.communicate(timeout=20)
+        _, said = run.communicate(timeout=MOST_S)
     assert run.returncode == 2
     assert "there is no account nobody-of-that-name" in said

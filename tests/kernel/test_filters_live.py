@@ -5,13 +5,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from netns import End, FrameSender, Veth
 from test_tap import ethernet, ipv4, udp
-from watched import watching
+from waiting import MOST_S, until
+from watched import counted, watching
 
 pytestmark = pytest.mark.kernel
 
@@ -47,9 +47,9 @@ def test_only_flows_that_are_asked_for_are_told(veth: Veth, text: str, kept: int
     server = threading.Thread(target=serve, args=(veth.far, ready, 20))
     with watching(veth.near, tmp_path, "conn", "-f", "tcp", "--flow-filter", text, "--hook", *more) as rows:
         server.start()
-        assert ready.wait(10)
+        assert ready.wait(MOST_S)
         connect(veth.near, veth.far, 20)
-        server.join(10)
+        server.join()
     assert len(rows) == kept
     assert {row["conn_state"] for row in rows} <= ({"REJ"} if "failed" in text else {"SF"})
     assert f"flows    that the flow filter leaves out: {30 - kept}" in rows.said
@@ -67,19 +67,6 @@ def test_some_packets_beside_flows(silent_veth: Veth, more: tuple[str, ...], tmp
     packets = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
     assert [packet["dport"] for packet in packets] == [53] * 10
     assert sorted((row["id.resp_p"], row["orig_pkts"]) for row in rows) == [(53, 10), (54, 5), (55, 5)]
-
-
-def counted(folder: Path, ledger: str, term: str) -> int:
-    """What the ledger in that folder has of it by now."""
-    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return sum(line["count"] for line in lines if (line["ledger"], line["term"]) == (ledger, term))
-
-
-def wait_for(folder: Path, ledger: str, term: str, count: int) -> None:
-    deadline = time.monotonic() + 20
-    while counted(folder, ledger, term) < count:
-        assert time.monotonic() < deadline, (term, counted(folder, ledger, term))
-        time.sleep(0.05)
 
 
 def tell(pid: int, *words: str) -> str:
@@ -106,8 +93,8 @@ def test_each_filter_is_changed_while_the_run_goes_on(silent_veth: Veth, hook: s
                 assert tell(rows.pid, *words) == ""
             shown.append(tell(rows.pid, "show"))
             sender.send([ethernet(ipv4(udp(1000 * number + sport, port))) for port in (53, 54) for sport in range(10)])
-            wait_for(into, "packets", "seen", sender.sent)
-            wait_for(into, "flows", "ended", (20, 40, 50)[number])
+            until(lambda: counted(into, "packets", "seen") == sender.sent)
+            until(lambda: counted(into, "flows", "ended") == (20, 40, 50)[number])  # noqa: B023 - called at once
     told = {record: [json.loads(line) for line in (into / f"{record}.jsonl").read_text().splitlines()] for record in ("packet", "conn")}
     packets = [(row["sport"] // 1000, row["dport"]) for row in told["packet"]]
     flows = [(row["id.orig_p"] // 1000, row["id.resp_p"]) for row in told["conn"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from netns import End, FrameSender, Veth
+from waiting import MOST_S
 from watched import watching
 
 pytestmark = pytest.mark.kernel
@@ -48,7 +49,7 @@ def test_real_connections_are_whole(veth: Veth, tmp_path: Path) -> None:
     ready = threading.Event()
     server = threading.Thread(target=serve, args=(veth.far, ready))
     server.start()
-    assert ready.wait(10)
+    assert ready.wait(MOST_S)
     with watching(veth.near, tmp_path / "rows", "conn", "-f", "tcp", "-c", str(settings)) as rows:
         with veth.near.space.inside():
             asking = [socket.create_connection((veth.far.ip4, PORT)) for _ in range(REAL)]
@@ -61,7 +62,7 @@ def test_real_connections_are_whole(veth: Veth, tmp_path: Path) -> None:
             while one.recv(65536):
                 pass
             one.close()
-        server.join(10)
+        server.join()
     assert sorted((row["orig_bytes"], row["resp_bytes"]) for row in rows) == [(1001 + one, 2 * (1001 + one)) for one in range(REAL)]
     assert {row["conn_state"] for row in rows} == {"SF"}
     assert {(row["missed_bytes"], row["history"][:3]) for row in rows} == {(0, "ShA")}

@@ -4,13 +4,13 @@ import json
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from netns import End, FrameSender, Veth
 from test_tap import ethernet, ipv4, udp
-from watched import watching
+from waiting import MOST_S, until
+from watched import counted, watching
 
 pytestmark = pytest.mark.kernel
 
@@ -61,9 +61,9 @@ def test_conversations_are_flows(veth: Veth, hook: str, more: tuple[str, ...], t
     server = threading.Thread(target=serve, args=(veth.far, ready))
     with watching(veth.near, tmp_path, "conn", "--hook", hook, *more) as rows:
         server.start()
-        assert ready.wait(10)
+        assert ready.wait(MOST_S)
         tcp, udp = talk(veth.near, veth.far)
-        server.join(10)
+        server.join()
     found = {(row["proto"], row["id.resp_p"]): row for row in rows if row["id.orig_h"] in (veth.near.ip4, veth.near.ip6)}
     one = found["tcp", 8080]
     assert (one["id.orig_p"], one["id.resp_h"], one["conn_state"], one["orig_bytes"], one["resp_bytes"]) == (
@@ -95,7 +95,7 @@ def test_packets_come_beside_flows_while_they_are_asked_for(silent_veth: Veth, h
         for count, detail in enumerate(("flows", "packets", "rates", "flows"), 1):
             near.space.run(sys.executable, "-m", "headwater", "detail", "set", detail)
             sender.send([frame] * count)
-            time.sleep(0.5)
+            until(lambda: counted(tmp_path, "packets", "seen") == sender.sent)
         shown = near.space.run(sys.executable, "-m", "headwater", "detail", "show").stdout
     written = [json.loads(line) for line in (tmp_path / "packet.jsonl").read_text().splitlines()]
     assert shown == "flows\n"
@@ -115,9 +115,5 @@ def test_what_is_silent_ends_by_the_clock(veth: Veth, more: tuple[str, ...], tmp
         with veth.near.space.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             datagrams.sendto(b"hello", (veth.far.ip4, 9999))
         written = folder / "conn.jsonl"
-        for _ in range(200):
-            if '"id.resp_p":9999' in written.read_text():
-                break
-            threading.Event().wait(0.1)
-        assert '"id.resp_p":9999' in written.read_text()
+        until(lambda: '"id.resp_p":9999' in written.read_text())
     assert [row["conn_state"] for row in rows if row["id.resp_p"] == 9999] == ["S0"]

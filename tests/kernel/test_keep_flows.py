@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from netns import FrameSender, Veth
 from test_tap import ethernet, ipv4, udp
+from waiting import MOST_S, until
+from watched import wait_for_file
 
 from headwater.kernel import pins
 
@@ -37,7 +39,7 @@ def folder(silent_veth: Veth) -> Iterator[Path]:
 class Run:
     """A run in the network namespace alone: `ip netns exec` would hide the BPF file system."""
 
-    def __init__(self, veth: Veth, into: Path, *, udp: float = 8.0, mib: int = 8) -> None:
+    def __init__(self, veth: Veth, into: Path, *, udp: float = 20.0, mib: int = 8) -> None:
         into.mkdir()
         self.rows = into / "rows/conn.jsonl"
         settings = into / "headwater.toml"
@@ -47,18 +49,14 @@ class Run:
         self.process = subprocess.Popen([*enter, sys.executable, "-m", "headwater", *words], stderr=subprocess.PIPE, text=True)
 
     def begun(self) -> "Run":
-        deadline = time.monotonic() + 30
-        while not self.rows.exists():
-            assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_file(self.rows, self.process)
         return self
 
     def end(self, by: signal.Signals = signal.SIGINT) -> str:
         """What it said."""
         time.sleep(0.3)
         self.process.send_signal(by)
-        return self.process.communicate(timeout=30)[1]
+        return self.process.communicate(timeout=MOST_S)[1]
 
     def conns(self) -> list[int]:
         return [json.loads(line)["orig_pkts"] for line in self.rows.read_text().splitlines()]
@@ -74,10 +72,7 @@ def test_the_next_run_goes_on_whatever_ended_the_one_before(silent_veth: Veth, f
             assert by is signal.SIGKILL or "adds up exactly" in said
             assert run.conns() == []
     last = Run(silent_veth, tmp_path / "last").begun()
-    deadline = time.monotonic() + 20
-    while not last.conns():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(last.conns)
     assert "adds up exactly" in last.end()
     assert last.conns() == [1 + 2 + 3]
     assert folder.is_dir()
@@ -94,7 +89,7 @@ def test_what_is_of_another_layout_is_put_away(silent_veth: Veth, folder: Path, 
         (folder / "hw_flow_entries").unlink()
         run = Run(silent_veth, tmp_path / "three", mib=16, udp=0.5).begun()
         sender.send([FRAME] * 4)
-        time.sleep(2)
+        until(run.conns)
         assert "flows that a run before had kept are given up" in run.end()
     assert run.conns() == [4]
 
@@ -102,7 +97,7 @@ def test_what_is_of_another_layout_is_put_away(silent_veth: Veth, folder: Path, 
 def test_a_second_run_is_refused_while_the_first_has_them(silent_veth: Veth, folder: Path, tmp_path: Path) -> None:
     first = Run(silent_veth, tmp_path / "one").begun()
     second = Run(silent_veth, tmp_path / "two")
-    said = second.process.communicate(timeout=30)[1]
+    said = second.process.communicate(timeout=MOST_S)[1]
     assert "adds up exactly" in first.end()
     assert second.process.returncode == 3
     assert f"another run keeps its flows in {folder}: end that one, or leave keep_flows out here" in said

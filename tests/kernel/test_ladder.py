@@ -14,8 +14,9 @@ import pytest
 from frames import ethernet, tcp, udp
 from netns import FrameSender, Veth, veth_pair
 from places import CORPORA
-from test_af_packet import capture, wait_for
+from test_af_packet import capture
 from test_tap import Watching
+from waiting import until
 
 from headwater.records import ENUMS, PACKET
 from headwater.telemetry import imbalances
@@ -98,7 +99,7 @@ def test_frames_of_every_kind_give_the_same_rows_on_each_rung(silent_veth: Veth)
         left = itertools.chain(itertools.islice(frames(), MOST), at_the_window())
         while some := list(itertools.islice(left, 500)):
             sender.send(some)
-            wait_for(lambda: packets.count() == sender.sent)
+            until(lambda: packets.count() == sender.sent)
     rows = {
         "tcx": tcx.rows,
         "clsact": clsact.rows,

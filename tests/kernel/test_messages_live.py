@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import pytest
 from answering import dns_server
 from netns import End, FrameSender, Veth
 from tcpdumps import tcpdump
-from watched import read, watching, written
+from waiting import MOST_S, until
+from watched import counted, read, watching, written
 
 pytestmark = pytest.mark.kernel
 
@@ -39,7 +39,7 @@ def test_dns_as_tcpdump_has_it(veth: Veth, hook: str, tmp_path: Path) -> None:
         watching(veth.near, tmp_path / "live", "dns", "--record", "conn", "--hook", hook) as rows,
     ):
         for words in ("one.example A", "two.example AAAA", "big.example TXT", "big.example TXT +tcp"):
-            veth.near.space.run("dig", f"@{veth.far.ip4}", *words.split(), "+tries=1", "+time=2")
+            veth.near.space.run("dig", f"@{veth.far.ip4}", *words.split(), "+tries=1", "+time=30")
     read(tmp_path / "same.pcap", tmp_path / "file", "dns")
     there = written(tmp_path / "file", "dns")
     assert told(rows) == told(there)
@@ -75,7 +75,7 @@ def test_answers_in_pieces_as_tcpdump_has_them(veth: Veth, hook: str, tmp_path: 
         watching(veth.near, tmp_path / "live", "dns", "--record", "conn", "--hook", hook) as rows,
     ):
         for words in ("big.example TXT", "one.example A", "big.other TXT"):
-            veth.near.space.run("dig", f"@{veth.far.ip4}", *words.split(), "+bufsize=4096", "+ignore", "+tries=1", "+time=5")
+            veth.near.space.run("dig", f"@{veth.far.ip4}", *words.split(), "+bufsize=4096", "+ignore", "+tries=1", "+time=30")
     read(tmp_path / "same.pcap", tmp_path / "file", "dns")
     there = written(tmp_path / "file", "dns")
     if hook == "xdp":  # which sees what arrives, and whose flows begin with an answer
@@ -152,13 +152,23 @@ def test_a_body_that_comes_later_than_its_head(veth: Veth, tmp_path: Path) -> No
     with veth.near.space.inside():
         listener = socket.create_server((veth.near.ip4, 8080))
 
+    head, said = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), 0
+
+    def is_read() -> bool:
+        """Whether all that was said until now has been, and nothing of it is on its way."""
+        carried, handed_on = (counted(tmp_path / "live", "octets", term, "kernel") for term in ("carried", "handed_on"))
+        return carried == said and handed_on == counted(tmp_path / "live", "octets", "carried", "tap")
+
     def serve() -> None:
+        nonlocal said
         answers, _ = listener.accept()
         with answers:
-            while answers.recv(1024):
-                answers.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
-                time.sleep(0.2)  # in which the head is read
+            while request := answers.recv(1024):
+                answers.sendall(head)
+                said += len(request) + len(head)
+                until(is_read)
                 answers.sendall(body)
+                said += len(body)
 
     serving = threading.Thread(target=serve)
     with listener, watching(veth.near, tmp_path / "live", "http") as rows:
@@ -189,7 +199,7 @@ def test_http_of_many_connections_at_a_time(veth: Veth, tmp_path: Path) -> None:
             for number in range(4)
             for url in (f"{keeps}/{{small,large}}?kept={number}.[1-40]", f"{closes}/{{small,large,missing}}?short={number}.[1-10]")
         ]
-        told = [one.communicate(timeout=60)[0].splitlines() for one in asking]
+        told = [one.communicate(timeout=MOST_S)[0].splitlines() for one in asking]
     expected, connections = [], 0
     for lines in told:
         depth = 0
@@ -218,7 +228,7 @@ def test_the_command_shows_those_for_which_a_filter_holds(veth: Veth) -> None:
         def ask() -> None:
             while not asking.wait(0.2):
                 for name in ("one.example", "two.example"):
-                    veth.near.space.run("dig", f"@{veth.far.ip4}", name, "A", "+tries=1", "+time=2")
+                    veth.near.space.run("dig", f"@{veth.far.ip4}", name, "A", "+tries=1", "+time=30")
 
         asks = threading.Thread(target=ask)
         asks.start()
@@ -228,7 +238,7 @@ def test_the_command_shows_those_for_which_a_filter_holds(veth: Veth) -> None:
             asking.set()
             asks.join()
             showing.send_signal(signal.SIGINT)
-            rest, said = showing.communicate(timeout=30)
+            rest, said = showing.communicate(timeout=MOST_S)
     assert showing.returncode == 0
     assert all(line.split()[-2:] == ["two.example", "192.0.2.1"] for line in [first, *rest.splitlines()]), first + rest
     assert "adds up exactly" in said

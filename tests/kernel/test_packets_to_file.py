@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from frames import ethernet, tcp, udp
 from netns import FrameSender, Namespace, Veth, unique
 from pcapng_blocks import Contents, contents, number
+from waiting import MOST_S, until
 
 from headwater.filters import Filter
 from headwater.outputs.pcapng import PacketFile
@@ -51,20 +52,14 @@ def writing(
         source.stop()
         if not start:
             thread.start()
-        thread.join(20)
+        thread.join(MOST_S)
+        assert not thread.is_alive()
         source.account()
     file.flush()
     file.close()
     totals = ledger.totals()
     assert not list(imbalances(totals))
     assert ledger.get(Entry("records", str(path), "acked")) == sum(count for entry, count in totals.items() if entry.term == "as_row")
-
-
-def wait_for(true: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def seen(source: AfPacket) -> int:
@@ -91,9 +86,9 @@ def test_whole_frames_in_both_directions_with_the_tag_put_back(silent_veth: Veth
     before = time.time_ns()
     with writing(near.space, near.interface, path) as source, FrameSender(silent_veth.far) as far, FrameSender(near) as own:
         far.send(SENT)
-        wait_for(lambda: seen(source) == len(SENT))
+        until(lambda: seen(source) == len(SENT))
         own.send(SENT)
-        wait_for(lambda: seen(source) == 2 * len(SENT))
+        until(lambda: seen(source) == 2 * len(SENT))
     found = contents(path)
     assert found.frames() == SENT * 2
     assert [length for *_, length, _ in found.packets] == [len(frame) for frame in SENT * 2]
@@ -110,7 +105,7 @@ def test_headers_alone(silent_veth: Veth, tmp_path: Path) -> None:
     with writing(near.space, near.interface, path, headers_only=True) as source, FrameSender(silent_veth.far) as far:
         sent = [frame for frame in SENT if len(frame) < 1514]
         far.send(sent)
-        wait_for(lambda: seen(source) == len(sent))
+        until(lambda: seen(source) == len(sent))
     ends = [14 + 20 + 8, 14 + 40 + 20, 18 + 20 + 8, 18 + 20 + 8, 22 + 20 + 8, 256, 16]
     found = contents(path)
     assert found.frames() == [frame[:end] for frame, end in zip(sent, ends, strict=True)]
@@ -124,9 +119,9 @@ def test_what_a_tiny_ring_lost_is_told_where_it_is_missing(silent_veth: Veth, tm
             for start in range(0, 60_000, 20_000):  # the last ones come when the ring has room again
                 with source._alone():  # nobody reads meanwhile
                     far.send(datagram(index, 30) for index in range(start, start + 20_000))
-                wait_for(lambda: seen(source) == far.sent)
+                until(lambda: seen(source) == far.sent)
             far.send(datagram(index) for index in range(10))
-            wait_for(lambda: seen(source) == far.sent)
+            until(lambda: seen(source) == far.sent)
         lost = source._ledger.get(Entry("packets", near.interface, "dropped", "af_packet", "ring_full"))
     found = contents(path)
     assert lost > 1000
@@ -142,10 +137,10 @@ def test_a_filter_and_sampling_choose(silent_veth: Veth, tmp_path: Path) -> None
         FrameSender(silent_veth.far) as far,
     ):
         far.send(datagram(index) for index in range(20))
-        wait_for(lambda: seen(source) == 20)
+        until(lambda: seen(source) == 20)
         source.set_filter(Filter("udp.srcport == 1040"))
         far.send(datagram(index) for index in range(20))
-        wait_for(lambda: seen(source) == 40)
+        until(lambda: seen(source) == 40)
     assert contents(path).frames() == [datagram(index) for index in (6, 7, 8, 9, 16)]
 
 
@@ -154,11 +149,11 @@ def test_an_interface_keeps_its_place_and_a_new_name_is_another(silent_veth: Vet
     said: list[str] = []
     with FrameSender(silent_veth.far) as far, writing(near.space, near.interface, path, report=said.append) as source:
         far.send([datagram(1)] * 5)
-        wait_for(lambda: seen(source) == 5)
+        until(lambda: seen(source) == 5)
         near.space.ip(f"link set {near.interface} name {new}")
-        wait_for(lambda: said)
+        until(lambda: said)
         far.send([datagram(2)] * 7)
-        wait_for(lambda: seen(source) == 12)
+        until(lambda: seen(source) == 12)
     found = contents(path)
     assert found.names() == [near.interface, new]
     assert [interface for interface, *_ in found.packets] == [0] * 5 + [1] * 7
@@ -176,7 +171,7 @@ def test_a_device_without_a_link_layer_is_raw_ip(silent_veth: Veth, tmp_path: Pa
     packet = udp(A4, "10.9.0.9", 5, 6, b"x" * 700)
     with writing(space, name, path) as source:
         os.write(tun, packet)
-        wait_for(lambda: seen(source) == 1)
+        until(lambda: seen(source) == 1)
     os.close(tun)
     found = contents(path)
     assert found.interfaces[0][0] == 101 and found.frames() == [packet]
@@ -206,7 +201,7 @@ def test_the_command_says_where_it_listens_and_what_became_of_packets(silent_vet
         said = listening(run)
         assert said == f"headwater: listening on {near.interface} (af_packet), filter udp, packets to {path}\n"
         far.send([SENT[0], SENT[2], SENT[3]])
-        wait_for(lambda: (found := found_in(path)) and len(found.packets) == 2)  # within a second or two, and not only at the end
+        until(lambda: (found := found_in(path)) and len(found.packets) == 2)  # within a second or two, and not only at the end
         run.send_signal(signal.SIGINT)
         assert run.stderr and f"records  {path}: 2 made = 2 acked" in run.stderr.read()
     assert run.returncode == 0
@@ -232,14 +227,14 @@ def test_into_tshark_while_it_runs(silent_veth: Veth) -> None:
         assert run.stdout and run.stderr
         run.stdout.close()
         far.send([datagram(8)])
-        assert run.wait(10) == 0
+        assert run.wait(MOST_S) == 0
         assert "headwater:" not in run.stderr.read(), "a reader that goes is the end of the run, and no error"
 
 
 @pytest.mark.parametrize("hook", ["tcx", "xdp"])
 def test_hooks_that_carry_no_packets_are_refused(hook: str, silent_veth: Veth, tmp_path: Path) -> None:
     with started(silent_veth.near.space, "-w", str(tmp_path / "out.pcapng"), "--hook", hook) as run:
-        assert run.wait(20) == 2
+        assert run.wait(MOST_S) == 2
         assert (
             listening(run) == f"headwater: --hook {hook}: -w needs whole packets, which the eBPF hooks do not carry: use --hook af_packet\n"
         )
@@ -263,9 +258,9 @@ def test_a_large_packet_of_a_local_sender_is_written_as_it_was(veth: Veth, tmp_p
             got = 0
             while part := answered.recv(1 << 16):
                 got += len(part)
-        sending.join(10)
+        sending.join()
         assert got == len(sent)
-        wait_for(lambda: seen(source) > 10)
+        until(lambda: seen(source) > 10)
     stream: dict[int, bytes] = {}
     for frame in contents(path).frames():
         if frame[12:14] == b"\x08\x00" and frame[23] == 6 and frame[36:38] == (7000).to_bytes(2, "big"):
@@ -280,12 +275,13 @@ def test_a_reader_that_does_not_read_costs_packets_and_not_the_end(silent_veth: 
     """The ring fills while the pipe takes nothing; what is in memory at the end is given up after two seconds. All of it is counted."""
     near = silent_veth.near
     with (
-        started(near.space, "-i", near.interface, "-w", "-", "--for", "2s", stdout=subprocess.PIPE) as run,
+        started(near.space, "-i", near.interface, "-w", "-", stdout=subprocess.PIPE) as run,
         FrameSender(silent_veth.far) as far,
     ):
         listening(run)
         far.send(datagram(index, 1000) for index in range(30_000))
-        assert run.wait(20) == 6
+        run.send_signal(signal.SIGINT)
+        assert run.wait(MOST_S) == 6
         assert run.stderr
         said = run.stderr.read()
     assert "30,000 seen" in said and "dropped (af packet: ring full)" in said and "dropped (sink: unreachable)" in said

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from netns import FrameSender, Namespace, Veth, namespace, unique
 from test_tap import ethernet, ipv4, udp
+from waiting import MOST_S
 from watched import Rows, watching
 
 pytestmark = pytest.mark.kernel
@@ -68,7 +68,7 @@ def test_what_passes_several_places_counts_once(veth: Veth, places: Places, hook
     more = [word for name in names if name != veth.near.interface for word in ("-i", name)]
     with watching(veth.near, tmp_path, "conn", *more, "--hook", hook) as rows:
         converse(veth.near.space, veth.far.space, address)
-    row = whole(rows)
+    row = whole(rows, veth.near.space, veth.far.space)
     assert sorted(row[name] for name in ("interface", "interface_2", "interface_3") if name in row) == sorted(names)
     assert "duplicate_hook" in rows.said
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
@@ -86,7 +86,7 @@ def test_what_goes_out_of_lo_and_comes_in_counts_once(veth: Veth, hook: str, tmp
     space.ip("link set lo up")
     with watching(replace(veth.near, interface="lo"), tmp_path, "conn", "--hook", hook) as rows:
         converse(space, space, "127.0.0.1")
-    row = whole(rows)
+    row = whole(rows, space)
     assert row["interface"] == "lo"
     assert "interface_2" not in row
 
@@ -103,30 +103,27 @@ def converse(serves: Namespace, asks: Namespace, address: str) -> None:
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1000):
             pass
-    asking.join(10)
+    asking.join()
 
 
-def whole(rows: Rows) -> dict[str, Any]:
-    """That conversation, each octet of it once."""
+def whole(rows: Rows, *hosts: Namespace) -> dict[str, Any]:
+    """That conversation between these, each octet of it once; they send again what this machine takes some milliseconds to carry."""
     found = [row for row in rows if row["id.resp_p"] == 8080]
     assert len(found) == 1, "\n".join(map(str, found))
     (row,) = found
     assert (row["conn_state"], row["orig_bytes"], row["resp_bytes"], row["missed_bytes"]) == ("SF", 12, 500_000, 0)
-    assert row["orig_retransmits"] == row["resp_retransmits"] == 0
+    assert row["orig_retransmits"] + row["resp_retransmits"] <= sum(map(sent_again, hosts))
     return row
 
 
-SEND = """
-import socket, sys
-with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packets:
-    packets.bind((sys.argv[1], 0))
-    for _ in range(5):
-        packets.send(bytes.fromhex(sys.argv[2]))
-"""
+def sent_again(host: Namespace) -> int:
+    """How many segments, by its kernel's own count."""
+    names, values = [line.split() for line in host.run("cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Tcp:")]
+    return int(values[names.index("RetransSegs")])
 
 
 def ask(space: Namespace, address: str) -> None:
-    with space.inside(), socket.create_connection((address, 8080), timeout=10) as connection:
+    with space.inside(), socket.create_connection((address, 8080), timeout=MOST_S) as connection:
         connection.sendall(b"GET / please")
         while connection.recv(65536):
             pass
@@ -141,11 +138,11 @@ def test_a_flow_that_moves_to_another_interface_goes_on(silent_veth: Veth, pause
     for space, interface in ((near.space, name), (far.space, peer)):
         space.run("sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=1")
         space.ip(f"link set {interface} up")
-    frame = ethernet(ipv4(udp(1000, 2000)))
-    with watching(near, tmp_path, "conn", "-i", name) as rows, FrameSender(far) as first:
+    frame, moved = ethernet(ipv4(udp(1000, 2000))), replace(far, interface=peer)
+    with watching(near, tmp_path, "conn", "-i", name) as rows, FrameSender(far) as first, FrameSender(moved) as second:
         first.send([frame] * 5)
         time.sleep(pause)
-        far.space.run(sys.executable, "-c", SEND, peer, frame.hex())
+        second.send([frame] * 5)
     assert [(row["orig_pkts"], row["interface"], row["interface_2"]) for row in rows] == [(counted, near.interface, name)]
     assert ("1 duplicate_hook" in rows.said) == (counted == 9)
 
@@ -168,7 +165,7 @@ def test_short_conversations_through_a_router_are_one_flow_each(veth: Veth, hook
             listener = socket.create_server(("10.9.1.2", 8080))
         with listener, watching(near, tmp_path, "conn", "-i", name, "--hook", hook) as rows:
             for _ in range(many):
-                with veth.far.space.inside(), socket.create_connection(("10.9.1.2", 8080), timeout=10) as asks:
+                with veth.far.space.inside(), socket.create_connection(("10.9.1.2", 8080), timeout=MOST_S) as asks:
                     answers, _ = listener.accept()
                     with answers:
                         asks.sendall(b"?")

@@ -35,8 +35,8 @@ def conversations(pair: Veth, folder: Path) -> tuple[tuple[Said, ...], ...]:
     """Of each line one after another."""
     near, far = pair.near, pair.far
     (folder / "upload").write_bytes(PICTURE)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "stranger"], check=True, timeout=20)
-    dig = f"dig @{far.ip4} +tries=1 +time=5"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "stranger"], check=True)
+    dig = f"dig @{far.ip4} +tries=1 +time=30"
     get = f"curl -sS -g -k --resolve {NAME}:{TLS}:{far.ip4} --output-dir {folder}/got --create-dirs --remote-name-all"
     s_client = f"openssl s_client -connect {far.ip4}:{TLS}"
     quic = f"{sys.executable} {Path(__file__).with_name('quic_echo.py')}"

@@ -2,14 +2,14 @@
 
 import importlib.util
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from netns import End, FrameSender, namespace, unique
 from places import ROOT
-from test_af_packet import capture, wait_for
+from test_af_packet import capture
 from test_tap import Watching, ethernet, ipv4, udp
+from waiting import until
 
 from headwater.kernel import counters, libbpf
 from headwater.sources import tap
@@ -90,8 +90,7 @@ def test_100_flaps_renames_and_returns_leave_nothing_stale(hook: str) -> None:
             source = seen.source if hook == "af_packet" else seen.tap
             sent, before = 0, descriptors()
             for turn in range(100):
-                # the kernel gives a device its queue a little after its carrier, and drops what comes in between
-                wait_for(lambda: "state UP" in far.run("ip", "link", "show", "dev", peer).stdout)
+                far.carries(peer)
                 with FrameSender(end) as sender:
                     sender.send([frame] * 3)
                     sent += sender.sent
@@ -106,11 +105,11 @@ def test_100_flaps_renames_and_returns_leave_nothing_stale(hook: str) -> None:
                         listened_on = seen.reports.count(f"listening on {name}")
                         near.ip(f"link del {name}")
                         end = made()
-                        wait_for(lambda: seen.reports.count(f"listening on {name}") > listened_on)  # noqa: B023 - called at once
-            wait_for(lambda: source.listening() == [(name, hook)] and descriptors() == before)
+                        until(lambda: seen.reports.count(f"listening on {name}") > listened_on)  # noqa: B023 - called at once
+            until(lambda: source.listening() == [(name, hook)] and descriptors() == before)
+            far.carries(peer)
             with FrameSender(end) as sender:
                 sender.send([frame] * 10)
-            time.sleep(0.5)
     totals = seen.ledger.totals()
     assert imbalances(totals) == []
     rows = seen.count() if hook == "af_packet" else len(seen.rows)
@@ -130,13 +129,12 @@ def test_what_an_interface_carried_before_it_was_listened_on_is_on_the_ledger(ho
                 near.ip(f"link add {name} type veth peer name {peer} netns {far.name}")
                 for space, one in ((near, name), (far, peer)):
                     space.ip(f"link set {one} up addrgenmode none arp off")
+                far.carries(peer)
                 with FrameSender(End(far, peer, 0, "", "", "")) as sender:
                     sender.send([ethernet(ipv4(udp(1, 2)))] * 7)
-                time.sleep(0.2)
-            wait_for(lambda: f"listening on {name}" in seen.reports)
+            until(lambda: f"listening on {name}" in seen.reports)
             with FrameSender(End(far, peer, 0, "", "", "")) as sender:
                 sender.send([ethernet(ipv4(udp(1, 2)))] * 5)
-            time.sleep(0.3)
     totals = seen.ledger.totals()
     assert imbalances(totals) == []
     assert totals[Entry("packets", name, "dropped", "nic", "not_attached")] == 7

@@ -15,6 +15,8 @@ import pytest
 import under_unit
 from netns import Namespace, Veth
 from test_crash import Load, tail_told, told_before
+from waiting import MOST_S, until
+from watched import wait_for_file
 
 HEADWATER = Path(sys.executable).parent / "headwater"
 ACCOUNT = 65534
@@ -38,6 +40,13 @@ def start(space: Namespace, *words: str) -> "subprocess.Popen[str]":
     return space.start(*become, str(HEADWATER), "run", *words, text=True, stderr=subprocess.PIPE)
 
 
+def confined(process: "subprocess.Popen[str]") -> str:
+    """/proc's status of it once it has closed more than the unit did."""
+    assert process.poll() is None, process.communicate()[1]
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return status if "Seccomp_filters:\t2" in status else ""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """One that the account can reach, and write to."""
@@ -54,15 +63,11 @@ def folder(tmp_path: Path) -> Path:
 def test_a_run_does_its_work_with_the_units_capabilities_and_system_calls(veth: Veth, folder: Path) -> None:
     process = start(veth.near.space, "-i", veth.near.interface, "-o", str(folder), "--format", "parquet", "--record", "packet")
     try:
-        deadline = time.monotonic() + 30
-        while "Seccomp_filters:\t2" not in (status := Path(f"/proc/{process.pid}/status").read_text()):
-            assert time.monotonic() < deadline and process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
+        status = until(lambda: confined(process))
         veth.far.space.run(sys.executable, "-c", f"import socket; socket.socket(2, 2).sendto(b'x', ('{veth.near.ip4}', 9))")
-        time.sleep(0.5)
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=MOST_S)
     assert re.search(r"^CapEff:\t0+$", status, re.M)
     assert process.returncode == 0, said
     assert "confined without" not in said
@@ -108,29 +113,20 @@ def test_a_crash_of_the_service_is_told_exactly_and_its_flows_go_on(silent_veth:
         before_it_starts(pins)
         assert (pins.stat().st_uid, pins.stat().st_mode & 0o777) == (ACCOUNT, 0o700)
         process = start(near.space, "-i", near.interface, "-c", str(settings), "-o", str(rows))
-        wait_for(rows / "conn.jsonl", process)
+        wait_for_file(rows / "conn.jsonl", process)
         if name == "killed":
             load = Load(silent_veth.far)
             time.sleep(0.7)
             sent = load.stop()
             process.kill()
-            process.communicate(timeout=30)
+            process.communicate(timeout=MOST_S)
             told = told_before(folder / "runs")
             assert told <= sent
-    wait_for(rows / "conn.jsonl", process, lines=1)
+    wait_for_file(rows / "conn.jsonl", process, lines=1)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=MOST_S)[1]
     assert told + tail_told(said) == sent
     assert "flows of the run before go on" in said
     assert "adds up exactly" in said
     assert [json.loads(line)["orig_pkts"] for line in (rows / "conn.jsonl").read_text().splitlines()] == [sent]
     assert list(pins.glob("run-*/*")) == []
-
-
-def wait_for(file: Path, process: "subprocess.Popen[str]", lines: int = 0) -> None:
-    """Until it is there, with that many lines."""
-    deadline = time.monotonic() + 30
-    while not file.exists() or file.read_bytes().count(b"\n") < lines:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

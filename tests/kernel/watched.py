@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from netns import End
+from waiting import MOST_S, until
 
 
 class Rows(list[dict[str, Any]]):
@@ -27,21 +28,34 @@ def watching(end: End, folder: Path, record: str, *more: str) -> Iterator[Rows]:
     command = [sys.executable, "-m", "headwater", "run", "-i", end.interface, "--record", record, "-o", str(folder), *more]
     with end.space.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
         try:
-            until = time.monotonic() + 120
-            while not file.exists():  # files are made once all is attached
-                assert run.poll() is None, run.communicate()[1]
-                assert time.monotonic() < until, "it does not begin"
-                time.sleep(0.05)
+            wait_for_file(file, run)  # files are made once all is attached
             rows.pid = run.pid
             yield rows
             time.sleep(0.5)  # for what a kernel sends of itself
             run.send_signal(signal.SIGINT)
-            rows.said = run.communicate(timeout=30)[1]
+            rows.said = run.communicate(timeout=MOST_S)[1]
         finally:
             run.kill()
     assert run.returncode == 0, rows.said
     assert "adds up exactly" in rows.said
     rows += written(folder, record)
+
+
+def wait_for_file(file: Path, run: "subprocess.Popen[str]", lines: int = 0) -> None:
+    """Until that run has made it, with that many lines."""
+
+    def is_there() -> bool:
+        assert run.poll() is None, run.communicate()[1]
+        return file.exists() and file.read_bytes().count(b"\n") >= lines
+
+    until(is_there)
+
+
+def counted(folder: Path, ledger: str, term: str, subject: str = "") -> int:
+    """What the ledger of the run that writes to that folder has of it by now; without a subject, of all of them."""
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines(keepends=True) if line.endswith("\n")]
+    asked = {"ledger": ledger, "term": term} | ({"subject": subject} if subject else {})
+    return sum(line["count"] for line in lines if asked.items() <= line.items())
 
 
 def read(capture: Path, folder: Path, *records: str) -> None:

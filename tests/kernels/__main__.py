@@ -19,7 +19,7 @@ TIMEOUT_S = {"kvm": 900.0, "tcg": 3600.0}
 
 def findings(kernel: packages.Kernel, parts: list[str], accelerator: str) -> list[Finding]:
     """Run the parts in a guest. Raises guest.GuestError."""
-    python_path = ":".join(str(ROOT / folder) for folder in ("src", "tests/kernel", "tests/kernels"))
+    python_path = ":".join(str(ROOT / folder) for folder in ("src", "tests", "tests/kernel", "tests/kernels"))
     inside = [sys.executable, str(Path(__file__).with_name("inside.py")), str(packages.wireguard()), *parts]
     command = f"cd {shlex.quote(str(ROOT))}; export PYTHONPATH={shlex.quote(python_path)}; {shlex.join(inside)}"
     text = guest.run(kernel, command, accelerator=accelerator, timeout=TIMEOUT_S[accelerator])

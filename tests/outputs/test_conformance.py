@@ -15,6 +15,7 @@ import reading_back
 from grafana_stand_in import TOKEN, StandIn
 from headwater._native import ffi, lib
 from rows_made import START, packets, rates
+from waiting import MOST_S, until
 
 from headwater.errors import SinkError
 from headwater.interfaces import Sink
@@ -140,12 +141,6 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         yield FileRig(form_of(request.param), tmp_path, monkeypatch)
 
 
-def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 def totals(ledger: Ledger) -> dict[str, int]:
     """Terms of the one sink; every loss under its reason too."""
     found: dict[str, int] = {}
@@ -165,16 +160,16 @@ def test_rows_in_are_rows_out_and_rows_dropped(rig: FileRig | GrafanaRig, fault:
     lines = fault == "refusing" and isinstance(rig, FileRig) and not rig.sink._form.needs_end  # likewise: down to one line
     for number in range(BATCHES):
         if number == 5:
-            outlet.flush(10)
+            outlet.flush(MOST_S)
             rig.fault = fault
         if number == 30:
-            wait_until(lambda: fault == "fine" or said or (totals(ledger).get("rejected") if halved else rig.hits > 1 and not lines))
+            until(lambda: fault == "fine" or said or (totals(ledger).get("rejected") if halved else rig.hits > 1 and not lines))
             rig.fault = "fine"
         if number == 35:
             time.sleep(0.2)  # for long enough to say that it is back
         outlet.put(packets(ROWS, number, START + number * 10**12))
         time.sleep(0.01)
-    outlet.close(20)
+    outlet.close(MOST_S)
     counts = totals(ledger)
     assert not list(imbalances(ledger.totals())) and not counts["queued"]
     assert counts["made"] == BATCHES * ROWS == counts["acked"] + counts.get("dropped", 0)
@@ -207,7 +202,7 @@ def test_a_sink_that_breaks_hurts_no_other() -> None:
     with_bug.open()
     for number in range(5):
         with_bug.put(packets(10, number))
-        with_bug.flush()
+        with_bug.flush(MOST_S)
     with_bug.close()
     assert totals(ledger)["rejected"] == totals(ledger)["made"] == 50
     assert said == ["/nowhere: unexpected ValueError: of all things; please report this"]
@@ -228,10 +223,10 @@ def test_what_a_sink_has_taken_before_it_breaks_is_not_lost_too(tmp_path: Path, 
     outlet.open()
     for batch in (rates(7), packets(10)):
         outlet.put(batch)
-    outlet.flush()  # both in one send()
+    outlet.flush(MOST_S)  # both in one send()
     assert said == [f"{tmp_path}: unexpected ValueError: of all things; please report this"]
     outlet.put(rates(5))
-    wait_until(lambda: said[1:])
+    until(lambda: said[1:])
     assert said[1:] == [f"{tmp_path}: back after 0 s, 10 rows lost"]
     outlet.close()
     assert reading_back.count(tmp_path / "rate.jsonl") == 12
@@ -252,7 +247,7 @@ def test_a_sink_that_refuses_all_is_never_said_to_be_back(monkeypatch: pytest.Mo
     outlet.open()
     for number in range(3):
         outlet.put(packets(10, number))
-        outlet.flush()
+        outlet.flush(MOST_S)
     outlet.close()
     assert said == ["held: does not accept the token"]
     assert totals(ledger)["rejected"] == 30
@@ -272,7 +267,7 @@ class Held:
         pass
 
     def send(self, batches: Any) -> files.Sent:
-        self.gate.wait(30)
+        self.gate.wait()
         self.got += batches
         return files.Sent(sum(map(len, batches)))
 
@@ -309,7 +304,7 @@ def test_an_outlet_that_waits_loses_nothing() -> None:
     assert writer.is_alive(), "put() waits for room"
     assert totals(ledger)["queued"] <= 100 + 100 + 30
     sink.gate.set()
-    writer.join(10)
+    writer.join(MOST_S)
     outlet.close()
     assert totals(ledger)["acked"] == totals(ledger)["made"] == 40 * 30
 
@@ -325,7 +320,7 @@ def test_borrowed_rows_are_copied_and_other_records_skipped() -> None:
     outlet.put(type(mine)(PACKET, mine.rows[:0], mine.interfaces))
     outlet.put(rates(3))
     sink.gate.set()
-    outlet.flush()
+    outlet.flush(MOST_S)
     assert len(sink.got) == 1 and (sink.got[0].rows["ts"] == mine.rows["ts"]).all()
     assert ledger.totals() == {Entry("records", "held", term): count for term, count in (("made", 10), ("acked", 10), ("queued", 0))}
     outlet.close()
@@ -356,7 +351,7 @@ def test_what_a_hung_sink_has_is_lost_at_the_end_and_not_counted_twice(monkeypat
     outlet.close(0.1)
     assert totals(ledger)["unreachable"] == 17 and not list(imbalances(ledger.totals()))
     sink.gate.set()
-    outlet._thread.join(5)
+    outlet._thread.join(MOST_S)
     assert totals(ledger)["unreachable"] == totals(ledger)["made"] == 17 and totals(ledger).get("acked", 0) == 0
     outlet.put(packets(3))
     assert totals(ledger)["unreachable"] == totals(ledger)["made"] == 20
@@ -364,6 +359,7 @@ def test_what_a_hung_sink_has_is_lost_at_the_end_and_not_counted_twice(monkeypat
 
 def test_who_gives_up_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet_module, "ASK_S", 0.1)
+    monkeypatch.setattr(outlet_module, "GRACE_S", NEVER)
     ledger, sink, said = Ledger(), Held(), []
     outlet = Outlet(sink, ledger, said.append)
     outlet.open()
@@ -373,7 +369,7 @@ def test_who_gives_up_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     while not said:  # that it waits
         time.sleep(0.01)
     outlet.give_up()
-    ends.join(5)  # far from the grace that a sink has
+    ends.join(MOST_S)
     assert not ends.is_alive()
     assert said == ["held: waiting for it to take what is left; Ctrl-C again gives up"]
     assert totals(ledger)["unreachable"] == 10 and not list(imbalances(ledger.totals()))
@@ -397,7 +393,7 @@ def test_who_gives_up_does_not_wait_for_room_either(monkeypatch: pytest.MonkeyPa
     while len(said) < 2:  # that it waits
         time.sleep(0.01)
     outlet.give_up()
-    ends.join(5)
+    ends.join(MOST_S)
     assert not ends.is_alive()
     outlet.close()
     assert said[:2] == ["held: no room left; trying again", "held: rows wait until it takes them; Ctrl-C twice gives them up"]
@@ -408,7 +404,7 @@ def test_what_is_put_while_the_sink_flushes_is_waited_for_too() -> None:
     class Asking(Held):
         def flush(self, last: bool) -> files.Sent:
             asking.set()
-            asked.wait(30)
+            asked.wait(MOST_S)
             return files.Sent()
 
     asking, asked = threading.Event(), threading.Event()
@@ -416,10 +412,10 @@ def test_what_is_put_while_the_sink_flushes_is_waited_for_too() -> None:
     sink.gate.set()
     outlet = Outlet(sink, ledger, print)
     outlet.open()
-    asking.wait(30)
+    asking.wait(MOST_S)
     outlet.put(packets(10))
     threading.Timer(0.1, asked.set).start()
-    outlet.flush(30)
+    outlet.flush(MOST_S)
     assert totals(ledger)["acked"] == 10
     outlet.close()
 

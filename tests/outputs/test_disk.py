@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import reading_back
 from rows_made import START, TCP, conns, packets, rates
+from waiting import MOST_S, until
 
 from headwater.errors import SinkError
 from headwater.interfaces import Sent
@@ -64,13 +65,6 @@ def free(disk: Path) -> int:
     return state.f_bavail * state.f_frsize
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.kernel
 @pytest.mark.parametrize("form", ["zeek", "zeek-json"])
 def test_logs_that_are_over_wait_for_room_and_what_is_acked_is_there(form: str, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +107,7 @@ def test_live_a_full_disk_loses_rows_and_goes_on_when_there_is_room(form: type[F
         outlet.put(packets(BATCH, number, START + number * 10**12))
         outlet.put(rates(10))
         number += 1
-        outlet.flush(10)
+        outlet.flush(MOST_S)
 
     while not counted(ledger, disk)["disk_full"]:
         put()
@@ -123,7 +117,7 @@ def test_live_a_full_disk_loses_rows_and_goes_on_when_there_is_room(form: type[F
     time.sleep(1.1)
     put()
     until(lambda: any("back after" in line for line in said))
-    outlet.close(20)
+    outlet.close(MOST_S)
     counts = counted(ledger, disk)
     assert counts["made"] == number * (BATCH + 10) == counts["acked"] + counts["disk_full"] and counts["acked"] > full["acked"]
     path = disk / f"packet.{form.suffix}"
@@ -163,7 +157,7 @@ def test_a_disk_of_little_room_is_filled_to_the_last_line_that_fits(suffix: str,
     outlet.open()
     outlet.put(packets(BATCH))
     with pytest.raises(SinkError, match="no room left"):
-        outlet.flush()
+        outlet.flush(MOST_S)
     outlet.close()
     counts = counted(ledger, disk)
     path = disk / f"packet.{suffix}"
@@ -194,14 +188,14 @@ def test_it_is_back_only_when_every_record_is_written_again(suffix: str, disk: P
     outlet = Outlet(Files(form_of(suffix), disk), ledger, said.append)
     outlet.open()
     outlet.put(rates(10))
-    outlet.flush()
+    outlet.flush(MOST_S)
     for _ in range(2):  # the first one leaves room for less than a line
         outlet.put(packets(BATCH))
-        outlet.flush()
+        outlet.flush(MOST_S)
         time.sleep(1.1)
     (disk / f"rate.{suffix}").write_bytes(b"")  # as a few rows of the ledger, which fit into what their last block has left
     outlet.put(rates(10))
-    outlet.flush()
+    outlet.flush(MOST_S)
     time.sleep(0.2)
     assert len(said) == 1 and "no room left" in said[0]
     ballast.unlink()

@@ -1,13 +1,16 @@
 """Packets to a file, from captures: what is written is what was read, for us, for tshark, and octet by octet."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import termios
+from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from pcapng_blocks import contents, number
 from places import CORPORA
 from reading import KNOWN, UNDISSECTED, Read, read_capture
 from test_capture_corpora import CAPTURES, GROUP, OVERFLOW, SEVERAL, SUITE
+from waiting import until
 
 from headwater.errors import SinkError, SourceError
 from headwater.filters import Filter
@@ -348,13 +352,22 @@ def test_into_tshark_and_into_a_reader_that_goes(tmp_path: Path) -> None:
     assert ours.returncode == 0
 
 
+def octets_in(pipe: IO[Any] | None) -> int:
+    """How many wait for its reader."""
+    assert pipe
+    waiting = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
+
+
 def test_a_reader_that_does_not_read_is_waited_for_until_it_is_given_up(tmp_path: Path) -> None:
     many(tmp_path / "many.pcap", 40_000)
     command = [HEADWATER, "read", tmp_path / "many.pcap", "-w", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ours:
         assert ours.stderr
+        until(lambda: octets_in(ours.stdout))
         with pytest.raises(subprocess.TimeoutExpired):
-            ours.wait(3)
+            ours.wait(1)
         ours.terminate()
         assert "waiting for its reader to take what is left" in ours.stderr.readline()
         ours.terminate()

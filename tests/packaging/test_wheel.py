@@ -66,10 +66,10 @@ def test_an_installed_headwater_reads_a_capture(installed: Path, tmp_path: Path)
 @pytest.mark.kernel
 def test_an_installed_headwater_watches_live(installed: Path, tmp_path: Path):
     out = tmp_path / "rows"
-    ping = "import socket,time; s=socket.socket(socket.AF_INET,2)\nfor i in range(20): s.sendto(b'x',('127.0.0.1',9)); time.sleep(.1)"
-    sender = subprocess.Popen([sys.executable, "-c", ping])
-    done = alone(installed, "run", "-i", "lo", "-o", out, "--record", "packet", "--for", "1s")
-    sender.wait()
+    ping = "import socket,time; s=socket.socket(socket.AF_INET,2)\nwhile 1: s.sendto(b'x',('127.0.0.1',9)); time.sleep(.1)"
+    with subprocess.Popen([sys.executable, "-c", ping]) as sender:
+        done = alone(installed, "run", "-i", "lo", "-o", out, "--record", "packet", "--for", "1s")
+        sender.kill()
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (out / "packet.jsonl").read_text().splitlines()]
     assert any(row.get("dport") == 9 for row in rows)

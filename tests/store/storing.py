@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import reading_back
+from waiting import MOST_S, until
 
 from headwater.interfaces import Sent
 from headwater.outputs.spool import Spool, Spooled, waiting, writers
@@ -50,7 +50,7 @@ def kill(process: "subprocess.Popen[Any]") -> None:
         process.wait()
         for end in ends:
             signal.pidfd_send_signal(end, signal.SIGKILL)
-            assert select.select([end], [], [], 10)[0], "what was killed is still there"
+            assert select.select([end], [], [], MOST_S)[0], "what was killed is still there"
             os.close(end)
 
 
@@ -70,17 +70,17 @@ def lying(spool: Path) -> Iterator[Spooled]:
 
 def until_taken(spool: Spool) -> Sent:
     """What flush() has told in all by then."""
-    told = []
-    deadline = time.monotonic() + 60
-    while True:
+    told: list[Sent] = []
+
+    def is_taken() -> bool:
         told.append(spool.flush(last=False))
-        if not spool.waiting:
-            lost: Counter[Drop] = Counter()
-            for sent in told:
-                lost.update(sent.dropped)
-            return Sent(sum(sent.acked for sent in told), lost, "", sum(sent.spooled for sent in told))
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        return not spool.waiting
+
+    until(is_taken)
+    lost: Counter[Drop] = Counter()
+    for sent in told:
+        lost.update(sent.dropped)
+    return Sent(sum(sent.acked for sent in told), lost, "", sum(sent.spooled for sent in told))
 
 
 def back(table: pa.Table) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import MOST_S
 
 DYING = """
 import os, signal, sys
@@ -39,7 +40,7 @@ def test_what_dies_is_begun_anew_until_it_is_to_end(dies: str, while_asked: bool
         keeping.stdin.close()
     else:
         keeping.send_signal(signal.SIGTERM)
-    assert keeping.wait(10) == 7
+    assert keeping.wait(MOST_S) == 7
     assert len(set(begun.read_text().split())) == 2
     assert keeping.stderr.read().count("has died (SIGSEGV)") == ("SEGV" in dies)
     with keeping:

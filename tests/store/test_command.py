@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from places import CORPORA
 from rows_made import ledger, packets
 from storing import keep, made, running
+from waiting import MOST_S, until
 
 from headwater.apps import storing
 from headwater.apps.cli import cli
@@ -151,13 +151,11 @@ def test_captures_and_logs_go_to_the_store_that_another_process_has(tmp_path: Pa
     command = [sys.executable, "-m", "headwater"]
     with subprocess.Popen([*command, "store", "-c", str(config)], stderr=subprocess.PIPE, text=True) as daemon:
         try:
-            place, deadline = Place(tmp_path / "store"), time.monotonic() + 30
-            while not answers(place):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            place = Place(tmp_path / "store")
+            until(lambda: answers(place))
             words = (["import", str(log)], ["read", str(CAPTURE), "--store"])  # a store has one import at a time
             beside = [subprocess.Popen([*command, *each, "-c", str(config)], stderr=subprocess.PIPE, text=True) for each in words]
-            said = [process.communicate(timeout=60)[1] for process in beside]
+            said = [process.communicate(timeout=MOST_S)[1] for process in beside]
             assert [process.returncode for process in beside] == [0, 0], said
             assert all("adds up exactly" in one for one in said)
             with Client(place) as client:

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from rows_made import TCP, conns, packets, rates
 from storing import children, keep, made
+from waiting import until
 
 from headwater.errors import StoreError
 from headwater.store.client import Client
@@ -57,11 +58,9 @@ def test_each_thread_is_confined_and_the_engine_lives_with_it(place: Place) -> N
         assert len(threads) > 10
         for one in threads:
             assert (one["NoNewPrivs"], one["Seccomp"], int(one["CapEff"], 16), one["Uid"].split()[0] == "0") == ("1", "2", 0, False), one
-        first, deadline = child_of(client), time.monotonic() + 30
+        first = child_of(client)
         os.kill(first, signal.SIGSEGV)
-        while (child_of(client) or first) == first:
-            assert time.monotonic() < deadline, "what met a fault is still there"
-            time.sleep(0.1)
+        until(lambda: child_of(client) not in (0, first))  # what met a fault is gone
 
 
 FORBIDDEN = """
@@ -101,7 +100,6 @@ def test_nobody_is_dialled_and_nothing_executed(place: Place) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
     refused = errno.EPERM
     assert done.stdout.splitlines() == [
@@ -136,7 +134,7 @@ def test_who_does_not_read_keeps_nobody_from_asking(place: Place) -> None:
 
 def test_a_question_that_nothing_else_ends_costs_the_others_a_moment(place: Place) -> None:
     config = place.folder / "headwater.toml"
-    config.write_text(f'[store]\npath = "{place.folder}"\nlisten = ""\nquery_time_s = 0.5\n')
+    config.write_text(f'[store]\npath = "{place.folder}"\nlisten = ""\nquery_time_s = 5\n')
     with Client(place, begin_with=("-c", str(config))) as client:
         first, said = child_of(client), list[str]()
 
@@ -148,12 +146,10 @@ def test_a_question_that_nothing_else_ends_costs_the_others_a_moment(place: Plac
 
         asking = threading.Thread(target=ask)
         asking.start()
-        begun, answered = time.monotonic(), 0
-        while asking.is_alive():
-            if time.monotonic() < begun + 3:
-                answered += client.table("SELECT 1 AS one").num_rows
-            time.sleep(0.2)
-        assert answered > 3
+        for _ in range(4):
+            assert client.table("SELECT 1 AS one").num_rows == 1
+        assert asking.is_alive()
+        asking.join()
         assert said[0].startswith("the question went on past its time")
         keep(place, rates(10))
         assert client.rows("SELECT count() FROM rate", 1) == [["10"]]

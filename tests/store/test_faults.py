@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ import pytest
 from disks import Disk
 from rows_made import rates
 from storing import LARGE, kill, made, until_taken
+from waiting import MOST_S, until
 
 from headwater.outputs.spool import Spool
 from headwater.store.client import Client
@@ -34,7 +35,7 @@ class Store:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "headwater", "store", "-c", str(config)], stderr=log)
         Store.running.append(self)
-        wait(lambda: answers(place))
+        until(lambda: answers(place))
 
     def said(self) -> list[str]:
         return self._log.read_text().splitlines()
@@ -45,15 +46,8 @@ class Store:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(MOST_S)
         Store.running.remove(self)
-
-
-def wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -98,7 +92,7 @@ def test_rows_wait_for_room_and_are_taken_once(fault: str, place: Place, disk: D
         begin(disk)
         for number in range(3, FILES):
             send(spool, number)
-        wait(lambda: bool(store.said()))
+        until(lambda: bool(store.said()))
         time.sleep(0.5)
         assert there(place)[0] == str(3 * ROWS), "what is there can be asked for"
         assert not spool.flush(last=False).dropped and spool.waiting == FILES - 3
@@ -122,7 +116,7 @@ def test_a_store_that_starts_on_a_full_disk_answers_and_takes_rows_once_there_is
         if has_rows:
             assert there(place) == [str(ROWS)] * 3
         send(spool, 1)
-        wait(lambda: bool(store.said()))
+        until(lambda: bool(store.said()))
         assert "takes no rows now" in store.said()[0]
         disk.free()
         assert not until_taken(spool).dropped
@@ -158,7 +152,7 @@ def test_on_a_full_disk_what_was_stored_first_makes_room_and_questions_are_answe
         place = made(disk.folder)
         store = Store(place)
         try:
-            wait(place.reserve.exists)
+            until(place.reserve.exists)
             with Spool(place.spool, LARGE) as spool:
                 for day in range(2):
                     batch = rates(ROWS)
@@ -169,7 +163,7 @@ def test_on_a_full_disk_what_was_stored_first_makes_room_and_questions_are_answe
             store.kill()
             disk.fill()
             store = Store(place, free_part=0.05)
-            wait(lambda: any("stored first made room" in line for line in store.said()))
+            until(lambda: any("stored first made room" in line for line in store.said()))
             with Client(place) as client:
                 assert client.rows("SELECT uniqExact(toDate(ts)), count() FROM rate", 2) == [["1", str(ROWS)]], "what came last stays"
             disk.free()
@@ -188,7 +182,7 @@ def test_a_disk_that_breaks_costs_nothing_that_was_safe(place: Place, disk: Disk
         disk.cut()
         for number in range(3, FILES):
             send(spool, number)
-        wait(lambda: bool(store.said()))
+        until(lambda: bool(store.said()))
         time.sleep(0.5)
         assert not spool.flush(last=False).dropped and spool.waiting == FILES - 3
         [said] = store.said()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from storing import LARGE, made, running
+from waiting import MOST_S, until
 
 from headwater.apps import importing
 from headwater.apps.importing import _Taking
@@ -158,28 +159,25 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> tuple[int, int]
     with running(folder / "store") as client:
         for kill in range(kills):
             reader = follow(folder / "store", logs)
-            deadline = time.monotonic() + 30
-            while not (spool := [*(folder / "store/spool").glob(f"*-{reader.pid}")]):  # it is only starting
-                assert time.monotonic() < deadline and reader.poll() is None
-                time.sleep(0.02)
+            [spool] = until(lambda: [*(folder / "store/spool").glob(f"*-{reader.pid}")])  # noqa: B023 - before that it is only starting
             end = time.monotonic() + chance.uniform(0, 0.6)
             while time.monotonic() < end:
                 writer.write()
                 time.sleep(0.02)
             end = time.monotonic() + (kill % 2)  # every other time while files have no names yet
-            while time.monotonic() < end and not [*spool[0].glob("*.held")]:
+            while time.monotonic() < end and not [*spool.glob("*.held")]:
                 time.sleep(0.0005)
             reader.kill()
             reader.communicate()
         reader = follow(folder / "store", logs)
         expected = [(number, number) for number in writer.numbers.values()]
-        deadline, found = time.monotonic() + 30, []
+        deadline, found = time.monotonic() + MOST_S, []
         while found != expected and time.monotonic() < deadline and reader.poll() is None:
             time.sleep(0.2)
             if {"conn", "suricata_flow"} <= {name for (name,) in client.table("SHOW TABLES").to_pandas().to_numpy().tolist()}:
                 found = [counted(client, "conn", "uid"), counted(client, "suricata_flow", "flow_id")]
         reader.send_signal(signal.SIGTERM)
-        said = reader.communicate(timeout=30)[1].decode()
+        said = reader.communicate(timeout=MOST_S)[1].decode()
         assert found == expected, said
         assert reader.returncode == 0 and "adds up exactly" in said, said
     return found[0][0], found[1][0]

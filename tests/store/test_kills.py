@@ -14,6 +14,7 @@ import pytest
 import writing
 from disks import Disk
 from storing import children, kill, lying, made, running
+from waiting import until
 
 from headwater.store.settings import Place
 from headwater.store.starting import answers
@@ -58,10 +59,8 @@ def kill_again_and_again(folder: Path, kinds: Sequence[str], chance: random.Rand
             writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
             assert writer.stdout
             kept.safe.add(int(writer.stdout.readline()))
-        deadline, waits = time.monotonic() + 90, chance.random() < 0.5  # else it may die before it is open
-        while waits and not answers(place):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        if chance.random() < 0.5:  # else it may die before it is open
+            until(lambda: answers(place))
         time.sleep(chance.uniform(0.1, 0.8))
         if kind == "cut":
             assert disk
@@ -85,10 +84,7 @@ def kill_again_and_again(folder: Path, kinds: Sequence[str], chance: random.Rand
 def look(place: Place, kept: Kept) -> None:
     """Whether all is there that was safe, and nothing twice, once what waits is taken."""
     with running(place.folder) as client:
-        deadline = time.monotonic() + 240
-        while any(not file.refused for file in lying(place.spool)):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: all(file.refused for file in lying(place.spool)))
         [[rows, distinct]] = client.rows("SELECT count(), uniqExact(packets) FROM rate", 2)
         assert rows == distinct, "rows are there twice"
         there = {int(batch) for [batch] in client.rows(f"SELECT DISTINCT intDiv(packets, {writing.ROWS}) FROM rate", 1)}

@@ -6,12 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from waiting import MOST_S, until
 
 from headwater.store.client import Client
 from headwater.store.settings import Place
@@ -25,13 +24,6 @@ for _ in itertools.count():
     sender.sendto(b"x", ("127.0.0.1", 9))
     time.sleep(0.02)
 """
-
-
-def wait(until: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def engine_of(place: Place) -> int:
@@ -55,22 +47,22 @@ def test_rows_can_be_asked_for_while_they_come_and_the_store_may_die() -> None:
             subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run,
         ):
             try:
-                wait(lambda: answers(place))
+                until(lambda: answers(place))
 
                 def kept() -> int:
                     with Client(place) as client:
                         there = "packet" in client.tables()
                         return int(client.rows("SELECT count() FROM packet WHERE dport = 9", 1)[0][0]) if there else 0
 
-                wait(kept)
+                until(kept)
                 before, killed = kept(), engine_of(place)
                 os.kill(killed, signal.SIGKILL)
-                wait(lambda: engine_of(place) not in (0, killed) and answers(place))
-                wait(lambda: kept() > before)
+                until(lambda: engine_of(place) not in (0, killed) and answers(place))
+                until(lambda: kept() > before)
             finally:
                 sender.kill()
                 run.send_signal(signal.SIGINT)
-                said = run.communicate(timeout=60)[1]
+                said = run.communicate(timeout=MOST_S)[1]
         assert run.returncode == 0, said
         assert "the store's process has died (SIGKILL), and begins anew" in said
         [made, acked] = re.findall(r"records  store: ([\d,]+) made = ([\d,]+) acked\n", said)[0]

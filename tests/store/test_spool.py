@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rows_made import rates, servers
 from storing import LARGE, made
+from waiting import MOST_S
 
 from headwater.analysis import enrich
 from headwater.apps.outlets import spool as spool_of
@@ -102,7 +103,7 @@ def test_what_a_writer_left_is_its_successors_to_count(tmp_path: Path) -> None:
     outlet = Outlet(Spool(folder, LARGE), ledger, pytest.fail)
     outlet.open()
     outlet.put(numbered(10))
-    outlet.flush()
+    outlet.flush(MOST_S)
     for writer in writers(folder):
         if unlocked(writer):
             waiting(writer)[0].path.unlink()
@@ -150,7 +151,7 @@ def test_behind_a_bug_what_was_written_is_not_lost_and_others_go_on(more: bool, 
         outlet.open()
         for batch in (numbered(0), servers(5)):
             outlet.put(batch)
-        outlet.flush()  # both in one send()
+        outlet.flush(MOST_S)  # both in one send()
     assert said == ["store: unexpected ValueError: of all things; please report this"]
     if more:
         outlet.put(numbered(10))

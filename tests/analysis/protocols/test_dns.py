@@ -1,9 +1,9 @@
 """Transactions of DNS, as they come over UDP and TCP, rightly and wrongly. That they are Zeek's shows tests/oracle/test_zeek_logs.py."""
 
 import struct
-import time
 
 import pytest
+from cpu import cpu_seconds
 from spoken import TS, Spoken, spoken
 
 from headwater.analysis.protocols.dns import Dns
@@ -174,10 +174,8 @@ def test_only_queries_notices_and_updates_have_rows(opcode: int, rows: int) -> N
 
 def test_names_that_point_to_each_other_take_no_time() -> None:
     chain = b"\1a\0" + b"".join(struct.pack(">H", 0xC000 | at) for at in [12, *range(15, 15 + 2 * 20_000, 2)])[:40_000]
-    begun = time.process_time()
-    for _ in range(100):
-        spoken(Dns, [(1, message(1, 0x8000, [])[:4] + struct.pack(">4H", 0, 60_000, 0, 0) + chain)])
-    assert time.process_time() - begun < 10
+    said = message(1, 0x8000, [])[:4] + struct.pack(">4H", 0, 60_000, 0, 0) + chain
+    assert cpu_seconds(lambda: spoken(Dns, [(1, said)]), 0.1) < 0.1
 
 
 def test_netbios_names_are_read() -> None:
