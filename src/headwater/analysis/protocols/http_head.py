@@ -1,55 +1,57 @@
-"""The first lines of HTTP's messages, and what its fields say of their bodies: RFC 9112, read as leniently as Zeek reads it.
+"""The first lines of HTTP's messages, and the ranges that they have of files: RFC 9112, and 9110, 14.4, read as leniently as Zeek reads
+them.
 
 Which lines are accepted, and which weirds there are, is Zeek's: src/analyzer/protocol/http/HTTP.cc.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from headwater.analysis import mime_fields
 from headwater.analysis.wire import text
 
 Weird: TypeAlias = Callable[[str, str], None]
-Version: TypeAlias = tuple[int, int]
+Version: TypeAlias = str
+"""As rows tell it, and in order: 1.1; 0.9 of a request without one, 0.0 of what is none."""
 
-METHODS: Final = frozenset(
-    b"GET POST HEAD OPTIONS PUT DELETE TRACE CONNECT PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK POLL REPORT SUBSCRIBE BMOVE "
-    b"SEARCH".split()
-)
-"""What is no surprise: Zeek's HTTP::http_methods."""
+METHODS: Final[Mapping[bytes, str]] = {
+    name.encode(): name
+    for name in (
+        "GET POST HEAD OPTIONS PUT DELETE TRACE CONNECT PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK POLL REPORT SUBSCRIBE BMOVE SEARCH"
+    ).split()
+}
+"""What is no surprise, as text: Zeek's HTTP::http_methods."""
 
-_PLAIN: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+([!#-;=?-\[\]_a-z~]+)[ \t]+HTTP/(\d)\.(\d)[ \t]*")
+_VERSIONS: Final[Mapping[bytes, Version]] = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _METHOD: Final = re.compile(rb"[^\x00-\x20\x7f-\xff()<>@,;:\\\"/\[\]?={}]+")
 _URI: Final = re.compile(rb"\A[!#-;=?-\[\]_a-z~]*")
+_OF_URIS: Final = bytes(octet for octet in range(256) if _URI.fullmatch(bytes([octet])))
 _VERSION: Final = re.compile(rb"[ \t]*(http/)", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"http/([^ \t]*)[ \t]+(...)[^ \t]*(?:[ \t]+(.*))?", re.IGNORECASE | re.DOTALL)
 _ESCAPED: Final = re.compile(rb"%(?:([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(%)|(.?)(.?))", re.DOTALL)
 
 
-def request_line(line: bytes, weird: Weird, is_of: Callable[[Version], None]) -> tuple[bytes, str] | None:
-    """(method, URI) of a request; None if it is none. `is_of` is told its version, 0.9 if there is none, unless that cannot be read."""
-    if found := _PLAIN.fullmatch(line):
-        method, uri, major, minor = found.groups()
-        is_of((major[0] - 48, minor[0] - 48))
-        return method, unescaped(uri, weird)
-    method_found = _METHOD.match(line)
-    if not method_found:
+def without_end(line: bytes) -> bytes:
+    """A line without LF, or CR and LF."""
+    return line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def request_line(line: bytes, weird: Weird) -> tuple[bytes, bytes, Version | None] | None:
+    """(method, URI as it is written, version) of a request; None if it is none. No version if that cannot be read."""
+    method, _, rest = line.partition(b" ")
+    uri, _, version = rest.partition(b" ")
+    if version in _VERSIONS and method in METHODS and uri and not uri.translate(None, _OF_URIS):  # as most
+        return method, uri, _VERSIONS[version]
+    found = _METHOD.match(line)
+    if not found:
         weird("bad_HTTP_request_with_version" if line[-9:-3].lower() == b" http/" else "bad_HTTP_request", "")
         return None
-    method, rest = method_found[0], line[method_found.end() :].lstrip(b" \t")
+    method, rest = found[0], line[found.end() :].lstrip(b" \t")
     if len(method) + len(rest) == len(line):
         weird("bad_HTTP_request", "")
         return None
-    uri, version = _uri_and_version(rest, weird)
-    if version:
-        is_of(version)
-    said = unescaped(uri, weird)
-    if version == (0, 9) and (len(method) < 3 or not uri):
-        weird("bad_HTTP_request", "")
-        return None
-    return method, said
+    return method, *_uri_and_version(rest, weird)
 
 
 def _uri_and_version(rest: bytes, weird: Weird) -> tuple[bytes, Version | None]:
@@ -65,35 +67,33 @@ def _uri_and_version(rest: bytes, weird: Weird) -> tuple[bytes, Version | None]:
         if found:
             if found[1] != b"HTTP/":
                 weird("lowercase_HTTP_keyword", "")
-            return rest[:end], version_of(rest[found.end() :]) if found.start(1) + 8 <= len(rest) else None
+            return rest[:end], _version(rest[found.end() :]) if found.start(1) + 8 <= len(rest) else None
         at += len(rest[at:]) - len(rest[at:].lstrip(b" \t")) + 1
         if at - end > 1 << 10 or end > 1 << 13:
             break  # whoever writes so many odd octets writes no version
-    return rest[:end], (0, 9)
+    return rest[:end], "0.9"
 
 
-def version_of(octets: bytes) -> Version:
-    """1.1 as (1, 1); (0, 0) of what is none."""
-    if len(octets) >= 3 and octets[:1].isdigit() and octets[1:2] == b"." and octets[2:3].isdigit():
-        return octets[0] - 48, octets[2] - 48
-    return 0, 0
+def _version(octets: bytes) -> Version:
+    found = octets[:3]
+    return found.decode() if found[:1].isdigit() and found[1:2] == b"." and found[2:].isdigit() else "0.0"
 
 
-def status_line(line: bytes, weird: Weird) -> tuple[Version, int, str | None] | None:
-    """(version, code, reason) of an answer; a code of 0 if it is none, no reason if there is none. None if it is no answer."""
-    if line[:5].upper() == b"HTTP/" != line[:5]:
+def status_line(line: bytes, weird: Weird) -> tuple[Version, int, str] | None:
+    """(version, code, reason) of the answer whose first line is that, with its end; a code of 0 if it is none. None if it is no answer."""
+    if not line.startswith(b"HTTP/") and line[:5].upper() == b"HTTP/":
         weird("lowercase_HTTP_keyword", "")
     return _status(line) if len(line) < 64 else _status.__wrapped__(line)
 
 
 @lru_cache(1024)
-def _status(line: bytes) -> tuple[Version, int, str | None] | None:
+def _status(line: bytes) -> tuple[Version, int, str] | None:
     """Most answers begin with one of few lines."""
-    found = _STATUS.fullmatch(line)
+    found = _STATUS.fullmatch(without_end(line))
     if not found:
         return None
     version, code, reason = found.groups()
-    return version_of(version), int(code) if code.isdigit() else 0, None if reason is None else text(reason)
+    return _version(version), int(code) if code.isdigit() else 0, "<empty>" if reason is None else text(reason)
 
 
 def unescaped(uri: bytes, weird: Weird) -> str:
@@ -119,12 +119,6 @@ def unescaped(uri: bytes, weird: Weird) -> str:
         return found[0]
 
     return text(_ESCAPED.sub(octets, uri))
-
-
-def filename(name: bytes, value: bytes) -> str | None:
-    """What a file is called by its field `name`, content-disposition or content-type."""
-    called = mime_fields.filename(name, value)
-    return None if called is None else unescaped(called, lambda *_: None)
 
 
 def content_range(value: bytes, weird: Weird) -> tuple[int, int, int | None] | None:

@@ -1,5 +1,6 @@
 """WebSocket as far as HTTP agrees on it: RFC 6455, 4. Fields are Zeek's: scripts/base/protocols/websocket/main.zeek."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from headwater.analysis.wire import text
@@ -10,7 +11,8 @@ SERVICE: Final = "websocket"
 PROTOCOL: Final = b"sec-websocket-protocol"
 EXTENSIONS: Final = b"sec-websocket-extensions"
 
-Lists = dict[bytes, list[bytes]]
+Lists = Mapping[bytes, list[bytes]]
+NO_LISTS: Final[Lists] = {}
 
 
 def agreed(asked: Lists, answered: Lists) -> tuple[str | None, list[str] | None, list[str] | None, list[str] | None]:
