@@ -1,9 +1,11 @@
 """A small disk of a test's own, which can be full, read-only, broken or without power: ext4 on a loop device. Needs root."""
 
+import contextlib
 import fcntl
 import os
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN (fs/ext4/ext4.h)
@@ -71,6 +73,18 @@ class Disk:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def unwritten() -> Iterator[None]:
+    """What nobody syncs is not written by itself either, as it may be with a power cut: of the whole machine."""
+    every = Path("/proc/sys/vm/dirty_writeback_centisecs")
+    before = every.read_text()
+    every.write_text("0")
+    try:
+        yield
+    finally:
+        every.write_text(before)
 
 
 def _run(*command: str) -> str:

@@ -1,5 +1,7 @@
 """The engine's own files on a disk that is full, read-only or broken: rows wait, one line says so, and nothing is there twice."""
 
+import itertools
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from disks import Disk
+from disks import Disk, unwritten
 from rows_made import rates
 from storing import LARGE, kill, made, until_taken
 from waiting import MOST_S, until
@@ -171,6 +173,34 @@ def test_on_a_full_disk_what_was_stored_first_makes_room_and_questions_are_answe
         finally:
             for store in list(Store.running):
                 store.kill()
+
+
+def test_what_was_merged_outlives_a_power_cut(place: Place, disk: Disk) -> None:
+    """Also where the engine was begun anew in between: what is old then, of which there is something merged, goes soon."""
+    numbers = itertools.count()
+    with Spool(place.spool, LARGE) as spool, unwritten():
+
+        def one_more() -> None:
+            send(spool, next(numbers))
+            until_taken(spool)
+
+        store = Store(place)
+        for _ in range(FILES):
+            one_more()
+        with Client(place) as client:
+            assert list(client.compact())
+        store.kill()
+        parts = [one for one in disk.folder.glob("*/*/*_*_*_*") if one.is_dir()]
+        for part in parts:
+            os.utime(part, (0, 0))
+        store = Store(place)
+        until(lambda: sum(part.exists() for part in parts) < len(parts) / 2, one_more)  # it looks for them while others come
+        disk.cut()
+        store.kill()
+        disk.mend()
+    store = Store(place)
+    assert there(place) == [str(next(numbers) * ROWS)] * 3
+    store.end()
 
 
 def test_a_disk_that_breaks_costs_nothing_that_was_safe(place: Place, disk: Disk) -> None:
