@@ -169,6 +169,7 @@ enum hw_run_kind {
 	HW_RUN_gap,	 /* so many `octets` were never seen */
 	HW_RUN_end,	 /* all that the side will send has come */
 	HW_RUN_flip,	 /* who seemed to answer had begun: the sides change places */
+	HW_RUN_differs,	 /* a segment has other octets than one that waits in its place */
 	HW_RUN_over,	 /* the flow is: its number will be another's */
 };
 struct hw_run {

@@ -290,12 +290,14 @@ uint32_t hw_streams_finish(struct hw_streams *streams, uint32_t flow, uint64_t t
 
 /* -- octets ----------------------------------------------------------------------------------------------------------------------- */
 
-/* Keep [place, place + length) until it is due, but for what is here already: of two, the first one counts. */
-static void keep(struct hw_streams *streams, struct half *half, int64_t place, const struct hw_packet *row, const uint8_t *octets,
-		 uint32_t length)
+/* Keep [place, place + length) until it is due, but for what is here already: of two, the first one counts. Whether they differ; of a single
+ * octet that is a probe's. */
+static int keep(struct hw_streams *streams, struct half *half, int64_t place, const struct hw_packet *row, const uint8_t *octets,
+		uint32_t length)
 {
 	struct part **at = &half->parts, *part;
 	uint32_t some;
+	int differs = 0;
 
 	while (length) {
 		while (*at && (*at)->place + (*at)->length <= place)
@@ -303,6 +305,7 @@ static void keep(struct hw_streams *streams, struct half *half, int64_t place, c
 		if (*at && (*at)->place <= place) { /* the begin is here */
 			some = (*at)->place + (*at)->length - place;
 			some = some < length ? some : length;
+			differs |= some > 1 && memcmp((*at)->octets + (place - (*at)->place), octets, some);
 			streams->counts.again += some;
 			place += some;
 			octets += some;
@@ -316,7 +319,7 @@ static void keep(struct hw_streams *streams, struct half *half, int64_t place, c
 													   : NULL;
 		if (!part) {
 			streams->counts.no_room += length;
-			return;
+			return differs;
 		}
 		part->ts = row->ts;
 		part->place = place;
@@ -331,6 +334,7 @@ static void keep(struct hw_streams *streams, struct half *half, int64_t place, c
 		octets += some;
 		length -= some;
 	}
+	return differs;
 }
 
 static void put_octets(struct hw_streams *streams, struct stream *stream, int side, uint64_t ts, const uint8_t *octets, uint64_t length)
@@ -402,9 +406,9 @@ static void add_segment(struct hw_streams *streams, struct stream *stream, const
 	}
 	if (place == half->done && delivered >= end && (!half->parts || half->parts->place >= end))
 		put_octets(streams, stream, which, ts, octets, length);
-	else if (half->wanted)
-		keep(streams, half, place, row, octets, length);
-	else
+	else if (half->wanted && keep(streams, half, place, row, octets, length))
+		put(streams, stream, &(struct item){.ts = ts, .kind = HW_RUN_differs, .side = which});
+	else if (!half->wanted)
 		streams->counts.unwanted += length;
 }
 

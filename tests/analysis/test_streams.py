@@ -18,9 +18,10 @@ from hypothesis import assume, given
 from headwater.analysis.flows import Flows, FlowSettings
 from headwater.analysis.stream import SOME, Gap, Lines, Parser, Protocol, Side, Skip, Some, Stream, Until
 from headwater.analysis.wire import Malformed
-from headwater.records import PACKET, Batch
+from headwater.records import PACKET, WEIRD, Batch
 from headwater.records.address import packed
 from headwater.records.batch import Payloads
+from headwater.records.layouts import WEIRDS
 from headwater.sources.capture import Capture
 from headwater.telemetry import Ledger, imbalances
 
@@ -175,6 +176,18 @@ def test_of_two_that_overlap_the_first_counts() -> None:
     other = second._replace(ts=third.ts + 1, seq=second.seq - 5, payload=15)
     [recorder] = read([*packets[:3], second, third, other, first], [b"", b"", b"", b"b" * 10, b"c" * 10, b"x" * 15, b"a" * 10])
     assert of_side(recorder, 0) == list(b"aaaaaxxxxx" + b"b" * 10 + b"c" * 10)
+
+
+@pytest.mark.parametrize(("octets", "found"), [(b"x" * 15, 1), (b"x" * 5 + b"b" * 10, 0), (b"x" * 5 + b"b" * 9 + b"c", 1)])
+def test_that_two_of_one_place_differ_is_odd(octets: bytes, found: int) -> None:
+    packets = conversation([10, 10], 0)
+    first, second = packets[3:]
+    other = second._replace(ts=second.ts + 1, seq=second.seq - 5, payload=15)
+    said = [*packets[:3], second, other, first]
+    flows = Flows("made", FlowSettings(SECRET, weirds_a_second=100), messages=True)
+    batch = Batch(PACKET, rows(said), NAMES, payloads=payloads(said, [b"", b"", b"", b"b" * 10, octets, b"aaaaaxxxxx"]))
+    weirds = [one.rows for one in (*flows.find(batch), *flows.end()) if one.record is WEIRD]
+    assert [WEIRDS.names[int(row["name"])] for each in weirds for row in each] == ["rexmit_inconsistency"] * found
 
 
 def test_a_segment_that_was_not_captured_whole_is_a_gap() -> None:

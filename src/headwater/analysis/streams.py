@@ -26,8 +26,8 @@ _BEGINS = 64  # octets of both sides by which a name shows
 _TRIES = 64  # segments that are looked at for a name
 _MOST_EXPECTED = 1 << 14
 _EXPECTED_NS = 300 * 10**9
-_BEGIN, _DATA, _DATAGRAM, _GAP, _END, _FLIP, _OVER = (
-    getattr(lib, f"HW_RUN_{name}") for name in "begin data datagram gap end flip over".split()
+_BEGIN, _DATA, _DATAGRAM, _GAP, _END, _FLIP, _DIFFERS, _OVER = (
+    getattr(lib, f"HW_RUN_{name}") for name in "begin data datagram gap end flip differs over".split()
 )
 
 
@@ -127,6 +127,9 @@ class Streams:
                 self._over(stream, ts)
             elif kind == _FLIP:
                 self._turn(stream, ts)
+            elif kind == _DIFFERS:
+                stream.now = ts
+                stream.weird("rexmit_inconsistency", source="TCP")  # the name is that of Zeek's event
             if files.lasting and ts > files.due:
                 files.expire(ts)
 
