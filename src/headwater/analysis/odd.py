@@ -47,6 +47,8 @@ for _source, _names in _SOURCES.items():
 _FLOW: Final = WEIRD.column("uid").needs
 
 
+_DAWN_NS: Final = 10**9
+"""When the clock of Zeek begins, by which weirds are told, and not by the time of a packet: the first second of 1970."""
 _TRUNCATED: Final = WEIRDS["internally_truncated_header"]
 _TRANSPORTS: Final = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMP"}
 
@@ -56,6 +58,7 @@ def rows_of_packets(found: Rows) -> Rows:
     made = np.zeros(len(found), WEIRD.dtype)
     for name in found.dtype.names or ():
         made[name] = found[name]
+    made["ts"] = np.maximum(made["ts"], _DAWN_NS)
     made["source"] = _SOURCE_OF[found["name"]]
     for proto, source in _TRANSPORTS.items():  # whose own header it is then
         made["source"][(found["name"] == _TRUNCATED) & (found["proto"] == proto) & (found["has"] & HAS["ip"] != 0)] = source
@@ -67,7 +70,7 @@ def rows_of_streams(found: Sequence[Odd]) -> Rows:
     made = np.zeros(len(found), WEIRD.dtype)
     made["has"], made["count"], made["is_orig"] = HAS["addr"] | HAS["ports"] | _FLOW, 1, 1
     for row, (ts, uid, orig, orig_port, resp, resp_port, name, addl, source) in zip(made, found, strict=True):
-        row["ts"], row["uid"], row["name"], row["addl"], row["source"] = ts, np.void(uid), WEIRDS[name], addl, source
+        row["ts"], row["uid"], row["name"], row["addl"], row["source"] = max(ts, _DAWN_NS), np.void(uid), WEIRDS[name], addl, source
         row["src"], row["sport"], row["dst"], row["dport"] = np.void(orig), orig_port, np.void(resp), resp_port
     return made
 
