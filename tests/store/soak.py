@@ -29,7 +29,7 @@ def soak(name: str, folder: Path, kinds: list[str], disk: Disk | None = None) ->
             kill_again_and_again(folder, kinds[at : at + LOOK], chance, kept, disk)
             done += len(kinds[at : at + LOOK])
     except AssertionError as error:
-        print(f"{name}: after {done} of {len(kinds)}: {(str(error) or "waited in vain").splitlines()[0]}", flush=True)
+        print(f"{name}: after {done} of {len(kinds)}: {(str(error) or 'waited in vain').splitlines()[0]}", flush=True)
         return False
     safe = len(kept.safe) * ROWS
     print(

@@ -28,8 +28,8 @@ DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 480, "
     "max_suspicious_broken_parts = 100000"
 )
-"""Settings of a table whose rows are on the disk when an insert is over, and when a merge is: what it was made of goes soon after the engine
-begins anew, if it is old. Parts that a power cut left empty keep no table shut, however many; those with octets do, beyond a GiB.
+"""Settings of a table whose rows are on the disk when an insert is over, and when a merge is: what it was made of goes soon after the
+engine begins anew, if it is old. Parts that a power cut left empty keep no table shut, however many; those with octets do, beyond a GiB.
 """
 _APART = "share_nested_offsets = 0"  # else lists named san.dns and san.ip would have to have as many elements in each row
 _WINDOW = 10_000
