@@ -22,7 +22,7 @@ from watched import counted, read, watching, written
 pytestmark = pytest.mark.kernel
 
 MANY = 3_000_000
-OF_TIME = {"ts", "uid", "rtt"}  # tcpdump's clock is read at another moment
+OF_TIME = {"ts", "uid", "rtt", "latency"}  # tcpdump's clock is read at another moment
 
 
 def told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
