@@ -146,6 +146,43 @@ def test_heads_of_http_in_a_connection_that_is_kept_open(veth: Veth, tmp_path: P
     assert told["handed_on"] < told["carried"] / 10
 
 
+def test_requests_behind_uploads_of_which_nobody_knows_the_length(veth: Veth, tmp_path: Path) -> None:
+    """Chunks that stay in the kernel hide where a request ends; the next one is read, and has its own answer."""
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 4096)
+    with veth.far.space.inside():
+        listener = socket.create_server((veth.far.ip4, 8080))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as requests:
+            while line := requests.readline():
+                fields = list(iter(requests.readline, b"\r\n"))
+                if any(b"100-continue" in field for field in fields):
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                while line.startswith(b"PUT") and (size := int(requests.readline(), 16)):
+                    requests.read(size + 2)
+                if line.startswith(b"PUT"):
+                    requests.readline()
+                connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+
+    serving = threading.Thread(target=serve)
+    url = f"http://{veth.far.ip4}:8080"
+    upload = ("-T", str(tmp_path / "large"), "-H", "Transfer-Encoding: chunked", "-o", "/dev/null")
+    asking = (*upload, f"{url}/1", "--next", "-s", *upload, f"{url}/2", "--next", "-s", f"{url}/3", "--next", "-s", *upload, f"{url}/4")
+    with listener, watching(veth.near, tmp_path / "live", "http") as rows:
+        serving.start()
+        veth.near.space.run("curl", "-s", *asking)
+        serving.join()
+    assert [(row["trans_depth"], row["method"], row["uri"], row["status_code"], row["response_body_len"]) for row in rows] == [
+        (1, "PUT", "/1", 201, 2),
+        (2, "PUT", "/2", 201, 2),
+        (3, "GET", "/3", 201, 2),
+        (4, "PUT", "/4", 201, 2),
+    ]
+    told = octets(rows.said, "kernel")
+    assert told["handed_on"] < told["carried"] / 10
+
+
 def test_a_body_that_comes_later_than_its_head(veth: Veth, tmp_path: Path) -> None:
     """By then it is known how long it is. Its begin is wanted all the same: without it, nobody knows what it is, nor where its end is."""
     body = b"<html>" + bytes(20_000)

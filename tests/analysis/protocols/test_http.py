@@ -275,6 +275,32 @@ def test_behind_a_gap_the_next_answer_is_one_that_begins_with_a_segment() -> Non
     assert [(row["trans_depth"], row["status_code"], row["response_body_len"]) for row in found] == [(1, 200, 4), (2, 404, 2)]
 
 
+def test_behind_a_gap_the_next_request_is_one_that_begins_with_a_segment() -> None:
+    """Live, likewise. One that comes before the last is answered is of its body, and so is what only looks like one for a word."""
+    upload = b"PUT /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n100\r\nsome"
+    made = Spoken(Http, "tcp", 80)
+    made.stream.is_budgeted = True
+    made.say(0, upload)
+    made.sides[0].gap(1000, made.stream.now)
+    made.say(0, b"GET /of-the-body HTTP/1.1\r\n\r\n")
+    made.say(1, b"HTTP/1.1 100 Continue\r\n\r\n")
+    made.say(0, b"GET /neither HTTP/1.1\r\n\r\n")
+    made.say(1, ANSWER)
+    made.say(0, b"POST of a line\r\nmore")
+    made.sides[0].gap(10, made.stream.now)
+    made.say(0, upload)
+    made.sides[0].gap(1000, made.stream.now)
+    made.say(1, ANSWER)
+    made.say(0, GET)
+    made.say(1, ANSWER)
+    found = [row for row in made.over() if row["_path"] == "http"]
+    assert [(row["trans_depth"], row["method"], row["uri"], row["status_code"]) for row in found] == [
+        (1, "PUT", "/up", 200),
+        (2, "PUT", "/up", 200),
+        (3, "GET", "/aA?q=1", 200),
+    ]
+
+
 @pytest.mark.parametrize(
     ("octets", "weird"),
     [

@@ -23,6 +23,7 @@ _VERSION: Final = b"HTTP/1."
 _BEGIN: Final = Some(len(_VERSION), apart=True)
 _FOREVER: Final = Skip(1 << 62, gaps=True)
 _REQUEST: Final = re.compile(rb"[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^\r\n]* HTTP/1\.", re.IGNORECASE)
+_METHOD: Final = re.compile(rb"[A-Z]{3,7}")
 _BARE: Final = re.compile(rb"\r[^\n]")
 
 
@@ -63,23 +64,45 @@ class Http(Messages):
     # -- the originator ---------------------------------------------------------------------------------------------------------------
 
     def _requests(self) -> Parser:
+        begin = b""
         while True:
-            whole = yield LINE
-            line = without_end(whole)
-            if self._stopped[ORIG] or line == whole:  # of the last line there is only a part
-                return
-            if not line:
-                self._weird("empty_http_request")
+            try:
+                whole, begin = begin or (yield LINE), b""
+                line = without_end(whole)
+                if self._stopped[ORIG] or line == whole:  # of the last line there is only a part
+                    return
+                if not line:
+                    self._weird("empty_http_request")
+                    continue
+                one = self._request(line)
+                if one is None:
+                    self._speaks_no_more()
+                    if _BARE.search(line + (yield SOME)):
+                        self._stream.weird("line_terminated_with_single_CR", "", "CONTENTLINE")
+                    return
+                fields = Fields(one, ORIG, self._versions[ORIG] or "0.0")
+                if not (yield from self._message(ORIG, one, fields, may_have_body=True)):
+                    return
+            except Gap:
+                if not self._resumes:
+                    raise
+                begin = yield from self._request_behind_gap()
+
+    def _request_behind_gap(self) -> Generator[Want, bytes, bytes]:
+        """The line of the next request. It comes when the last one is answered, or is a part of its body; most begin a segment, and none of
+        those stays in the kernel.
+        """
+        while not self._stopped[ORIG]:
+            try:
+                begin = yield _BEGIN
+                if self._transactions.is_answered and _METHOD.match(begin):
+                    line = begin + (yield LINE)
+                    if _REQUEST.match(line):
+                        return line
+                yield SEGMENT
+            except Gap:
                 continue
-            one = self._request(line)
-            if one is None:
-                self._speaks_no_more()
-                if _BARE.search(line + (yield SOME)):
-                    self._stream.weird("line_terminated_with_single_CR", "", "CONTENTLINE")
-                return
-            fields = Fields(one, ORIG, self._versions[ORIG] or "0.0")
-            if not (yield from self._message(ORIG, one, fields, may_have_body=True)):
-                return
+        return b""
 
     def _request(self, line: bytes) -> Transaction | None:
         """That begins with this line; None if it is none."""
@@ -132,9 +155,9 @@ class Http(Messages):
             except Gap:
                 if not self._resumes:
                     raise
-                begin = yield from self._behind_gap()
+                begin = yield from self._answer_behind_gap()
 
-    def _behind_gap(self) -> Generator[Want, bytes, bytes]:
+    def _answer_behind_gap(self) -> Generator[Want, bytes, bytes]:
         """How the next answer begins. Most do with a segment, and none of those stays in the kernel."""
         while not self._stopped[RESP]:
             try:

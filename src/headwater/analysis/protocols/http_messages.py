@@ -51,7 +51,7 @@ class Messages(Protocol):
 
     @property
     def _resumes(self) -> bool:
-        """Whether answers are read on behind a gap. Elsewhere a gap may hide several answers: nobody knows which comes next."""
+        """Whether messages are read on behind a gap. Elsewhere a gap may hide several: nobody knows which comes next."""
         return self._stream.is_budgeted and self._keeps_alive
 
     def _message(self, side: int, one: Transaction, fields: Fields, *, may_have_body: bool) -> Generator[Want, bytes, bool]:
@@ -69,7 +69,7 @@ class Messages(Protocol):
             if may_have_body and fields.length != 0 and (body := self._body(side, fields)):
                 yield from body
         except Gap:
-            if side == RESP and self._resumes:
+            if self._resumes:
                 raise
             self._interrupt(side)
             return False

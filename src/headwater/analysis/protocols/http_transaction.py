@@ -146,6 +146,12 @@ class Transactions:
             one = self._waiting.get(number)
         return one or self._begin(number)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer to the last request has begun, at least."""
+        one = self._waiting.get(self._current[ORIG])
+        return one is None or (one.status_code is not None and not one.is_informed)
+
     def answered(self, one: Transaction) -> None:
         """All of the last answer has come, and it is that one's."""
         one.put()
