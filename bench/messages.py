@@ -12,7 +12,7 @@ from bench.flows import NFSTREAM_IS, Cost, Where, cost_of
 from bench.mix import Mix, captures
 
 ROUNDS = 5
-LARGE, SMALL = 1_000_000, 200_000  # packets: as many as the tool reads in some seconds
+LARGE, SMALL = 2_000_000, 200_000  # packets: as many as the tool reads in some seconds
 WANTED = 200_000  # packets/s
 ONE, TWO = ["taskset", "-c", "0"], ["taskset", "-c", "0,1"]
 FIELDS = (

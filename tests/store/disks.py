@@ -21,7 +21,7 @@ class Disk:
         folder.mkdir(parents=True, exist_ok=True)
         with self._image.open("wb") as file:
             file.truncate(mib << 20)
-        _run("mkfs.ext4", "-q", "-F", "-m", "0", str(self._image))
+        _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", "4096", str(self._image))  # the engine keeps many small files
         self._mount()
 
     def fill(self, but: int = 0) -> None:

@@ -53,6 +53,9 @@ _TRUNCATED: Final = WEIRDS["internally_truncated_header"]
 _TRANSPORTS: Final = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMP"}
 
 
+_OF_STREAMS: Final = ("ts", "uid", "src", "sport", "dst", "dport", "name", "addl", "source")
+
+
 def rows_of_packets(found: Rows) -> Rows:
     """Rows of WEIRD of those that C made (WEIRD_ROW)."""
     made = np.zeros(len(found), WEIRD.dtype)
@@ -69,9 +72,17 @@ def rows_of_streams(found: Sequence[Odd]) -> Rows:
     """Rows of WEIRD of what protocols found. Which side said it is not told: `src` is who began the flow."""
     made = np.zeros(len(found), WEIRD.dtype)
     made["has"], made["count"], made["is_orig"] = HAS["addr"] | HAS["ports"] | _FLOW, 1, 1
-    for row, (ts, uid, orig, orig_port, resp, resp_port, name, addl, source) in zip(made, found, strict=True):
-        row["ts"], row["uid"], row["name"], row["addl"], row["source"] = max(ts, _DAWN_NS), np.void(uid), WEIRDS[name], addl, source
-        row["src"], row["sport"], row["dst"], row["dport"] = np.void(orig), orig_port, np.void(resp), resp_port
+    columns = dict(zip(_OF_STREAMS, zip(*found, strict=True), strict=False))
+    for name, values in columns.items():
+        match name:
+            case "ts":
+                made[name] = np.maximum(np.array(values, np.uint64), _DAWN_NS)
+            case "name":
+                made[name] = [WEIRDS[value] for value in values]
+            case "uid" | "src" | "dst":
+                made[name] = np.frombuffer(b"".join(values), WEIRD.dtype[name])
+            case _:
+                made[name] = values
     return made
 
 

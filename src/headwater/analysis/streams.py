@@ -100,7 +100,7 @@ class Streams:
 
     def _take(self, told: Sequence[list[Any]], runs: Any) -> None:
         """Give runs (the columns of struct hw_run) to those that read their streams."""
-        octets = ffi.buffer(runs.octets, runs.octet_count)[:] if runs.octet_count else b""
+        octets = ffi.buffer(runs.octets, runs.octet_count) if runs.octet_count else b""
         begun = list(zip(*_column_lists(runs.begun, runs.begun_count, _STREAM), strict=True))
         marks = list(zip(*_column_lists(runs.marks, runs.mark_count, _MARK), strict=True))
         streams, files = self._streams, self._files
