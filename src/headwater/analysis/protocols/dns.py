@@ -63,12 +63,13 @@ class Dns(Protocol):
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
         """On its own ports, any message; elsewhere one whose header makes sense and whose first question can be read."""
         at = 2 if stream.proto == "tcp" else 0
+        at_home = stream.resp_port in _PORTS or stream.orig_port in _PORTS
+        if not at_home and octets[at + 4 : at + 6] != b"\0\1":
+            return False
         if len(octets) < at + 12 or (at and int.from_bytes(octets[:2], "big") < 12):
             return False
-        if stream.resp_port in _PORTS or stream.orig_port in _PORTS:
+        if at_home:
             return True
-        if octets[at + 4 : at + 6] != b"\0\1":
-            return False
         one = Message(octets[at:])
         if one.flags & 0x7840 or one.is_answer != bool(side) or max(one.counts) > 64:
             return False

@@ -22,7 +22,7 @@ _PORTS: Final = frozenset({80, 81, 631, 1080, 3128, 8000, 8080, 8888})
 _VERSION: Final = b"HTTP/1."
 _BEGIN: Final = Some(len(_VERSION), apart=True)
 _FOREVER: Final = Skip(1 << 62, gaps=True)
-_REQUEST: Final = re.compile(rb"[\r\n\t ]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^\r\n]* HTTP/1\.", re.IGNORECASE)
+_REQUEST: Final = re.compile(rb"[\r\n\t ]*+[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [^\r\n]* [Hh][Tt][Tt][Pp]/1\.")
 _METHOD: Final = re.compile(rb"[A-Z]{3,7}")
 _BARE: Final = re.compile(rb"\r[^\n]")
 

@@ -30,13 +30,11 @@ class Ntp(Protocol):
     @classmethod
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
         """Elsewhere than on its own port, a question of a client or its answer, with nothing behind it that is not NTP's."""
-        if not octets:
+        if stream.resp_port == _PORT or len(octets) < _TIMES.size:
+            return stream.resp_port == _PORT and bool(octets)
+        if octets[0] & 7 != 3 + side or not 3 <= octets[0] >> 3 & 7 <= 4:
             return False
-        version, mode = octets[0] >> 3 & 7, octets[0] & 7
-        if stream.resp_port == _PORT:
-            return True
-        says_much = len(octets) >= _TIMES.size and octets[1] <= 16 and -32 <= _signed(octets[3]) < 0
-        return mode == 3 + side and 3 <= version <= 4 and says_much and _is_whole(octets)
+        return octets[1] <= 16 and -32 <= _signed(octets[3]) < 0 and _is_whole(octets)
 
     def datagram(self, side: int, octets: bytes) -> None:  # noqa: ARG002 - the mode says who asks
         """One message."""
