@@ -35,8 +35,6 @@ SAID = [
     ("mongodb", "tcp", 27017, b"\x3a\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0" + bytes(42), b"\x30\0\0\0\2\0\0\0\1\0\0\0\xdd\7\0\0" + bytes(32)),
     ("amqp", "tcp", 5672, b"AMQP\0\0\x09\1", b"\1\0\0\0\0\1\xf0\0\x0a\0\x0a\0\x09"),
     ("mqtt", "tcp", 1883, b"\x10\x0d\0\4MQTT\4\2\0\x3c\0\1a", b"\x20\2\0\0"),
-    ("socks", "tcp", 9050, b"\5\1\0", b"\5\0"),
-    ("socks", "tcp", 9050, b"\4\1\0\x50\x0a\0\0\1me\0", b"\0\x5a\0\0\0\0\0\0"),
     ("bittorrent", "tcp", 6881, b"\x13BitTorrent protocol" + bytes(48), b"\x13BitTorrent protocol" + bytes(48)),
     ("krb_tcp", "tcp", 88, len(ASKED).to_bytes(4, "big") + ASKED, len(TOLD).to_bytes(4, "big") + TOLD),
     ("ldap_tcp", "tcp", 389, ber(0x30, b"\2\1\1", ber(0x60, b"\2\1\3\4\0\x80\0")), ber(0x30, b"\2\1\1", ber(0x61, b"\x0a\1\0\4\0\4\0"))),

@@ -62,8 +62,6 @@ KNOWN: Final = (
     Known("mongodb", TCP, rb".{12}[\xd4\xd5\xdc\xdd]\x07\x00\x00", rb".{12}(?:\x01\x00|[\xdc\xdd]\x07)\x00\x00", mongodb),
     Known("amqp", TCP, rb"AMQP[\x00-\x03]", rb"AMQP[\x00-\x03]|\x01\x00\x00", amqp),
     Known("mqtt", TCP, rb"\x10[\x00-\xff]{1,4}\x00(?:\x04MQTT|\x06MQIsdp)", rb"\x20[\x02-\x7f][\x00\x01]"),
-    Known("socks", TCP, rb"\x05(?:\x01.|\x02..|\x03.{3}|\x04.{4})", rb"\x05[\x00-\x09\x80\xff]"),
-    Known("socks", TCP, rb"\x04[\x01\x02].{6}[^\x00]*\x00", rb"\x00[\x5a-\x5d].{6}"),
     Known("bittorrent", TCP, rb"\x13BitTorrent protocol", rb"\x13BitTorrent protocol"),
     Known("krb_tcp", TCP, rb"\x00...[\x6a\x6c]", rb"\x00...[\x6b\x6d\x7e]", kerberos_tcp),
     Known("ldap_tcp", TCP, rb"\x30", rb"\x30", ldap),

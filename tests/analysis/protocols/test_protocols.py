@@ -20,6 +20,7 @@ from test_quic import CLIENT, SERVER
 from test_smb import BIND, BOUND, HELLO, SESSION, smb1
 from test_smtp import HELLO as GREETED
 from test_smtp import MAIL
+from test_socks import SEEDS as SOCKS
 from test_ssh import SEEDS as SSH
 from test_starttls import HEADS
 from tls_spoken import DER, contexts, datagram, handshake, hello, session
@@ -48,6 +49,7 @@ SEEDS = {
     "ssh": SSH,
     "dhcp": DHCP,
     "dce_rpc": [BIND, BOUND],
+    "socks": SOCKS,
     "smb": [*(octets for _, octets in (*SESSION, *HELLO)), smb1(0x25, BIND)],
     "http": HTTP,
     "ftp": [octets for _, octets in LOGIN + FETCH],

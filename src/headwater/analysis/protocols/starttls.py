@@ -11,14 +11,14 @@ from headwater.records import Record
 
 _MOST_LINE: Final = 8192  # octets
 _MOST_LINES: Final = 200  # of a side, by which it has asked
-_WAITING: Final = 1 << 14  # octets that are for TLS once the other side has agreed to it
-
+WAITING: Final = 1 << 14
+"""Octets that are for what follows, once the other side has agreed to it."""
 
 Talk = Generator[Want, bytes, bool]
 
 
 class StartTls(Protocol):
-    """What they have in common: what a side says, up to where TLS may begin; most say lines, each given to `line()`."""
+    """What they have in common: what a side says, up to where TLS (or whatever else) may begin; most say lines, each given to `line()`."""
 
     transports = frozenset({"tcp"})
     decides = 512
@@ -126,7 +126,7 @@ class Mysql(StartTls):
         size = int.from_bytes((yield 4)[:3], "little")
         body = yield min(size, _MOST_LINE)
         if side == RESP:
-            yield _WAITING
+            yield WAITING
             return False
         self._stream.confirm(self)
         return len(body) == 32 and bool(int.from_bytes(body[:4], "little") & self._SSL)
@@ -145,7 +145,7 @@ class Rdp(StartTls):
         head = yield 4
         body = yield max(0, int.from_bytes(head[2:4], "big") - 4)
         if side == ORIG:
-            yield _WAITING
+            yield WAITING
         elif head[0] == 3 and body[1:2] == b"\xd0":
             chosen = body[7:15]  # behind the header of X.224: what, flags, length, and a bit of how to go on
             if len(chosen) == 8 and chosen[:1] == self._CHOSEN and any(chosen[4:]):
@@ -170,7 +170,7 @@ class Adb(StartTls):
             if head[:4] == b"STLS":
                 if self._asked is None:
                     self._asked = head
-                    yield _WAITING
+                    yield WAITING
                     return False
                 return True
             yield Skip(int.from_bytes(head[12:16], "little"))
