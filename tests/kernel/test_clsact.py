@@ -169,6 +169,7 @@ def test_a_stopped_process_finds_what_it_missed_counted(silent_veth: Veth, tmp_p
     ]
     process = near.space.start(*command, stderr=subprocess.PIPE, text=True)
     wait_for_file(tmp_path / "packet.jsonl", process)
+    wait_for_file(tmp_path / "ledger.jsonl", process)
     process.send_signal(signal.SIGSTOP)
     time.sleep(6.5)
     with FrameSender(silent_veth.far) as sender:
