@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,30 @@ def test_requests_behind_uploads_of_which_nobody_knows_the_length(veth: Veth, tm
     ]
     told = octets(rows.said, "kernel")
     assert told["handed_on"] < told["carried"] / 10
+
+
+@pytest.mark.parametrize("hook", ["tcx", "af_packet"])
+def test_requests_of_connections_that_were_open_before(veth: Veth, hook: str, tmp_path: Path) -> None:
+    """As a gateway keeps them for hours."""
+    (tmp_path / "large").write_bytes(bytes(1 << 20))
+    (tmp_path / "small").write_text("here")
+    with http_server(veth.far, tmp_path) as url, veth.near.space.inside():
+        connection = HTTPConnection(url.removeprefix("http://"))
+
+        def ask(path: str) -> int:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+        statuses = [ask("/large")]
+        with watching(veth.near, tmp_path / "live", "http", "--hook", hook) as rows:
+            statuses += [ask("/large"), ask("/small"), ask("/large")]
+        connection.close()
+    assert statuses == [200] * 4
+    told = [(row["trans_depth"], row["uri"], row["status_code"], row["response_body_len"]) for row in rows]
+    assert [one[:3] for one in told] == [(1, "/large", 200), (2, "/small", 200), (3, "/large", 200)]
+    assert told[0][3] == told[2][3] == 1 << 20
 
 
 def test_a_body_that_comes_later_than_its_head(veth: Veth, tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ class FlowSettings:
     `progress_s` those that go on are rows of `conn_long`; 0 is never. What flows do in each second is told as rows of `server`, for so many
     `servers` of their own; 0 is none. Of weirds, `weirds_a_second` of one name and second have a row each, as in Weirds, but for those
     called as in `ignored_weirds`; 0 is none. `asked` says which flows become rows of `conn` and `conn_long`; None is all. `headers` are
-    names of HTTP's fields, in small letters, that are told with messages.
+    names of HTTP's fields, in small letters, that are told with messages; where it `joins`, also those of connections whose begin was not
+    seen.
     """
 
     secret: bytes
@@ -80,6 +81,7 @@ class FlowSettings:
     ignored_weirds: Sequence[str] = ()
     asked: FlowFilter | None = None
     headers: Sequence[str] = ()
+    joins: bool = True
 
     def row(self) -> np.ndarray[Any, np.dtype[Any]]:
         """A struct hw_flow_settings."""
@@ -168,9 +170,8 @@ class Flows:
             raise MemoryError(f"no memory for {len(known)} connections")
         self._streams = None
         if messages:
-            self._streams = Streams(
-                flows, replace(files or FileSettings(), local_nets=settings.local_nets), settings.headers, WAITING // sharers
-            )
+            files = replace(files or FileSettings(), local_nets=settings.local_nets)
+            self._streams = Streams(flows, files, settings.headers, WAITING // sharers, joins=settings.joins)
         self._sharers = sharers
         self._tells_packets = True
         self._tells_weirds = settings.weirds_a_second > 0

@@ -299,8 +299,8 @@ class Stream:
 
     __slots__ = (
         "_begin", "_put", "_reads", "_weird", "begun", "expected", "file_count", "files", "head", "headers", "inner", "is_budgeted",
-        "joints", "known_before", "left", "lost", "network", "now", "number", "orig", "orig_port", "outer", "partial", "proto", "readers",
-        "resp", "resp_port", "services", "sides", "since", "tried", "tries", "uid",
+        "joins", "joints", "known_before", "left", "lost", "network", "now", "number", "orig", "orig_port", "outer", "partial", "proto",
+        "readers", "resp", "resp_port", "services", "sides", "since", "tried", "tries", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -332,6 +332,7 @@ class Stream:
         self.expected: Any = None  # what the stream said that announced this one
         self.left: list[Protocol] = []  # those that want no more of it
         self.known_before = 0  # services of what carries it
+        self.joins = False  # it may be read from the middle on, where its begin was not seen
         self.is_budgeted = False  # live, what is beyond a budget stays in the kernel: gaps may be that, and are nobody's fault
         self._begin = begin
         self._put = put
@@ -415,7 +416,7 @@ class Stream:
         if self.inner is None:
             self.inner = inner = Stream(self.number, self._begin, self._put, self._weird, self._reads, self.files)
             inner.services, inner.outer, inner.now = self.services, self, self.now
-            inner.known_before, inner.is_budgeted = len(self.services), self.is_budgeted
+            inner.known_before, inner.is_budgeted, inner.joins = len(self.services), self.is_budgeted, self.joins
         return self.inner
 
     def hand_over(self, protocol: "Protocol") -> None:

@@ -53,14 +53,15 @@ _RUN, _MARK, _STREAM = _dtype("hw_run"), _dtype("hw_mark"), _dtype("hw_stream_be
 
 class Streams:
     """Reads what the flows of `flows` (a struct hw_flows) carry. `headers` are fields of HTTP that are told, too. What comes
-    before its turn takes `waiting` octets at most.
+    before its turn takes `waiting` octets at most. What began unseen is read from the middle on, if it `joins`.
     """
 
-    def __init__(self, flows: Any, files: FileSettings, headers: Collection[str] = (), waiting: int = WAITING) -> None:
+    def __init__(self, flows: Any, files: FileSettings, headers: Collection[str] = (), waiting: int = WAITING, *, joins: bool) -> None:
         if lib.hw_flows_follow(flows, MOST, waiting):
             raise MemoryError("no memory for streams")
         self._flows = flows
         self._files = Files(files)
+        self._joins = joins
         self.headers = frozenset(name.encode() for name in headers)
         self._budgets: Budgets | None = None
         self._runs = ffi.new("struct hw_runs *")
@@ -107,7 +108,7 @@ class Streams:
         for ts, count, at, number, mark, mark_count, kind, side in zip(*told, strict=True):
             if kind == _BEGIN:
                 streams[number] = stream = Stream(number, begun[count], self._put, self._weird, self, files)
-                stream.is_budgeted = self._budgets is not None
+                stream.is_budgeted, stream.joins = self._budgets is not None, bool(stream.partial and self._joins)
                 if self._expected:
                     self._meet(stream)
                 continue
@@ -269,6 +270,10 @@ class Streams:
             stream.head[side] += octets
             if not stream.lost[side]:
                 self._recognise(stream, side, stream.head[side], before)
+            if stream.joins and before and not stream.readers:  # what was seen first may be the end of a message
+                self._recognise(stream, side, octets)
+                if stream.readers:
+                    stream.head[side], before = octets, 0
             for reader in stream.readers[known:]:
                 for which in (1 - side, side):
                     if stream.lost[which]:

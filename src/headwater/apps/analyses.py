@@ -17,6 +17,7 @@ from headwater.analysis.weirds import A_SECOND, Weirds
 from headwater.config import Settings
 from headwater.interfaces import Analysis
 from headwater.outputs.extracted import Extraction
+from headwater.outputs.zeek_tables import FORMATS as ZEEK
 
 _TOLD_BY_CONTENT = frozenset({"conn", "conn_long", "weird"})
 _MACHINE = Path("/etc/machine-id")
@@ -42,7 +43,7 @@ def analyses(
     settings: Settings, *, live: bool, elsewhere: Elsewhere | None = None, known: np.ndarray[Any, np.dtype[Any]] | None = None
 ) -> Callable[[str], Sequence[Analysis]]:
     """What makes them for a source, by its name. Read before privileges are given away: uids are made with what only this machine knows."""
-    flows = flow_settings(settings) if keeps_flows(settings) else None
+    flows = flow_settings(settings, live=live) if keeps_flows(settings) else None
     messages = reads_messages(settings) if live else reads_captures(settings)
     files = file_settings(settings) if messages else None
 
@@ -58,7 +59,7 @@ def analyses(
 
 def to_share(name: str, settings: Settings, sharers: int) -> tuple[Flows, list[Weirds], list[Across]]:
     """What so many processes need, of captures: flows of which each is to have a copy, and what is made of all their rows."""
-    flows = Flows(name, flow_settings(settings), messages=True, files=file_settings(settings), sharers=sharers)
+    flows = Flows(name, flow_settings(settings, live=False), messages=True, files=file_settings(settings), sharers=sharers)
     return flows, weirds(settings), across(settings)
 
 
@@ -72,8 +73,10 @@ def across(settings: Settings) -> list[Across]:
     return [Once(settings.weirds.again_s), *([Requests()] if REQUEST.name in settings.records else [])]
 
 
-def flow_settings(settings: Settings) -> FlowSettings:
-    """How flows are kept. uids are the same from run to run, and nobody who has not the key can tell them beforehand."""
+def flow_settings(settings: Settings, *, live: bool = True) -> FlowSettings:
+    """How flows are kept. uids are the same from run to run, and nobody who has not the key can tell them beforehand. Of a connection whose
+    begin it has not seen, Zeek reads no messages: nor do logs in its formats that are made of captures.
+    """
     key = settings.flows.uid_key or _machine()
     values = msgspec.structs.asdict(settings.flows)
     return FlowSettings(
@@ -90,6 +93,7 @@ def flow_settings(settings: Settings) -> FlowSettings:
         ignored_weirds=settings.weirds.ignore,
         asked=settings.flow_rows(),
         headers=[name.lower() for name in settings.privacy.headers],
+        joins=live or settings.output.format not in ZEEK,
     )
 
 

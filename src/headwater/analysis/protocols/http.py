@@ -37,9 +37,11 @@ class Http(Messages):
 
     @classmethod
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
-        """On its own ports, whatever the originator says; elsewhere, what begins as a request."""
-        if stream.partial or side == RESP or octets.startswith(_HTTP2):
+        """On its own ports, whatever the originator says; elsewhere and behind a begin that was not seen, what begins as a request."""
+        if side == RESP or octets.startswith(_HTTP2):
             return False
+        if stream.partial:
+            return stream.joins and _METHOD.match(octets) is not None and _REQUEST.match(octets) is not None
         if stream.resp_port in _PORTS and not stream.outer:
             return True
         return _REQUEST.match(octets) is not None
@@ -136,7 +138,7 @@ class Http(Messages):
     # -- the responder ----------------------------------------------------------------------------------------------------------------
 
     def _answers(self) -> Parser:
-        begin = b""
+        begin = (yield from self._answer_behind_gap()) if self._stream.partial else b""
         while not self._stopped[RESP]:
             try:
                 line, begin = begin + (yield LINE), b""
