@@ -1,6 +1,5 @@
 """How bench/load.py judges: made samples of processes that leak, breathe or stay as they are, and made counts that differ."""
 
-import os
 import random
 import subprocess
 import sys
@@ -144,14 +143,21 @@ def test_drops_are_read_from_the_ledgers_rows_as_packets(tmp_path: Path) -> None
     assert (kept(run, waiting=50), kept(run, waiting=5000)) == (pytest.approx((1000 - 200) / 10), 0)
 
 
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+print("ready", flush=True)
+input()
+child.communicate(b"")
+"""
+
+
 def test_a_process_and_its_children_are_looked_at() -> None:
-    before = look(os.getpid())[0]
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        now = look(os.getpid())
-        assert len([one for one in now if one.process == "keeper"]) >= 1
-        assert now[0].descriptors == before.descriptors + 1  # its standard input
-        assert now[0].resident > MIB
-        assert now[0].threads >= 1
-    finally:
-        child.communicate(b"\n")
+    """One of its own, with nothing open but what is known: this one may close what it forgot at any time."""
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout and parent.stdout.readline() == b"ready\n"
+        now = look(parent.pid)
+        parent.communicate(b"\n")
+    assert [one.process for one in now] == ["sensor", "keeper"]
+    assert [one.descriptors for one in now] == [4, 3]  # standard ones, and the input of the other
+    assert all(MIB < one.resident < 100 * MIB and one.threads == 1 for one in now)
