@@ -22,7 +22,6 @@ SIP = b"\r\nVia: SIP/2.0/UDP 10.0.0.1:5060\r\nCall-ID: a\r\n\r\n"
 
 SAID = [
     ("http2", "tcp", 50051, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5), b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"),
-    ("irc", "tcp", 6667, b"NICK me\r\nUSER me 0 * :me\r\n", b":irc.example NOTICE AUTH :*** Looking up\r\n"),
     ("rfb", "tcp", 5900, b"RFB 003.008\n", b"RFB 003.008\n"),
     ("postgresql", "tcp", 5432, b"\0\0\0\x21\0\3\0\0user\0me\0database\0me\0\0", b"R\0\0\0\x08\0\0\0\0"),
     ("postgresql", "tcp", 5432, b"\0\0\0\x08\x04\xd2\x16\x2f", b"N"),
@@ -61,3 +60,21 @@ SAID = [
     ("bittorrent", "udp", 6881, b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:y1:qe", b"d1:rd2:id20:mnopqrstuvwxyz123456e1:y1:re"),
     ("dnp3_udp", "udp", 20000, b"\5\x64\5\xc9\1\0\0\4\xba\x8d", b"\5\x64\5\x0b\0\4\1\0\x1b\x6a"),
 ]  # fmt: skip
+
+_SMB = b"\xffSMB\x04"
+TALKS = [  # of protocols that are read: (name, port of its own, who says what), over TCP
+    ("irc", 6667, [(0, b"NICK me\r\nUSER me 0 * :me\r\n"), (1, b":irc.example NOTICE AUTH :*** Looking up\r\n")]),
+    ("irc", 6667, [(1, b":irc.example NOTICE * :*** Looking up\r\n"), (0, b"CAP LS 302\r\nNICK me\r\n")]),
+    ("irc", 6667, [(0, b"PRIVMSG #a :b\r\n")]),
+    ("imap", 143, [(1, b"* OK ready\r\n"), (0, b"a1 CAPABILITY\r\n")]),
+    ("pop3", 110, [(1, b"+OK ready\r\n"), (0, b"CAPA\r\n"), (1, b"+OK\r\nTOP\r\n.\r\n")]),
+    ("xmpp", 5222, [(side, b"<stream:stream to='a' xmlns:stream='http://etherx.jabber.org/streams'>") for side in range(2)]),
+    ("mysql", 3306, [(1, b"\x4a\0\0\0\x0a5.7.44\0" + bytes(66)), (0, b"\x20\0\0\1\x85\x02\0\0" + bytes(28))]),
+    ("rdp", 3389, [(0, b"\3\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0"), (1, b"\3\0\0\x0b\6\xd0\0\0\x12\x34\0")]),
+    ("socks", 1080, [(0, b"\4\1\0\x50\x0a\0\0\1me\0"), (1, b"\0\x5a\0\0\0\0\0\0")]),
+    ("smb", 445, [(0, b"\0\0\0\x20" + _SMB + bytes(27)), (1, b"\0\0\0\x20" + _SMB + b"\0\0\0\0\x80" + bytes(22))]),
+    ("ftp", 21, [(1, b"220 ready\r\n"), (0, b"USER me\r\n"), (1, b"331 and who else\r\n")]),
+    ("smtp", 25, [(1, b"220 a.example ESMTP\r\n"), (0, b"EHLO b\r\n"), (1, b"250 hello\r\n")]),
+    ("http", 80, [(0, b"GET / HTTP/1.1\r\n\r\n"), (1, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]),
+]  # fmt: skip
+"""As above, of those whose content is read."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conversations import START, UDP, Packet, Step, Tcp, rows
 from flowing import NAMES
-from known_said import SAID
+from known_said import SAID, TALKS
 from test_streams import payloads
 from tls_spoken import datagram
 from tls_spoken import hello as tls_hello
@@ -20,6 +20,7 @@ from headwater.records import CONN, PACKET, Batch
 from headwater.records.numbered import SERVICES
 
 READ = {protocol.service for protocol in PROTOCOLS}
+LENIENT = frozenset({21, 25, 80, 1080})  # where, as with Zeek, a word and another are a command of FTP and SMTP, a request of HTTP 0.9
 FIRST = frozenset({"rfb"})  # where the server begins
 Said = Sequence[tuple[int, bytes]]
 
@@ -80,6 +81,22 @@ def test_what_follows_stun_is_read() -> None:
     orig, resp, *_ = [octets for service, proto, _, *said in SAID if (service, proto) == ("stun", "udp") for octets in said]
     hello = datagram(1, tls_hello([0xC02B], None, 0xFEFD, cookie=b""))
     assert service_of([(0, orig), (1, resp), (1, orig), (0, resp)] * 10 + [(1, hello)], "udp", 40_001) == "stun,dtls"
+
+
+@pytest.mark.parametrize(("service", "port", "said"), TALKS)
+def test_what_is_read_is_known_on_any_port(service: str, port: int, said: Said) -> None:
+    for where in (40_001, port):
+        assert service_of(said, "tcp", where) == service
+        assert service_of(said, "tcp", where, size=1) == service
+    for other in {one[1] for one in TALKS} - LENIENT:
+        assert service_of(said, "tcp", other) == service
+
+
+@pytest.mark.parametrize("port", sorted({port for _, port, _ in TALKS}))
+def test_others_are_none_of_those_that_are_read(port: int) -> None:
+    chance = Random(port)
+    for orig, resp in ((chance.randbytes(80), chance.randbytes(80)), (bytes(60), bytes(60)), (b"hello\r\n", b"who is there?\r\n")):
+        assert service_of([(0, orig), (1, resp)], "tcp", port) is None
 
 
 def alone(service: str) -> bool:

@@ -40,7 +40,6 @@ class Known(NamedTuple):
 
 
 _SIP: Final = rb"(?:[A-Z]{3,12} (?i:sips?|tel):\S+ SIP/2\.0\r?\n|SIP/2\.0 [1-6]\d\d )"
-_IRC: Final = rb":\S+ (?:\d{3}|NOTICE|CAP|PONG|MODE|JOIN|NICK) "
 _CACHE: Final = (
     rb"(?:gets?|set|add|replace|append|prepend|cas|incr|decr|delete|touch|stats|version|flush_all|verbosity|m[gsdan])(?: [^\r\n]+)?\r\n"
 )
@@ -52,8 +51,6 @@ _TORRENT: Final = rb"d1:[aqr]d2:id20:|\x00\x00\x04\x17\x27\x10\x19\x80\x00\x00\x
 
 KNOWN: Final = (
     Known("http2", TCP, rb"PRI \* HTTP/2\.0\r\n\r\nSM\r\n\r\n", rb"\x00..\x04\x00\x00\x00\x00\x00"),
-    Known("irc", TCP, rb"(?i:NICK|USER|PASS|CAP) [^\r\n]+\r?\n", _IRC + rb"|NOTICE |PING |ERROR "),
-    Known("irc", TCP, rb"(?:PRIVMSG|JOIN|NICK|NOTICE) [^\r\n]+\r?\n", _IRC, alone=True),
     Known("rfb", TCP, rb"RFB \d{3}\.\d{3}\n", rb"RFB \d{3}\.\d{3}\n"),
     Known("postgresql", TCP, rb"\x00\x00..(?:\x04\xd2\x16[\x2f\x30]|\x00\x03\x00[\x00\x02][\w.]+\x00)", rb"[SN]|[RE]\x00\x00"),
     Known("redis", TCP, rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n", rb"[+-][ -~]*\r\n|[:,(]-?\d|[$*%~>=]-?\d+\r\n|_\r\n|#[tf]\r\n"),

@@ -317,12 +317,35 @@ def test_behind_a_gap_the_next_request_is_one_that_begins_with_a_segment() -> No
         (b"POST / HTTP/1.1\r\nContent-Length: 05\r\n\r\n", ("HTTP_content_length_leading_zeros", "05")),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", ("HTTP_content_length_and_chunked", "")),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", ("HTTP_bad_chunk_size", "xyz")),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n8000000000000000\r\n", ("HTTP_bad_chunk_size", "8000000000000000")),
         (b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", ("HTTP_obsolete_line_folding", "A")),
         (b"GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n", ("unexpected_multiple_HTTP_requests", "")),
     ],
 )
 def test_what_is_odd_is_named_as_in_zeek(octets: bytes, weird: tuple[str, str]) -> None:
     assert weird in spoken(Http, [(0, octets)], "tcp", resp_port=80).weirds
+
+
+@pytest.mark.parametrize("size", [b"10000000000000000", b"1" + b"0" * 60, b"-1", b"ffffffffffffffff"])
+def test_a_request_does_not_hide_in_a_chunk_of_a_size_that_none_has(size: bytes) -> None:
+    hidden = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n"
+    made = spoken(Http, [(0, hidden)], "tcp", resp_port=80)
+    assert [row["uri"] for row in made.rows if row["_path"] == "http"] == ["/a", "/b"]
+    assert made.weirds == [("HTTP_bad_chunk_size", size.decode())]
+
+
+@pytest.mark.parametrize("size", [b"5", b"05", b"5;a=b", b"5 ", b"0" * 38 + b"5"])
+def test_the_digits_that_come_first_are_the_size_of_a_chunk(size: bytes) -> None:
+    octets = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\nplain\r\n0\r\n\r\nGET /b HTTP/1.1\r\n\r\n"
+    rows = [row for row in spoken(Http, [(0, octets)], "tcp", resp_port=80).rows if row["_path"] == "http"]
+    assert [(row["uri"], row["request_body_len"]) for row in rows] == [("/a", 5), ("/b", 0)]
+
+
+def test_query_is_no_surprise() -> None:
+    """RFC 10008."""
+    made = spoken(Http, [(0, b"QUERY /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"), (1, ANSWER)], "tcp", resp_port=4711)
+    assert [(row["method"], row["request_body_len"]) for row in made.rows if row["_path"] == "http"] == [("QUERY", 2)]
+    assert made.weirds == []
 
 
 def test_what_is_too_long_ends_what_is_read_of_its_side() -> None:

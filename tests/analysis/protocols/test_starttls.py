@@ -5,7 +5,7 @@ import struct
 import pytest
 from spoken import Spoken, spoken
 
-from headwater.analysis.protocols.starttls import Adb, Imap, Mysql, Pop3, Rdp, StartTls, Xmpp
+from headwater.analysis.protocols.starttls import Adb, Imap, Irc, Mysql, Pop3, Rdp, StartTls, Xmpp
 
 GREETING = b"\x4a\0\0\0\x0a5.7.44\0" + bytes(66)
 ASKS = b"\x20\0\0\1" + (0x0A85).to_bytes(4, "little") + bytes(28)  # without CLIENT_SSL's 0x0800 it would be 0x0285
@@ -26,6 +26,16 @@ DIALOGUES: list[tuple[type[StartTls], list[tuple[int, bytes]]]] = [
         ],
     ),
     (Pop3, [(1, b"+OK ready\r\n"), (0, b"CAPA\r\n"), (1, b"+OK\r\nSTLS\r\n.\r\n"), (0, b"STLS\r\n"), (1, b"+OK begin\r\n")]),
+    (
+        Irc,
+        [
+            (0, b"CAP LS 302\r\n"),
+            (1, b":irc.example CAP * LS :tls\r\n"),
+            (0, b"starttls\r\n"),
+            (1, b":irc.example 670 me :begin\r\n"),
+        ],
+    ),
+    (Irc, [(0, b"STARTTLS\r\n"), (1, b":irc.example 670 * :begin\r\n")]),
     (
         Xmpp,
         [
@@ -58,6 +68,10 @@ def test_tls_begins_where_both_have_agreed(protocol: type[StartTls], said: list[
     [
         (Imap, [(1, b"* OK ready\r\n"), (0, b"a STARTTLS\r\n"), (1, b"a BAD no\r\n"), (1, b"b OK\r\n")], ["imap"]),
         (Pop3, [(1, b"+OK\r\n"), (0, b"STLS\r\n"), (1, b"-ERR\r\n"), (0, b"USER a\r\n"), (1, b"+OK\r\n")], ["pop3"]),
+        (Irc, [(0, b"STARTTLS\r\n"), (1, b":irc.example 691 * :no\r\n"), (1, b":irc.example 001 me :hi\r\n")], ["irc"]),
+        (Irc, [(0, b"STARTTLS\r\n"), (1, b"670 of another protocol\r\n"), (1, b":irc.example x\r\n")], []),
+        (Irc, [(0, b"CAP LS\r\n"), (1, b"NOTICE AUTH :*** Looking up\r\n")], ["irc"]),
+        (Irc, [(0, b"CAP LS\r\n"), (1, b":irc.example 670 * :of nobody\r\n"), (0, b"NICK me\r\n")], ["irc"]),
         (Xmpp, [(0, STREAM), (1, STREAM), (0, b"<starttls/>"), (1, b"<failure/>")], ["xmpp"]),
         (Mysql, [(1, GREETING), (0, ASKS.replace(b"\x85\x0a", b"\x85\x02"))], ["mysql"]),
         (Rdp, [(0, REQUEST), (1, CHOICE.replace(b"\x08\0\2", b"\x08\0\0"))], ["rdp"]),
@@ -92,7 +106,15 @@ def test_what_waits_for_the_other_side_does_not_pile_up(protocol: type[StartTls]
 
 @pytest.mark.parametrize(
     ("protocol", "side", "octets"),
-    [(Imap, 0, b"* OK x\r\n"), (Pop3, 1, b"+OKAY\r\n"), (Xmpp, 0, b"<stream>"), (Mysql, 1, b"\4\0\0\0\xff"), (Rdp, 1, CHOICE)],
+    [
+        (Imap, 0, b"* OK x\r\n"),
+        (Pop3, 1, b"+OKAY\r\n"),
+        (Irc, 0, b"CAPA\r\n"),
+        (Irc, 1, b"STARTTLS\r\n"),
+        (Xmpp, 0, b"<stream>"),
+        (Mysql, 1, b"\4\0\0\0\xff"),
+        (Rdp, 1, CHOICE),
+    ],
 )
 def test_it_is_known_by_its_content(protocol: type[StartTls], side: int, octets: bytes) -> None:
     assert not protocol.is_begun(Spoken(protocol, "tcp", 4000).stream, side, octets)

@@ -13,10 +13,10 @@ from headwater.analysis.protocols.smb import Smb
 from headwater.analysis.protocols.smtp import Smtp
 from headwater.analysis.protocols.socks import Socks
 from headwater.analysis.protocols.ssh import Ssh
-from headwater.analysis.protocols.starttls import Adb, Imap, Mysql, Pop3, Rdp, Xmpp
+from headwater.analysis.protocols.starttls import Adb, Imap, Irc, Mysql, Pop3, Rdp, Xmpp
 from headwater.analysis.protocols.tls import Tls
 
-PROTOCOLS = (Dns, Ntp, Http, Tls, Dtls, Quic, Ssh, Dhcp, Imap, Pop3, Xmpp, Mysql, Rdp, Adb, Socks, DceRpc, Smb, Ftp, FtpData, Smtp)
+PROTOCOLS = (Dns, Ntp, Http, Tls, Dtls, Quic, Ssh, Dhcp, Imap, Pop3, Irc, Xmpp, Mysql, Rdp, Adb, Socks, DceRpc, Smb, Ftp, FtpData, Smtp)
 """In the order in which they are tried."""
 
 MESSAGES = {record.name: record for protocol in PROTOCOLS for record in protocol.records}

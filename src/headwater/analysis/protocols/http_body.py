@@ -1,18 +1,21 @@
 """Bodies of HTTP's messages: how they are framed, and the files in them. RFC 9110 (8, 14), RFC 9112 (6, 7), as Zeek reads them."""
 
+import re
 from typing import Final
 
 from headwater.analysis.files import File
 from headwater.analysis.mime_fields import boundary
 from headwater.analysis.mime_parts import Parts
 from headwater.analysis.protocols.http_coding import Unpacking
-from headwater.analysis.protocols.http_fields import Fields
+from headwater.analysis.protocols.http_fields import MOST_LONG, Fields
 from headwater.analysis.protocols.http_head import without_end
 from headwater.analysis.protocols.http_transaction import Transaction, Transactions
 from headwater.analysis.stream import SEGMENT, SOME, Gap, Lines, Parser, Some, Until
 from headwater.analysis.wire import text
 
 _AFTER_GAP: Final = 4096  # octets that are unpacked at a time behind a gap: the part in which it fails is lost, and this is Zeek's
+_DIGITS: Final = re.compile(rb"[0-9A-Fa-f]+")
+_MOST_DIGITS: Final = 40  # with zeros before them
 LINE: Final = Until(b"\n", 1 << 16, "HTTP_line_too_long", partial=True)
 HEAD: Final = Lines(1 << 17, "HTTP_head_too_long")
 
@@ -114,7 +117,7 @@ class Body:
     def _read_chunks(self) -> Parser:
         while True:
             line = without_end((yield LINE))
-            size = _hex(line)
+            size = _size(line)
             if size is None:
                 self._fields.weird("HTTP_bad_chunk_size", text(line))
             if not size:
@@ -196,9 +199,8 @@ class Leaf:
         return file
 
 
-def _hex(line: bytes) -> int | None:
-    digits = line.strip().partition(b";")[0].strip()[:16]
-    try:
-        return int(digits, 16) if digits.isalnum() else None
-    except ValueError:
-        return None
+def _size(line: bytes) -> int | None:
+    """Of a chunk. Whoever took part of the digits of one that is too large would find requests within what others take for a body."""
+    digits = _DIGITS.match(line)
+    size = int(digits[0], 16) if digits and len(digits[0]) <= _MOST_DIGITS else MOST_LONG
+    return size if size < MOST_LONG else None

@@ -13,7 +13,7 @@ from headwater.analysis.protocols.http_transaction import Transaction
 from headwater.analysis.protocols.http_websocket import EXTENSIONS, NO_LISTS, PROTOCOL, Lists
 from headwater.analysis.wire import text
 
-_MOST_LONG: Final = 1 << 63  # octets, and no more, of a body
+MOST_LONG: Final = 1 << 63  # octets, and no more, of a body
 _MOST_LISTS: Final = 16  # fields of a kind, each a list
 _MOST_SPELLED: Final = 4096
 _ENCODINGS: Final = b"gzip", b"x-gzip", b"deflate"
@@ -115,8 +115,8 @@ class Fields:
             self.weird("HTTP_content_length_and_chunked")
         if not token:
             return
-        length = int(token) if token.isdigit() and len(token) <= 40 else _MOST_LONG
-        if length >= _MOST_LONG:
+        length = int(token) if token.isdigit() and len(token) <= 40 else MOST_LONG
+        if length >= MOST_LONG:
             self.weird("HTTP_bad_content_length", text(token))
             self.length = 0
             return

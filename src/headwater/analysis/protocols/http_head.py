@@ -18,10 +18,11 @@ Version: TypeAlias = str
 METHODS: Final[Mapping[bytes, str]] = {
     name.encode(): name
     for name in (
-        "GET POST HEAD OPTIONS PUT DELETE TRACE CONNECT PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK POLL REPORT SUBSCRIBE BMOVE SEARCH"
+        "GET POST HEAD OPTIONS PUT DELETE TRACE CONNECT "
+        "PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK POLL REPORT SUBSCRIBE BMOVE SEARCH QUERY"
     ).split()
 }
-"""What is no surprise, as text: Zeek's HTTP::http_methods."""
+"""What is no surprise, as text: Zeek's HTTP::http_methods, and QUERY (RFC 10008)."""
 
 _VERSIONS: Final[Mapping[bytes, Version]] = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _METHOD: Final = re.compile(rb"[^\x00-\x20\x7f-\xff()<>@,;:\\\"/\[\]?={}]+")

@@ -1,5 +1,6 @@
 """Protocols that begin in the clear and go on in TLS, as far as to where they do: IMAP (RFC 3501), POP3 (RFC 1939, 2595), XMPP (RFC 6120),
-MySQL, RDP (MS-RDPBCGR, 2.2.1) and adb. What follows is recognised anew; one that does not ask for TLS soon is read no further.
+IRC (ircv3.net/specs/extensions/tls-3.1), MySQL, RDP (MS-RDPBCGR, 2.2.1) and adb. What follows is recognised anew; one that does not ask
+for TLS soon is read no further.
 """
 
 import re
@@ -112,6 +113,40 @@ class Xmpp(StartTls):
         elif side == ORIG and line.lstrip().startswith(b"<starttls"):
             self._asked = line
         return side == RESP and self._asked is not None and line.lstrip().startswith(b"<proceed")
+
+
+class Irc(StartTls):
+    """A server's answers have numbers; that its lines have a prefix, too, makes them known. A client's tell alone but for the first ones,
+    which FTP and POP3 have as well.
+    """
+
+    service = "irc"
+    first = b":CcPpNnUuSsJjEe"
+    _TALKS: Final = re.compile(rb"(?:PRIVMSG|JOIN|NICK|NOTICE) [^\r\n]+\r?\n")
+    _ANSWER: Final = re.compile(rb":\S+ +(\d{3}|NOTICE|CAP|PONG|MODE|JOIN|NICK) |(?:NOTICE|PING|ERROR) ")
+    begins = re.compile(rb"(?i:(?:NICK|USER|PASS|CAP) [^\r\n]+|STARTTLS)\r?\n|" + _TALKS.pattern), re.compile(rb":\S+ (?:\d{3}|[A-Z]+) ")
+    _SUCCESSFUL: Final = b"670"
+
+    @classmethod
+    def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:  # noqa: ARG003 - its lines tell, wherever it begins
+        """Also within a connection."""
+        return cls.begins[side].match(octets) is not None
+
+    def talk(self, side: int) -> Talk:
+        """Commands, or answers, of which the first shows whether it is IRC."""
+        is_known = False
+        for _ in range(_MOST_LINES):
+            line = yield Until(self.end, _MOST_LINE, "starttls_long_line")
+            if found := (self._TALKS, self._ANSWER)[side].match(line):
+                is_known = True
+                self._stream.confirm(self)
+            if side == ORIG and line.strip().upper() == b"STARTTLS":
+                self._asked = line
+            elif side == RESP and not is_known:
+                return False
+            elif side == RESP and found and self._asked and found[1] == self._SUCCESSFUL:
+                return True
+        return False
 
 
 class Mysql(StartTls):

@@ -13,6 +13,7 @@ from headwater.analysis.wire import Malformed, Reader
 
 CHANGE_CIPHER, ALERT, HANDSHAKE, DATA, HEARTBEAT = range(20, 25)
 _PORTS: Final = frozenset({443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223})
+_HELLOS: Final = (1, 2)  # messages of the handshake: of a client, and of a server
 _MOST_MESSAGE: Final = 1 << 17  # octets of a message of the handshake: of a chain of certificates
 _OLD_HELLO, _OLD_KEY, _OLD_ANSWER = 1, 2, 4  # messages of SSL 2
 
@@ -34,7 +35,7 @@ class Tls(Protocol):
 
     @classmethod
     def is_begun(cls, stream: Stream, side: int, octets: bytes) -> bool:
-        """A hello; on the ports of TLS any record, and a hello of SSL 2."""
+        """A hello, of either side: who called back is the server of TLS. On the ports of TLS any record, and a hello of SSL 2."""
         if stream.partial or len(octets) < 6:
             return False
         if octets[0] & 0x80:
@@ -48,7 +49,7 @@ class Tls(Protocol):
             octets = octets[7:]  # a server may warn first
         if not _is_version(octets[1] << 8 | octets[2]):
             return False
-        if octets[0] == HANDSHAKE and octets[5] == 1 + side:
+        if octets[0] == HANDSHAKE and octets[5] in _HELLOS:
             return len(octets) < 11 or octets[9] in (3, 0x7F)
         return stream.resp_port in _PORTS and octets[0] in range(CHANGE_CIPHER, 31)
 
